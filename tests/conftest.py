@@ -1,0 +1,43 @@
+"""This module sets the scale of a test run."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+#: Examples of each property in a soak; Hypothesis' own default for a normal run is 100.
+SOAK_EXAMPLES = 20_000
+
+# No deadlines: how fast a machine is says nothing about the code.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "soak",
+    max_examples=SOAK_EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak", action="store_true", help="run random and survival tests with far larger numbers"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("soak" if config.getoption("--soak") else "ci")
+
+
+@pytest.fixture(scope="session")
+def scale(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Choose between the number for a normal run and the one for a soak."""
+    soak = bool(request.config.getoption("--soak"))
+
+    def choose(short: int, long: int) -> int:
+        return long if soak else short
+
+    return choose
