@@ -1,0 +1,1 @@
+"""The front ends that build a model: objects and decorators."""

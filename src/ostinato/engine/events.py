@@ -1,0 +1,256 @@
+"""This module lists what can happen to a run.
+
+Events come in two sorts. *Inputs* are what the outside tells the engine; replaying a run's
+inputs in order gives its state again. *Facts* are what the engine concluded from an input;
+they are recorded for readers of the log and skipped when a history is replayed.
+
+Tags are stable and fields are only added, with defaults; any other change is a new ``v``
+with an upcaster. Times are microseconds since the epoch.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from ostinato.model.failure import Failure
+from ostinato.model.identity import MapPath
+
+
+class RunStarted(Struct, frozen=True, tag="run_started", gc=False, omit_defaults=True):
+    """A coordinator took the run up for the first time."""
+
+    at_us: int
+    v: int = 1
+
+
+class AttemptStarted(Struct, frozen=True, tag="attempt_started", gc=False, omit_defaults=True):
+    """A slot was found; the attempt is dispatched once this is durable."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    v: int = 1
+
+
+class AttemptSucceeded(Struct, frozen=True, tag="attempt_succeeded", gc=False, omit_defaults=True):
+    """An attempt returned.
+
+    Attributes:
+        length: Number of items of its result, where a mapping needs it.
+        chosen: Ids of the tasks and groups that a branch chose, else None.
+        stop: Whether a short circuit stops what is downstream.
+        started_us, ended_us: Around the code, as measured beside it; 0 if unknown.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    length: int | None = None
+    chosen: tuple[str, ...] | None = None
+    stop: bool = False
+    started_us: int = 0
+    ended_us: int = 0
+    v: int = 1
+
+
+class AttemptSkipped(Struct, frozen=True, tag="attempt_skipped", gc=False, omit_defaults=True):
+    """An attempt raised ``Skip``."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    reason: str = ""
+    started_us: int = 0
+    ended_us: int = 0
+    v: int = 1
+
+
+class AttemptFailed(Struct, frozen=True, tag="attempt_failed", omit_defaults=True):
+    """An attempt raised, ran out of time or memory, or was told to fail.
+
+    Attributes:
+        failure: What went wrong.
+        may_retry: False where the task said that no retry helps.
+        retry_after_s: Delay that the task asked for; None for the policy's.
+        jitter: Chance, 0 to 1, drawn by the coordinator.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    failure: Failure
+    may_retry: bool = True
+    retry_after_s: float | None = None
+    jitter: float = 0.0
+    started_us: int = 0
+    ended_us: int = 0
+    v: int = 1
+
+
+class AttemptLost(Struct, frozen=True, tag="attempt_lost", gc=False, omit_defaults=True):
+    """The process of an attempt is surely gone and left no result."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    reason: str = ""
+    v: int = 1
+
+
+class AttemptRevoked(Struct, frozen=True, tag="attempt_revoked", gc=False, omit_defaults=True):
+    """An attempt was taken back before its code began; it costs nothing."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    v: int = 1
+
+
+class AttemptDeferred(Struct, frozen=True, tag="attempt_deferred", gc=False, omit_defaults=True):
+    """An attempt asked to be continued at a later moment and holds nothing until then."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    until_us: int
+    started_us: int = 0
+    ended_us: int = 0
+    v: int = 1
+
+
+class TimerFired(Struct, frozen=True, tag="timer_fired", gc=False, omit_defaults=True):
+    """A moment has come that the engine asked for with ``SetTimer``."""
+
+    at_us: int
+    kind: str
+    task_id: str = ""
+    path: MapPath = ()
+    attempt: int = 0
+    v: int = 1
+
+
+class CancelRequested(Struct, frozen=True, tag="cancel_requested", gc=False, omit_defaults=True):
+    """Somebody asked to cancel the run."""
+
+    at_us: int
+    by: str = ""
+    v: int = 1
+
+
+class TaskRunsCleared(Struct, frozen=True, tag="task_runs_cleared", omit_defaults=True):
+    """Terminal task runs are to run again; their earlier generations are kept."""
+
+    at_us: int
+    keys: tuple[tuple[str, MapPath], ...]
+    by: str = ""
+    v: int = 1
+
+
+class Recovered(Struct, frozen=True, tag="recovered", gc=False, omit_defaults=True):
+    """A coordinator took the run over; what was dispatched before is gone.
+
+    Attributes:
+        is_counted: Whether this counts as a loss of each attempt that ran.
+    """
+
+    at_us: int
+    is_counted: bool = False
+    v: int = 1
+
+
+Input = (
+    RunStarted
+    | AttemptStarted
+    | AttemptSucceeded
+    | AttemptSkipped
+    | AttemptFailed
+    | AttemptLost
+    | AttemptRevoked
+    | AttemptDeferred
+    | TimerFired
+    | CancelRequested
+    | TaskRunsCleared
+    | Recovered
+)
+
+
+class Expanded(Struct, frozen=True, tag="expanded", gc=False, omit_defaults=True):
+    """A mapped task or group has its length: one event however wide it is."""
+
+    at_us: int
+    container_id: str
+    path: MapPath
+    lengths: tuple[int, ...]
+    v: int = 1
+
+
+class RetryScheduled(Struct, frozen=True, tag="retry_scheduled", gc=False, omit_defaults=True):
+    """A failed or lost attempt will be tried again."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    due_us: int
+    v: int = 1
+
+
+class TaskRunEnded(Struct, frozen=True, tag="task_run_ended", gc=False, omit_defaults=True):
+    """A task run ended without an attempt of its own deciding it.
+
+    Attributes:
+        state: Label of the state, such as ``upstream_failed``.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    state: str
+    reason: str = ""
+    v: int = 1
+
+
+class RunEnded(Struct, frozen=True, tag="run_ended", gc=False, omit_defaults=True):
+    """The run reached a terminal state.
+
+    Attributes:
+        state: Label of the state, such as ``succeeded``.
+        reason: Why it is not ``succeeded``.
+    """
+
+    at_us: int
+    state: str
+    reason: str = ""
+    v: int = 1
+
+
+class RunStateChanged(Struct, frozen=True, tag="run_state_changed", gc=False, omit_defaults=True):
+    """The run moved between states that are not terminal."""
+
+    at_us: int
+    state: str
+    v: int = 1
+
+
+Fact = Expanded | RetryScheduled | TaskRunEnded | RunEnded | RunStateChanged
+Event = Input | Fact
+
+INPUT_TYPES = Input.__args__
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Write an event as the log keeps it."""
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes) -> Event:
+    """Read what ``encode_event`` wrote."""
+    return _decoder.decode(data)

@@ -1,0 +1,258 @@
+"""This module is the tree of every error that a user can see.
+
+OstinatoError                   base: .code, .place, .hint
+├── DefinitionError             what was declared cannot be run
+│   ├── CycleError              tasks wait for each other
+│   ├── DuplicateTask           two tasks with one id in a flow
+│   ├── DuplicateFlow           two flows with one name in a project
+│   ├── UnknownTask             a task or group id that nobody declared
+│   ├── UnknownFlow             a flow name that nobody declared
+│   ├── InvalidArgument         a policy, parameter or call with a wrong value
+│   ├── EdgeTypeError           what one task returns is not what the next accepts
+│   ├── CallWhileLoading        a flow was called while its file was loaded
+│   └── LoadError               a file could not be imported
+├── ParameterError              a run's parameters do not fit its flow
+├── UsageError                  a command or call that makes no sense here
+├── SettingsError               ostinato.yaml says something unknown
+├── RunNotFound                 no run has this id
+├── StoreError                  the durable state cannot be used
+│   ├── StoreLocked             another process holds the store for too long
+│   ├── StoreReadOnly           the store cannot be written
+│   ├── StoreFull               no room is left on the disk
+│   ├── StoreCorrupt            the file is not a sound store
+│   ├── StoreVersionError       the store was made by another version
+│   └── OwnershipLost           another coordinator has taken the run
+├── RunOwned                    a living process drives this run
+├── RunFailed                   raised by Run.raise_for_state()
+├── ExecutionError              an attempt went wrong outside the user's code
+│   ├── AttemptTimeout          longer than its timeout
+│   ├── MemoryLimitExceeded     more memory than its compute allows
+│   ├── ChildDied               its process ended under it
+│   ├── ValueNotSerialisable    its result cannot be stored
+│   └── ValueMissing            an input is no longer in storage
+└── InternalError               a broken invariant; please report it
+"""
+
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """Where in a user's file something stands.
+
+    Attributes:
+        file: Path as the user would write it.
+        line: 1-based line, or 0 when only the file is known.
+    """
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class OstinatoError(Exception):
+    """Say what is wrong, where, and what to do about it, in one line.
+
+    Args:
+        message: What is wrong.
+        place: File and line that the message is about, when there is one.
+        hint: What the user can do.
+    """
+
+    #: Stable identifier for machines and for the documentation.
+    code = "error"
+
+    def __init__(self, message: str, *, place: Place | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        advice = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.message}{advice}"
+
+
+class DefinitionError(OstinatoError, ValueError):
+    """Report that what was declared cannot be run."""
+
+    code = "definition"
+
+
+class CycleError(DefinitionError):
+    """Report tasks that wait for each other."""
+
+    code = "cycle"
+
+
+class DuplicateTask(DefinitionError):
+    """Report two tasks or groups with one id in a flow."""
+
+    code = "duplicate-task"
+
+
+class DuplicateFlow(DefinitionError):
+    """Report two flows with one name in a project."""
+
+    code = "duplicate-flow"
+
+
+class UnknownTask(DefinitionError, LookupError):
+    """Report a task or group id that nobody declared."""
+
+    code = "unknown-task"
+
+
+class UnknownFlow(DefinitionError, LookupError):
+    """Report a flow name that nobody declared."""
+
+    code = "unknown-flow"
+
+
+class InvalidArgument(DefinitionError, TypeError):
+    """Report a policy, an operator argument or a call with a wrong value."""
+
+    code = "invalid-argument"
+
+
+class EdgeTypeError(DefinitionError, TypeError):
+    """Report an edge whose two ends have types that do not fit."""
+
+    code = "edge-type"
+
+
+class CallWhileLoading(DefinitionError):
+    """Report that a flow was called while its file was loaded for definitions."""
+
+    code = "call-while-loading"
+
+
+class LoadError(DefinitionError, ImportError):
+    """Report a file that could not be imported."""
+
+    code = "load"
+
+
+class ParameterError(OstinatoError, ValueError):
+    """Report parameters that do not fit the flow."""
+
+    code = "parameter"
+
+
+class UsageError(OstinatoError, ValueError):
+    """Report a command or a call that makes no sense here."""
+
+    code = "usage"
+
+
+class SettingsError(OstinatoError, ValueError):
+    """Report a setting that is unknown or has a wrong value."""
+
+    code = "settings"
+
+
+class RunNotFound(OstinatoError, LookupError):
+    """Report that no run has the given id."""
+
+    code = "run-not-found"
+
+
+class StoreError(OstinatoError):
+    """Report that the durable state cannot be used."""
+
+    code = "store"
+
+
+class StoreLocked(StoreError):
+    """Report that another process held the store for longer than the busy time-out."""
+
+    code = "store-locked"
+
+
+class StoreReadOnly(StoreError):
+    """Report a store that this process may not write."""
+
+    code = "store-read-only"
+
+
+class StoreFull(StoreError):
+    """Report that no room was left to commit; nothing of the batch was written."""
+
+    code = "store-full"
+
+
+class StoreCorrupt(StoreError):
+    """Report a file that is not a sound store."""
+
+    code = "store-corrupt"
+
+
+class StoreVersionError(StoreError):
+    """Report a store that was made by another version of Ostinato."""
+
+    code = "store-version"
+
+
+class OwnershipLost(StoreError):
+    """Report that another coordinator has taken the run over; nothing was written."""
+
+    code = "ownership-lost"
+
+
+class RunOwned(OstinatoError):
+    """Report that a living process drives this run already."""
+
+    code = "run-owned"
+
+
+class RunFailed(OstinatoError):
+    """Report a run that ended in another state than succeeded."""
+
+    code = "run-failed"
+
+
+class ExecutionError(OstinatoError):
+    """Report an attempt that went wrong outside the user's code."""
+
+    code = "execution"
+
+
+class AttemptTimeout(ExecutionError, TimeoutError):
+    """Report an attempt that ran longer than its timeout or its task's deadline."""
+
+    code = "timeout"
+
+
+class MemoryLimitExceeded(ExecutionError, MemoryError):
+    """Report an attempt that asked for more memory than its compute allows."""
+
+    code = "memory-limit"
+
+
+class ChildDied(ExecutionError):
+    """Report that the process of an attempt ended under it."""
+
+    code = "child-died"
+
+
+class ValueNotSerialisable(ExecutionError, TypeError):
+    """Report a result that cannot be stored."""
+
+    code = "value-not-serialisable"
+
+
+class ValueMissing(ExecutionError, LookupError):
+    """Report an input value that is no longer in storage."""
+
+    code = "value-missing"
+
+
+class InternalError(OstinatoError):
+    """Report a broken invariant of Ostinato itself.
+
+    The message carries the state that broke it; please report it.
+    """
+
+    code = "internal"

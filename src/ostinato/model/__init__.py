@@ -1,0 +1,1 @@
+"""What is declared: flows, tasks, policies, graphs. Frozen data without I/O."""

@@ -1,0 +1,79 @@
+"""This module is the serialised form of a project's definitions at one version."""
+
+import hashlib
+
+import msgspec
+
+from ostinato.model.flow import FlowDefinition
+
+
+class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a file or a flow cannot be used; the rest of the project stays usable.
+
+    Attributes:
+        code: Stable identifier, such as ``cycle``.
+        message: What is wrong, without the place.
+        file: Path as the user would write it.
+        line: 1-based, 0 when unknown.
+        hint: What to do.
+    """
+
+    code: str
+    message: str
+    file: str = ""
+    line: int = 0
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The definitions of a project at one version.
+
+    Attributes:
+        project: Name of the project.
+        flows: What can be run.
+        problems: What could not be loaded.
+        sources: Content hash of each source file by its path relative to the project.
+    """
+
+    project: str
+    flows: tuple[FlowDefinition, ...] = ()
+    problems: tuple[DefinitionProblem, ...] = ()
+    sources: dict[str, str] = {}
+
+    def flow(self, name: str) -> FlowDefinition | None:
+        """Return the flow of that name, or None."""
+        return next((flow for flow in self.flows if flow.name == name), None)
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(Manifest)
+_flow_decoder = msgspec.msgpack.Decoder(FlowDefinition)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest so that equal manifests give equal bytes."""
+    return _encoder.encode(manifest)
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Read what ``encode_manifest`` wrote."""
+    return _decoder.decode(data)
+
+
+def encode_flow(flow: FlowDefinition) -> bytes:
+    """Write one flow so that equal flows give equal bytes."""
+    return _encoder.encode(flow)
+
+
+def decode_flow(data: bytes) -> FlowDefinition:
+    """Read what ``encode_flow`` wrote."""
+    return _flow_decoder.decode(data)
+
+
+def version_of(data: bytes) -> str:
+    """Return the version of encoded definitions: 16 hex digits of their SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]

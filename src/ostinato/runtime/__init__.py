@@ -1,0 +1,1 @@
+"""Inside the process of a task: context, values, logs, messages."""

@@ -1,0 +1,265 @@
+"""This module is what a coordinator and the process of an attempt say to each other.
+
+Frames are msgpack, length-prefixed on a socket. An attempt is named by its ``token``: a
+number that its coordinator gives to each dispatch and never uses twice.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ostinato.model.failure import Failure
+from ostinato.model.identity import MapPath
+from ostinato.model.value import StoredValue
+
+
+class RunInfo(Struct, frozen=True, tag="run", array_like=True):
+    """What all attempts of a run share; sent once to each child before its first attempt.
+
+    Attributes:
+        run_id: Of the run.
+        number: Within its flow.
+        project: Name of the project.
+        flow: Name of the flow.
+        params: Parameters as JSON.
+        logical_date_us, interval_start_us, interval_end_us: In microseconds since the epoch.
+        timezone: IANA name of the flow's zone.
+        trigger: What asked for the run.
+        partition: Partition key, or empty.
+        values_root: Folder for large values.
+        logs_root: Folder for logs.
+        started_us: When the run started.
+    """
+
+    run_id: int
+    number: int
+    project: str
+    flow: str
+    params: bytes
+    logical_date_us: int
+    interval_start_us: int
+    interval_end_us: int
+    timezone: str
+    trigger: str
+    partition: str
+    values_root: str
+    logs_root: str
+    started_us: int
+
+
+class MappedValues(Struct, frozen=True, tag="mapped", array_like=True):
+    """The results of a mapped task, which its reader fetches page by page.
+
+    Attributes:
+        task_id: Of the mapped task.
+        prefix: Indices that its task runs share with the reader.
+        paths: Their paths, in order; only those that succeeded.
+        first: The values of the first few paths, None where a result was None.
+    """
+
+    task_id: str
+    prefix: MapPath
+    paths: tuple[MapPath, ...]
+    first: tuple[StoredValue | None, ...] = ()
+
+
+class SingleValue(Struct, frozen=True, tag="single", array_like=True):
+    """The result of one task run; None stands for the result None."""
+
+    value: StoredValue | None
+
+
+InputValue = SingleValue | MappedValues
+
+
+class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
+    """An attempt to execute.
+
+    Attributes:
+        token: Names the attempt on this connection and in every answer.
+        run_id: Of its run, whose ``RunInfo`` was sent before.
+        task_id: Of its task.
+        path: Its indices.
+        attempt: Number of the dispatch; names its files.
+        try_number: 1 plus the failures before it, as users count.
+        generation: How often the task run was cleared.
+        lengths: For each index of ``path``, the lengths of the mapped arguments around it.
+        inputs: Stored values by "task_id" or "task_id/key".
+        timeout_s: Seconds that it may take; 0 for no limit.
+        memory_bytes: Memory that it may ask for; 0 for no limit.
+        is_fresh: Whether it must have a process of its own, forked for it.
+        first_started_us: When the first attempt of this generation started, 0 for this one.
+    """
+
+    token: int
+    run_id: int
+    task_id: str
+    path: MapPath = ()
+    attempt: int = 1
+    try_number: int = 1
+    generation: int = 0
+    lengths: tuple[tuple[int, ...], ...] = ()
+    inputs: dict[str, InputValue] = {}
+    timeout_s: float = 0.0
+    memory_bytes: int = 0
+    is_fresh: bool = False
+    first_started_us: int = 0
+
+
+class RunAttempts(Struct, frozen=True, tag="attempts", array_like=True):
+    """Several attempts for one child; it executes them in order."""
+
+    attempts: tuple[AttemptSpec, ...]
+
+
+class Cancel(Struct, frozen=True, tag="cancel", array_like=True):
+    """Stop an attempt: one that runs gets an exception, one that waits is revoked."""
+
+    token: int
+    reason: str
+
+
+class Drain(Struct, frozen=True, tag="drain", array_like=True):
+    """Finish what was sent, then exit."""
+
+
+class Reply(Struct, frozen=True, tag="reply", array_like=True):
+    """The answer to a ``Call``; ``error`` is empty when it went well."""
+
+    id: int
+    value: Any = None
+    error: str = ""
+
+
+ToChild = RunInfo | RunAttempts | Cancel | Drain | Reply
+
+
+class Succeeded(Struct, frozen=True, tag="succeeded", array_like=True):
+    """An attempt returned.
+
+    Attributes:
+        token: Of the attempt.
+        started_us, ended_us: Around the user's code.
+        values: Stored values; a result of None stores nothing.
+        length: Items of the result, where the definition says ``measured``.
+        chosen: Ids that a branch chose, else None.
+        stop: Whether a short circuit stops what is downstream.
+        inputs: The rendered arguments as JSON, shortened; None if there are none.
+    """
+
+    token: int
+    started_us: int
+    ended_us: int
+    values: tuple[StoredValue, ...] = ()
+    length: int | None = None
+    chosen: tuple[str, ...] | None = None
+    stop: bool = False
+    inputs: str | None = None
+
+
+class Failed(Struct, frozen=True, tag="failed", array_like=True):
+    """An attempt raised, or was stopped.
+
+    Attributes:
+        token: Of the attempt.
+        started_us, ended_us: Around the user's code.
+        failure: What went wrong.
+        may_retry: False where the task said that no retry helps.
+        retry_after_s: Delay that the task asked for; None for the policy's.
+        inputs: As in ``Succeeded``.
+    """
+
+    token: int
+    started_us: int
+    ended_us: int
+    failure: Failure
+    may_retry: bool = True
+    retry_after_s: float | None = None
+    inputs: str | None = None
+
+
+class Skipped(Struct, frozen=True, tag="skipped", array_like=True):
+    """An attempt raised ``Skip``."""
+
+    token: int
+    started_us: int
+    ended_us: int
+    reason: str = ""
+    inputs: str | None = None
+
+
+class Deferred(Struct, frozen=True, tag="deferred", array_like=True):
+    """An attempt asks to be continued at a later moment."""
+
+    token: int
+    started_us: int
+    ended_us: int
+    until_us: int
+
+
+class Lost(Struct, frozen=True, tag="lost", array_like=True):
+    """An attempt's process is gone; made by the executor, never by a child.
+
+    Attributes:
+        token: Of the attempt.
+        reason: What is known: exit code, signal, time-out.
+        has_started: Whether its code may have begun.
+    """
+
+    token: int
+    reason: str
+    has_started: bool = True
+
+
+class Revoked(Struct, frozen=True, tag="revoked", array_like=True):
+    """An attempt was taken back before its code began."""
+
+    token: int
+
+
+class Began(Struct, frozen=True, tag="began", array_like=True):
+    """A child began with an attempt; sent only where more than one waits or it lasts."""
+
+    token: int
+
+
+class Beat(Struct, frozen=True, tag="beat", array_like=True):
+    """A child is alive.
+
+    Attributes:
+        rss_bytes: Its resident memory.
+        cpu_s: Processor seconds that it used so far.
+    """
+
+    rss_bytes: int
+    cpu_s: float
+
+
+class Call(Struct, frozen=True, tag="call", array_like=True):
+    """A running attempt asks its coordinator for something and waits for the ``Reply``.
+
+    Attributes:
+        id: Names the call on this connection.
+        token: Of the attempt; a stale one is refused.
+        method: One of ``CALLS``.
+        args: Its arguments by name.
+    """
+
+    id: int
+    token: int
+    method: str
+    args: dict[str, Any] = {}
+
+
+#: ``pull(task_id, paths, key)`` returns a list of ``StoredValue`` or None for each path, as
+#: builtin dicts; ``push(value)`` stores one under its key and answers after the commit.
+CALLS = ("pull", "push")
+
+Report = Succeeded | Failed | Skipped | Deferred | Lost | Revoked
+FromChild = Succeeded | Failed | Skipped | Deferred | Revoked | Began | Beat | Call
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_to_child = msgspec.msgpack.Decoder(ToChild).decode
+decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
