@@ -54,13 +54,14 @@ class MappedValues(Struct, frozen=True, tag="mapped", array_like=True):
     Attributes:
         task_id: Of the mapped task.
         prefix: Indices that its task runs share with the reader.
-        paths: Their paths, in order; only those that succeeded.
-        first: The values of the first few paths, None where a result was None.
+        count: How many there are: one for each task run that succeeded, in order of index.
+        first: The first few of them, None where a result was None; the reader calls ``pull``
+            for the others.
     """
 
     task_id: str
     prefix: MapPath
-    paths: tuple[MapPath, ...]
+    count: int
     first: tuple[StoredValue | None, ...] = ()
 
 
@@ -252,8 +253,10 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
     args: dict[str, Any] = {}
 
 
-#: ``pull(task_id, paths, key)`` returns a list of ``StoredValue`` or None for each path, as
-#: builtin dicts; ``push(value)`` stores one under its key and answers after the commit.
+#: ``pull(task_id, prefix, key, offset, limit)`` returns a page of a task's results below a
+#: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
+#: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
+#: a ``StoredValue`` travels as a builtin dict.
 CALLS = ("pull", "push")
 
 Report = Succeeded | Failed | Skipped | Deferred | Lost | Revoked

@@ -1,0 +1,1 @@
+"""Owns runs: ownership, the loop, group commit, dispatch, recovery."""

@@ -1,0 +1,277 @@
+"""This module is a run that a coordinator owns, with all that it needs at hand."""
+
+import msgspec
+
+from ostinato.engine.machine import RunMachine
+from ostinato.engine.plan import Plan
+from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
+from ostinato.engine.task_run import TaskRun
+from ostinato.errors import UsageError, ValueMissing
+from ostinato.model.failure import Failure
+from ostinato.model.flow import FlowDefinition, Input
+from ostinato.model.identity import MapPath, format_path
+from ostinato.model.policy import Isolation, Policy
+from ostinato.model.value import StoredValue
+from ostinato.runtime.messages import AttemptSpec, InputValue, MappedValues, RunInfo, SingleValue
+from ostinato.store.protocol import Store
+from ostinato.store.records import AttemptRow, RunRow, RunUpdate, TaskRunRow
+
+from ostinato.coordinator.values import RunValues
+
+#: Values of a mapped result that travel with the attempt; its reader fetches the others.
+FIRST_VALUES = 32
+
+_json = msgspec.json.Encoder()
+_failure_encoder = msgspec.msgpack.Encoder()
+
+
+class LiveRun:
+    """A run in memory: its machine, its values, its lanes.
+
+    Args:
+        row: The run as it is stored.
+        plan: Its compiled flow.
+        machine: Its state.
+        info: What all its attempts share.
+        store: Where its values lie.
+        outside: Values of tasks that a partial run leaves out, by (task id, key).
+    """
+
+    def __init__(
+        self,
+        row: RunRow,
+        *,
+        plan: Plan,
+        machine: RunMachine,
+        info: RunInfo,
+        store: Store,
+        outside: dict[tuple[str, str], StoredValue | None],
+    ) -> None:
+        self.id = row.id
+        self.row = row
+        self.plan = plan
+        self.machine = machine
+        self.info = info
+        self.values = RunValues(store, row.id)
+        self.outside = outside
+        self.lanes: list[Lane | None] = [None] * len(plan.nodes)
+        #: Task runs whose rows the next commit writes, in the order of their change.
+        self.dirty: dict[int, TaskRun] = {}
+        #: What the last attempt of a task run left: error, rendered arguments, reason.
+        self.failures: dict[TaskRun, Failure] = {}
+        self.inputs: dict[TaskRun, str] = {}
+        self.reasons: dict[TaskRun, str] = {}
+        self.is_row_dirty = False
+        self._mapped: dict[tuple[str, MapPath], list[MapPath]] = {}
+
+    # Rows
+
+    def update(self) -> RunUpdate:
+        """Return what is to be written of the run itself."""
+        machine = self.machine
+        return RunUpdate(
+            machine.state,
+            machine.reason,
+            machine.started_us,
+            machine.ended_us,
+            machine.generation,
+            self.id,
+        )
+
+    def task_run_row(self, task_run: TaskRun) -> TaskRunRow:
+        """Return a task run as it is to be written."""
+        chosen = task_run.chosen
+        failure = self.failures.get(task_run)
+        return TaskRunRow(
+            self.id,
+            task_run.task_id,
+            format_path(task_run.path) if task_run.path else "",
+            task_run.state,
+            task_run.attempt,
+            task_run.generation,
+            task_run.failures,
+            task_run.losses,
+            task_run.queued_us,
+            task_run.first_started_us,
+            task_run.started_us,
+            task_run.ended_us,
+            task_run.due_us,
+            task_run.length,
+            None if chosen is None else _json.encode(chosen).decode(),
+            task_run.stop,
+            None if failure is None else _failure_encoder.encode(failure),
+            self.inputs.get(task_run),
+            self.reasons.get(task_run, ""),
+        )
+
+    def attempt_row(
+        self, task_run: TaskRun, *, attempt: int, generation: int, state: str, times: tuple[int, int]
+    ) -> AttemptRow:
+        """Return an attempt that is followed by another, as it is to be kept."""
+        failure = self.failures.get(task_run)
+        return AttemptRow(
+            self.id,
+            task_run.task_id,
+            format_path(task_run.path),
+            generation,
+            attempt,
+            state,
+            *times,
+            None if failure is None else _failure_encoder.encode(failure),
+        )
+
+    def forget_outcome(self, task_run: TaskRun) -> None:
+        """Drop what an earlier attempt left, before the next one."""
+        if self.failures or self.inputs or self.reasons:
+            self.failures.pop(task_run, None)
+            self.inputs.pop(task_run, None)
+            self.reasons.pop(task_run, None)
+
+    def forget_mapped(self) -> None:
+        """Drop what is remembered of mapped results, after a clear."""
+        self._mapped.clear()
+
+    # Attempts
+
+    def policy(self, task_run: TaskRun) -> Policy:
+        """Return how a task run is run."""
+        return self.plan.flow.tasks[task_run.position].policy
+
+    def spec(self, task_run: TaskRun, token: int) -> AttemptSpec:
+        """Return the attempt that was just started, as its executor needs it."""
+        task = self.plan.flow.tasks[task_run.position]
+        policy = task.policy
+        path = task_run.path
+        return AttemptSpec(
+            token,
+            self.id,
+            task_run.task_id,
+            path,
+            task_run.attempt,
+            task_run.failures + 1,
+            task_run.generation,
+            self.machine.lengths_along(task_run) if path else (),
+            {_name(value): self._input(value, task_run) for value in task.inputs}
+            if task.inputs
+            else _NOTHING,
+            policy.timeout_s,
+            policy.compute.memory_bytes,
+            policy.isolation is Isolation.FORK,
+            task_run.first_started_us,
+        )
+
+    def _input(self, wanted: Input, task_run: TaskRun) -> InputValue:
+        position = self.plan.positions.get(wanted.task_id)
+        if position is None:
+            return SingleValue(self.outside[wanted.task_id, wanted.key])
+        producer = self.plan.nodes[position]
+        depth = self.plan.shared_depth(position, task_run.position)
+        prefix = task_run.path[:depth]
+        if producer.expansion is None and len(producer.scope) == depth:
+            return SingleValue(self.values.get(wanted.task_id, prefix, wanted.key))
+        paths = self.mapped_paths(wanted.task_id, prefix)
+        first = self.mapped_values(wanted.task_id, prefix, wanted.key, 0, FIRST_VALUES)
+        return MappedValues(wanted.task_id, prefix, len(paths), tuple(first))
+
+    def mapped_paths(self, task_id: str, prefix: MapPath) -> list[MapPath]:
+        """Return the paths below a prefix at which a settled mapped task succeeded, in order."""
+        key = (task_id, prefix)
+        paths = self._mapped.get(key)
+        if paths is None:
+            paths = self._mapped[key] = self.machine.successful_paths(task_id, prefix)
+        return paths
+
+    def mapped_values(
+        self, task_id: str, prefix: MapPath, key: str, offset: int, limit: int
+    ) -> list[StoredValue | None]:
+        """Return a page of a mapped task's values; None stands for the result None."""
+        paths = self.mapped_paths(task_id, prefix)[offset : offset + limit]
+        return [self.values.get(task_id, path, key) for path in paths]
+
+
+def outside_values(
+    store: Store, flow: FlowDefinition, row: RunRow, runs: list[RunRow]
+) -> dict[tuple[str, str], StoredValue | None]:
+    """Return the values that a partial run reads from tasks it leaves out.
+
+    Args:
+        store: Where earlier runs are.
+        flow: The narrowed flow.
+        row: The run itself.
+        runs: Earlier runs of the flow, newest first.
+
+    Raises:
+        ValueMissing: A task that is left out has never stored what is needed.
+    """
+    own = {task.id for task in flow.tasks}
+    wanted = {(v.task_id, v.key): t.id for t in flow.tasks for v in t.inputs if v.task_id not in own}
+    found: dict[tuple[str, str], StoredValue | None] = {}
+    for (task_id, key), reader in wanted.items():
+        for earlier in runs:
+            if earlier.id >= row.id:
+                continue
+            values = store.values(earlier.id, task_id, path="", key=key)
+            if values:
+                found[task_id, key] = values[0][1]
+                break
+        else:
+            message = f"task {reader!r} reads the result of {task_id!r}, which no earlier run has"
+            raise ValueMissing(message, hint=f"select it too: --select '+{reader}'")
+    return found
+
+
+def make_lanes(
+    run: LiveRun, *, executors: set[str], default_executor: str, pools: dict[str, Limit]
+) -> None:
+    """Give each task of a run the lane of its executor and limits.
+
+    Raises:
+        UsageError: A task names a pool or an executor that does not exist, or more slots than
+            its pool has.
+    """
+    flow = run.plan.flow
+    run_limit = Limit("max_active_tasks", flow.max_active_tasks) if flow.max_active_tasks else None
+    known: dict[tuple[str, str, int], Lane] = {}
+    for position, task in enumerate(flow.tasks):
+        policy = task.policy
+        executor = policy.executor or flow.executor or default_executor
+        if executor not in executors:
+            message = f"task {task.id!r} asks for the executor {executor!r}"
+            raise UsageError(message, hint=f"there is {', '.join(sorted(executors))}")
+        is_limited = bool(policy.max_active) and (task.expansion is not None or bool(task.group))
+        key = (executor, policy.pool, position if is_limited else -1)
+        lane = known.get(key)
+        if lane is None:
+            limits = [run_limit] if run_limit is not None else []
+            limits.extend(_pool(task.id, policy, pools))
+            if is_limited:
+                limits.append(Limit(f"max_active of {task.id}", policy.max_active))
+            lane = known[key] = Lane(executor, tuple(limits))
+        elif policy.pool_slots > 1:
+            _pool(task.id, policy, pools)
+        run.lanes[position] = lane
+
+
+def _pool(task_id: str, policy: Policy, pools: dict[str, Limit]) -> list[Limit]:
+    pool = pools.get(policy.pool or DEFAULT_POOL)
+    if pool is None:
+        if policy.pool:
+            message = f"task {task_id!r} asks for the pool {policy.pool!r}, which does not exist"
+            raise UsageError(message, hint="declare it under 'pools' in ostinato.yaml")
+        return []
+    if policy.pool_slots > pool.slots:
+        message = (
+            f"task {task_id!r} takes {policy.pool_slots} slots of the pool {pool.name!r}, "
+            f"which has {pool.slots}"
+        )
+        raise UsageError(message)
+    return [pool]
+
+
+def _name(value: Input) -> str:
+    return value.task_id if value.key == "return_value" else f"{value.task_id}/{value.key}"
+
+
+_NOTHING: dict[str, InputValue] = {}
+
+

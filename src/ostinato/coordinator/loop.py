@@ -1,0 +1,544 @@
+"""This module is the loop that drives runs: reports in, events through the engine, one commit, attempts out.
+
+One turn: take all reports and timers, apply them in memory, fill the executors' credits from
+the ready queue, commit everything in one transaction, and only then dispatch. Alone, a task
+is its own commit; under load many tasks share one. The loop belongs to one thread.
+"""
+
+import logging
+import os
+import selectors
+import socket
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, NamedTuple, assert_never
+
+import msgspec
+
+from ostinato.clock import Clock, VirtualClock
+from ostinato.coordinator.live_run import LiveRun, make_lanes
+from ostinato.coordinator.timers import Timers
+from ostinato.engine import commands as cmd
+from ostinato.engine import events as ev
+from ostinato.engine.machine import lost_failure
+from ostinato.engine.queueing import Limit, Ready, ReadyQueue
+from ostinato.engine.task_run import TaskRun
+from ostinato.errors import ExecutionError, UsageError
+from ostinato.executors.protocol import Executor
+from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.identity import format_path
+from ostinato.model.state import TaskRunState
+from ostinato.model.value import StoredValue
+from ostinato.runtime import messages as msg
+from ostinato.store.protocol import Store
+from ostinato.store.records import (
+    Batch,
+    CoordinatorLease,
+    EventRow,
+    ExpansionRow,
+    ValueRow,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for requests of other processes; they also wake the loop.
+REQUEST_POLL_S = 2.0
+
+
+class InFlight(NamedTuple):
+    """An attempt that is with an executor."""
+
+    run: LiveRun
+    task_run: TaskRun
+    attempt: int
+    ready: Ready
+    executor: Executor
+
+
+class Coordinator:
+    """Own runs and drive them to their end.
+
+    Args:
+        store: Where everything is recorded.
+        lease: The right to commit for the runs that are adopted.
+        executors: By name.
+        clock: What time it is; a ``VirtualClock`` is moved on instead of waiting.
+        pools: Limits by the name of the pool.
+        default_executor: Name of the executor of tasks that name none.
+        chance: Source of jitter.
+        wake: Socket that becomes readable when another process asks for something.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: CoordinatorLease,
+        *,
+        executors: Mapping[str, Executor],
+        clock: Clock,
+        pools: dict[str, Limit],
+        default_executor: str,
+        chance: Random,
+        wake: socket.socket | None = None,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._executors = dict(executors)
+        self._clock = clock
+        self._pools = pools
+        self._default_executor = default_executor
+        self._chance = chance
+        self._wake = wake
+        self._runs: dict[int, LiveRun] = {}
+        self._queue = ReadyQueue()
+        self._timers = Timers()
+        self._batch = Batch()
+        self._touched: dict[int, LiveRun] = {}
+        self._in_flight: dict[int, InFlight] = {}
+        self._tokens: dict[TaskRun, int] = {}
+        self._token = 0
+        self._starts: list[tuple[Executor, LiveRun, list[msg.AttemptSpec]]] = []
+        self._cancels: list[tuple[TaskRun, str]] = []
+        self._ended: list[LiveRun] = []
+        self._now_us = clock.now_us()
+        self._next_request_poll_s = 0.0
+        self._asked: list[Callable[[], None]] = []
+        #: Reports carry times of this machine's clock, which mean nothing in virtual time.
+        self._uses_reported_times = not isinstance(clock, VirtualClock)
+        self._selector = selectors.DefaultSelector()
+        self._signal_read, self._signal_write = os.pipe()
+        os.set_blocking(self._signal_read, False)
+        os.set_blocking(self._signal_write, False)
+        self._selector.register(self._signal_read, selectors.EVENT_READ, self._drain_signal)
+        if wake is not None:
+            self._selector.register(wake, selectors.EVENT_READ, self._drain_wake)
+        for executor in self._executors.values():
+            executor.register(self._selector)
+
+    # From outside
+
+    def ask(self, action: Callable[[], None]) -> None:
+        """Have the loop call something at its next turn; safe in signal handlers and threads."""
+        self._asked.append(action)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the loop's wait; safe in signal handlers and threads."""
+        try:
+            os.write(self._signal_write, b"\0")
+        except BlockingIOError:
+            # The pipe is full of wakes already.
+            return
+
+    def close(self) -> None:
+        """Kill what runs and free everything; the runs stay as they were committed."""
+        for executor in self._executors.values():
+            executor.close()
+        self._selector.close()
+        os.close(self._signal_read)
+        os.close(self._signal_write)
+
+    @property
+    def live_runs(self) -> int:
+        """How many of its runs have not ended."""
+        return len(self._runs)
+
+    # Runs
+
+    def adopt(self, run: LiveRun, commands: list[cmd.Command], event: ev.Input | None) -> None:
+        """Take up a run that this coordinator's lease owns.
+
+        Args:
+            run: The run.
+            commands: What restoring it asked for.
+            event: What happens to it first: started, recovered, cleared.
+
+        Raises:
+            UsageError: It asks for a pool or an executor that does not exist.
+        """
+        make_lanes(
+            run,
+            executors=set(self._executors),
+            default_executor=self._default_executor,
+            pools=self._pools,
+        )
+        self._runs[run.id] = run
+        self._now_us = self._clock.now_us()
+        self._carry_out(run, commands)
+        if event is not None:
+            self._apply(run, event, "", "")
+
+    def cancel(self, run_id: int, by: str) -> None:
+        """Cancel a run; what runs is stopped, teardowns still run."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            self._apply(run, ev.CancelRequested(self._clock.now_us(), by), "", "")
+
+    def cancel_all(self, by: str) -> None:
+        """Cancel every run."""
+        for run_id in list(self._runs):
+            self.cancel(run_id, by)
+
+    # The loop
+
+    def drive(self) -> None:
+        """Take turns until every adopted run has ended."""
+        while self._runs:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._wait()
+        self._now_us = self._clock.now_us()
+        while self._asked:
+            self._asked.pop(0)()
+        for executor in self._executors.values():
+            for report in executor.poll():
+                self._take(report)
+        for run_id, timer in self._timers.pop_due(self._now_us):
+            run = self._runs.get(run_id)
+            if run is not None:
+                self._fire(run, timer)
+        self._answer_requests()
+        self._dispatch()
+        self._commit()
+        self._send()
+
+    def _wait(self) -> None:
+        timeout_s = self._timeout_s()
+        if timeout_s and isinstance(self._clock, VirtualClock) and not self._in_flight:
+            if self._timers.next_us is not None:
+                self._clock.advance_to(self._timers.next_us)
+            return
+        for key, _ in self._selector.select(timeout_s):
+            key.data()
+
+    def _timeout_s(self) -> float:
+        """Return how long the loop may wait; 0 if there is something to do."""
+        if self._batch or self._touched or self._asked or self._starts:
+            return 0.0
+        timeout_s = REQUEST_POLL_S
+        for executor in self._executors.values():
+            if executor.has_work():
+                return 0.0
+            check_s = executor.next_check_s()
+            if check_s is not None:
+                timeout_s = min(timeout_s, check_s)
+        if self._timers.next_us is not None:
+            timeout_s = min(timeout_s, (self._timers.next_us - self._clock.now_us()) / 1e6)
+        return max(timeout_s, 0.0)
+
+    def _drain_signal(self) -> None:
+        try:
+            while os.read(self._signal_read, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _drain_wake(self) -> None:
+        assert self._wake is not None
+        try:
+            while self._wake.recv(64):
+                pass
+        except BlockingIOError:
+            pass
+        self._next_request_poll_s = 0.0
+
+    def _answer_requests(self) -> None:
+        if self._wake is None or self._clock.monotonic_s() < self._next_request_poll_s:
+            return
+        self._next_request_poll_s = self._clock.monotonic_s() + REQUEST_POLL_S
+        for request in self._store.pending_requests(self._lease):
+            if request.kind == "cancel":
+                self.cancel(request.run_id, request.by)
+            self._batch.handled.append(request.id)
+
+    # Reports become events
+
+    def _take(self, report: msg.Report) -> None:
+        flight = self._in_flight.pop(report.token, None)
+        if flight is None:
+            return
+        run, task_run, attempt, ready, _ = flight
+        del self._tokens[task_run]
+        self._queue.release(ready)
+        if task_run.attempt != attempt or task_run.state is not TaskRunState.RUNNING:
+            # The engine has given this attempt up; the message changes nothing.
+            return
+        task_id, path = task_run.task_id, task_run.path
+        now_us = self._now_us
+        event: ev.Input
+        # Ordered by how often they come.
+        if type(report) is msg.Succeeded:
+            for value in report.values:
+                self._keep(run, task_run, value)
+            if report.inputs is not None:
+                run.inputs[task_run] = report.inputs
+            times = self._times(report)
+            event = ev.AttemptSucceeded(
+                now_us, task_id, path, attempt, report.length, report.chosen, report.stop, *times
+            )
+        elif type(report) is msg.Failed:
+            run.failures[task_run] = report.failure
+            if report.inputs is not None:
+                run.inputs[task_run] = report.inputs
+            event = ev.AttemptFailed(
+                now_us,
+                task_id,
+                path,
+                attempt,
+                report.failure,
+                report.may_retry,
+                report.retry_after_s,
+                self._chance.random(),
+                *self._times(report),
+            )
+        elif type(report) is msg.Skipped:
+            run.reasons[task_run] = report.reason
+            event = ev.AttemptSkipped(
+                now_us, task_id, path, attempt, report.reason, *self._times(report)
+            )
+        elif type(report) is msg.Deferred:
+            event = ev.AttemptDeferred(
+                now_us, task_id, path, attempt, report.until_us, *self._times(report)
+            )
+        elif type(report) is msg.Lost:
+            run.failures[task_run] = Failure(FailureKind.LOST, "ChildDied", report.reason)
+            if report.has_started:
+                event = ev.AttemptLost(now_us, task_id, path, attempt, report.reason)
+            else:
+                event = ev.AttemptRevoked(now_us, task_id, path, attempt)
+        elif type(report) is msg.Revoked:
+            event = ev.AttemptRevoked(now_us, task_id, path, attempt)
+        else:
+            assert_never(report)  # type: ignore[arg-type]  # type() narrows no union for mypy
+        self._apply(run, event, task_id, format_path(path) if path else "")
+
+    def _times(
+        self, report: msg.Succeeded | msg.Failed | msg.Skipped | msg.Deferred
+    ) -> tuple[int, int]:
+        if self._uses_reported_times:
+            return report.started_us, report.ended_us
+        return 0, 0
+
+    def _keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
+        path = task_run.path
+        run.values.put(task_run.task_id, path, value)
+        row = ValueRow(
+            run.id,
+            task_run.task_id,
+            format_path(path),
+            task_run.generation,
+            task_run.attempt,
+            value,
+        )
+        self._batch.values.append(row)
+
+    def _fire(self, run: LiveRun, timer: cmd.SetTimer) -> None:
+        event = ev.TimerFired(
+            self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt
+        )
+        self._apply(run, event, timer.task_id, format_path(timer.path))
+
+    # Events go through the engine
+
+    def _apply(self, run: LiveRun, event: ev.Input, task_id: str, path: str) -> None:
+        commands = run.machine.apply(event)
+        if not commands and not isinstance(event, ev.Recovered):
+            return
+        self._batch.events.append(EventRow(run.id, task_id, path, event.at_us, event))
+        if isinstance(event, ev.TaskRunsCleared):
+            run.forget_mapped()
+        self._carry_out(run, commands)
+
+    def _carry_out(self, run: LiveRun, commands: list[cmd.Command]) -> None:
+        self._touched[run.id] = run
+        dirty = run.dirty
+        for command in commands:
+            kind = type(command)
+            if kind is cmd.SaveTaskRun:
+                task_run = command.task_run
+                dirty[id(task_run)] = task_run
+            elif kind is cmd.Enqueue:
+                task_run = command.task_run
+                self._enqueue(run, task_run)
+            else:
+                self._carry_out_rare(run, command)
+
+    def _enqueue(self, run: LiveRun, task_run: TaskRun) -> None:
+        lane = run.lanes[task_run.position]
+        assert lane is not None
+        policy = run.policy(task_run)
+        self._queue.push(Ready(run.id, task_run, lane, policy.pool_slots), policy.priority)
+
+    def _carry_out_rare(self, run: LiveRun, command: cmd.Command) -> None:
+        batch = self._batch
+        match command:
+            case cmd.Record(fact):
+                task_id, path = _subject(fact)
+                if isinstance(fact, ev.TaskRunEnded) and fact.reason:
+                    self._explain(run, fact)
+                batch.events.append(EventRow(run.id, task_id, path, fact.at_us, fact))
+            case cmd.SaveExpansion(container_id, path, lengths):
+                row = ExpansionRow(
+                    run.id, container_id, format_path(path), msgspec.json.encode(lengths).decode()
+                )
+                batch.expansions.append(row)
+            case cmd.SaveRun():
+                run.is_row_dirty = True
+                if run.machine.is_terminal:
+                    self._ended.append(run)
+            case cmd.SetTimer():
+                self._timers.add(run.id, command)
+            case cmd.CancelAttempt(task_run, reason):
+                self._cancels.append((task_run, reason))
+            case cmd.ArchiveAttempt():
+                times = (command.started_us, command.ended_us)
+                batch.attempts.append(
+                    run.attempt_row(
+                        command.task_run,
+                        attempt=command.attempt,
+                        generation=command.generation,
+                        state=command.state,
+                        times=times,
+                    )
+                )
+                run.values.drop(command.task_run.task_id, command.task_run.path)
+            case cmd.Dequeue() | cmd.Enqueue() | cmd.SaveTaskRun():
+                # A queued task run that ended is passed over by the queue.
+                return
+            case _:
+                assert_never(command)
+
+    def _explain(self, run: LiveRun, fact: ev.TaskRunEnded) -> None:
+        task_run = run.machine.task_run(fact.task_id, fact.path)
+        if task_run is not None:
+            run.reasons[task_run] = fact.reason
+
+    # Dispatch
+
+    def _dispatch(self) -> None:
+        for name, executor in self._executors.items():
+            ready = self._queue.pop(name) if (free := executor.credits()) > 0 else None
+            while ready is not None:
+                self._start(executor, ready)
+                free -= 1
+                ready = self._queue.pop(name) if free > 0 else None
+
+    def _start(self, executor: Executor, ready: Ready) -> None:
+        run, task_run = self._runs[ready.run_id], ready.task_run
+        self._token = token = self._token + 1
+        run.forget_outcome(task_run)
+        attempt = task_run.attempt + 1
+        path = task_run.path
+        event = ev.AttemptStarted(self._now_us, task_run.task_id, path, attempt)
+        self._apply(run, event, task_run.task_id, format_path(path) if path else "")
+        self._in_flight[token] = InFlight(run, task_run, attempt, ready, executor)
+        self._tokens[task_run] = token
+        spec = run.spec(task_run, token)
+        starts = self._starts
+        if starts and starts[-1][0] is executor and starts[-1][1] is run:
+            starts[-1][2].append(spec)
+        else:
+            starts.append((executor, run, [spec]))
+
+    # Commit, then act
+
+    def _commit(self) -> None:
+        batch = self._batch
+        for run in self._touched.values():
+            if run.dirty:
+                for task_run in run.dirty.values():
+                    self._explain_loss(run, task_run)
+                    batch.task_runs.append(run.task_run_row(task_run))
+                run.dirty.clear()
+            if run.is_row_dirty:
+                batch.runs.append(run.update())
+                run.is_row_dirty = False
+        self._touched.clear()
+        if batch:
+            self._store.commit(batch, self._lease)
+            batch.clear()
+
+    def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:
+        if task_run.losses and task_run.state is TaskRunState.FAILED:
+            known = run.failures.get(task_run)
+            if known is None or known.kind is FailureKind.LOST:
+                lost = lost_failure(task_run.task_id, task_run.losses)
+                message = f"{lost.message}: {known.message}" if known else lost.message
+                run.failures[task_run] = msgspec.structs.replace(lost, message=message)
+
+    def _send(self) -> None:
+        starts, self._starts = self._starts, []
+        for executor, run, specs in starts:
+            executor.start(specs, run.info)
+        if self._cancels:
+            cancels, self._cancels = self._cancels, []
+            for task_run, reason in cancels:
+                token = self._tokens.get(task_run)
+                if token is not None:
+                    self._in_flight[token].executor.cancel(token, reason)
+        if self._ended:
+            for run in self._ended:
+                if run.machine.is_terminal:
+                    self._runs.pop(run.id, None)
+            self._ended.clear()
+
+    # Calls of running attempts
+
+    def answer(self, token: int, method: str, args: dict[str, Any]) -> Any:
+        """Answer what a running attempt asks; see ``runtime.messages.CALLS``.
+
+        Raises:
+            ExecutionError: The attempt is no longer the current one.
+            UsageError: No such call.
+        """
+        flight = self._in_flight.get(token)
+        if flight is None or flight.task_run.attempt != flight.attempt:
+            message = "this attempt was given up; its call is refused"
+            raise ExecutionError(message)
+        if method == "pull":
+            return self._pull(flight, **args)
+        if method == "push":
+            value = args["value"]
+            stored = value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)
+            self._keep(flight.run, flight.task_run, stored)
+            self._commit()
+            return None
+        message = f"a task asked for {method!r}, which is no call"
+        raise UsageError(message)
+
+    def _pull(
+        self,
+        flight: InFlight,
+        *,
+        task_id: str,
+        prefix: list[int] | tuple[int, ...],
+        key: str,
+        offset: int,
+        limit: int,
+    ) -> list[StoredValue | None]:
+        run = flight.run
+        position = run.plan.positions.get(task_id)
+        if position is None:
+            message = f"flow {run.plan.flow.name!r} has no task {task_id!r} to pull from"
+            raise UsageError(message)
+        node = run.plan.nodes[position]
+        path = tuple(prefix)
+        if node.expansion is None and len(node.scope) == len(path):
+            return [run.values.get(task_id, path, key)]
+        return run.mapped_values(task_id, path, key, offset, limit)
+
+
+def _subject(fact: ev.Fact) -> tuple[str, str]:
+    """Return the task id and path, as text, that a fact is about; empty for the run."""
+    match fact:
+        case ev.Expanded(container_id=task_id, path=path):
+            return task_id, format_path(path)
+        case ev.RetryScheduled(task_id=task_id, path=path) | ev.TaskRunEnded(
+            task_id=task_id, path=path
+        ):
+            return task_id, format_path(path)
+        case ev.RunEnded() | ev.RunStateChanged():
+            return "", ""
+
+

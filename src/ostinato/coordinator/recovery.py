@@ -1,0 +1,126 @@
+"""This module builds live runs: new ones, and those that were interrupted, from the store."""
+
+import msgspec
+
+from ostinato.coordinator.live_run import LiveRun, outside_values
+from ostinato.engine import commands as cmd
+from ostinato.engine.machine import RunMachine, TaskRunRecord
+from ostinato.engine.plan import Plan
+from ostinato.model.failure import Failure
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.identity import MapPath, parse_path
+from ostinato.model.state import TaskRunState
+from ostinato.model.value import StoredValue
+from ostinato.runtime.messages import RunInfo
+from ostinato.store.protocol import RunFilter, Store
+from ostinato.store.records import RunRow, TaskRunRow
+
+#: Earlier runs that are searched for the values of tasks that a partial run leaves out.
+SEARCHED_RUNS = 50
+
+_chosen_decoder = msgspec.json.Decoder(tuple[str, ...])
+_lengths_decoder = msgspec.json.Decoder(tuple[int, ...])
+_failure_decoder = msgspec.msgpack.Decoder(Failure)
+
+
+def new_run(store: Store, row: RunRow, flow: FlowDefinition, info: RunInfo) -> LiveRun:
+    """Make a run that has not started.
+
+    Raises:
+        ValueMissing: A partial run needs a value that no earlier run has.
+    """
+    plan = Plan(flow)
+    return LiveRun(
+        row,
+        plan=plan,
+        machine=RunMachine(plan),
+        info=info,
+        store=store,
+        outside=_outside(store, flow, row),
+    )
+
+
+def restore_run(
+    store: Store, row: RunRow, flow: FlowDefinition, info: RunInfo, *, now_us: int
+) -> tuple[LiveRun, list[cmd.Command]]:
+    """Build a run as its last commit left it.
+
+    Returns:
+        The run, and what puts its queued and waiting task runs back in place.
+    """
+    plan = Plan(flow)
+    rows = list(store.all_task_runs(row.id))
+    expansions: dict[tuple[str, MapPath], tuple[int, ...]] = {}
+    for expansion in store.expansions(row.id):
+        lengths = _lengths_decoder.decode(expansion.lengths)
+        if lengths:
+            expansions[expansion.container_id, parse_path(expansion.path)] = lengths
+    machine, commands = RunMachine.restore(
+        plan,
+        state=row.state,
+        reason=row.reason,
+        started_us=row.started_us,
+        ended_us=row.ended_us,
+        generation=row.generation,
+        task_runs=[_record(each) for each in rows if each.task_id in plan.positions],
+        expansions={key: value for key, value in expansions.items() if key[0] in plan.positions},
+        at_us=now_us,
+    )
+    run = LiveRun(
+        row,
+        plan=plan,
+        machine=machine,
+        info=info,
+        store=store,
+        outside=_outside(store, flow, row),
+    )
+    _remember_values(store, run)
+    for each in rows:
+        task_run = machine.task_run(each.task_id, parse_path(each.path))
+        if task_run is None:
+            continue
+        if each.failure is not None:
+            run.failures[task_run] = _failure_decoder.decode(each.failure)
+        if each.inputs is not None:
+            run.inputs[task_run] = each.inputs
+        if each.reason:
+            run.reasons[task_run] = each.reason
+    return run, commands
+
+
+def _remember_values(store: Store, run: LiveRun) -> None:
+    read = {(value.task_id, value.key) for task in run.plan.flow.tasks for value in task.inputs}
+    for task_id, key in read:
+        if task_id in run.plan.positions:
+            for path, value in store.values(run.id, task_id, key=key):
+                run.values.put(task_id, parse_path(path), value)
+
+
+def _outside(
+    store: Store, flow: FlowDefinition, row: RunRow
+) -> dict[tuple[str, str], StoredValue | None]:
+    own = {task.id for task in flow.tasks}
+    if all(value.task_id in own for task in flow.tasks for value in task.inputs):
+        return {}
+    earlier, _ = store.runs(RunFilter(flow=row.flow), limit=SEARCHED_RUNS)
+    return outside_values(store, flow, row, earlier)
+
+
+def _record(row: TaskRunRow) -> TaskRunRecord:
+    return TaskRunRecord(
+        row.task_id,
+        parse_path(row.path),
+        TaskRunState(row.state),
+        row.attempt,
+        row.generation,
+        row.failures,
+        row.losses,
+        row.queued_us,
+        row.first_started_us,
+        row.started_us,
+        row.ended_us,
+        row.due_us,
+        row.length,
+        None if row.chosen is None else _chosen_decoder.decode(row.chosen),
+        bool(row.stop),
+    )

@@ -1,0 +1,63 @@
+"""This module remembers the values of a live run, so that passing one on needs no query."""
+
+from collections import OrderedDict
+
+from ostinato.model.identity import MapPath, RunId, format_path
+from ostinato.model.value import StoredValue
+from ostinato.store.protocol import Store
+
+#: Inline data kept in memory for each run, in bytes; what is older is read from the store.
+MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
+
+ValueKey = tuple[str, MapPath, str]
+
+
+class RunValues:
+    """The stored values of one run, newest attempt of each task run.
+
+    A result of None is not stored, so an unknown key means None.
+
+    Args:
+        store: Where values that no longer fit in memory are read.
+        run_id: The run.
+    """
+
+    # Invariant: _bytes == sum(len(value.data)) over _known
+    def __init__(self, store: Store, run_id: RunId) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._known: OrderedDict[ValueKey, StoredValue] = OrderedDict()
+        self._evicted: set[ValueKey] = set()
+        self._bytes = 0
+
+    def put(self, task_id: str, path: MapPath, value: StoredValue) -> None:
+        """Keep a value that is being committed."""
+        key = (task_id, path, value.key)
+        self._forget(key)
+        self._known[key] = value
+        if value.data is not None:
+            self._bytes += len(value.data)
+        while self._bytes > MEMORY_LIMIT_BYTES:
+            oldest, dropped = self._known.popitem(last=False)
+            self._bytes -= len(dropped.data or b"")
+            self._evicted.add(oldest)
+
+    def get(self, task_id: str, path: MapPath, key: str) -> StoredValue | None:
+        """Return a value, or None where the task run stored none."""
+        name = (task_id, path, key)
+        value = self._known.get(name)
+        if value is None and name in self._evicted:
+            found = self._store.values(self._run_id, task_id, path=format_path(path), key=key)
+            return found[0][1] if found else None
+        return value
+
+    def drop(self, task_id: str, path: MapPath) -> None:
+        """Forget the values of a task run that runs again."""
+        for name in [n for n in (*self._known, *self._evicted) if n[:2] == (task_id, path)]:
+            self._forget(name)
+
+    def _forget(self, name: ValueKey) -> None:
+        self._evicted.discard(name)
+        known = self._known.pop(name, None)
+        if known is not None and known.data is not None:
+            self._bytes -= len(known.data)
