@@ -1,0 +1,1 @@
+"""The project: its settings, where it lies, what its files declare."""

@@ -1,0 +1,112 @@
+"""This module finds the project around a target, and where its data lies."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from ostinato.errors import UsageError
+from ostinato.project.settings import Settings
+from ostinato.project.settings_file import read_settings
+from ostinato.project.target import SETTINGS_FILE, Target
+
+#: Name of the project of files that lie in none.
+IMPLICIT_NAME = "default"
+
+#: Folder of a project's data, in the project.
+DATA_FOLDER = ".ostinato"
+
+
+class Project(Struct, frozen=True):
+    """What is loaded, versioned and stored together.
+
+    Attributes:
+        name: Of the project; ``default`` for the implicit one.
+        root: Folder with its ``ostinato.yaml``; of an implicit one the folder of the target.
+        settings: What holds for it, environment and flags included.
+        data_dir: Folder of its data.
+        store_path: SQLite file of its durable state.
+        values_root: Folder of large values.
+        logs_root: Folder of logs.
+        is_implicit: Whether there is no ``ostinato.yaml``.
+    """
+
+    name: str
+    root: Path
+    settings: Settings
+    data_dir: Path
+    store_path: Path
+    values_root: Path
+    logs_root: Path
+    is_implicit: bool
+
+
+def find_project(
+    target: Target | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Project:
+    """Return the project around a target, else around the working directory.
+
+    It is the folder with the nearest ``ostinato.yaml``, upward. Where there is none, it is
+    the implicit project, whose data lie in ``$OSTINATO_HOME``.
+
+    Args:
+        target: What is to be run; None for the working directory.
+        overrides: Settings from command-line flags, the strongest.
+        environ: Environment variables.
+
+    Raises:
+        SettingsError: ``ostinato.yaml`` or a variable says something unknown.
+        UsageError: The target is a folder outside of any project.
+    """
+    start = Path.cwd() if target is None else target.start
+    root = _root_above(start)
+    if root is None and start != Path.cwd():
+        root = _root_above(Path.cwd()) if target is None or target.path is None else None
+    file = None if root is None else root / SETTINGS_FILE
+    settings = read_settings(file, overrides=overrides or {}, environ=environ)
+    if root is None:
+        if target is not None and target.path is not None and target.path.is_dir():
+            raise UsageError(
+                f"there is no {SETTINGS_FILE} in {target.path} or above",
+                hint="ostinato init makes a project",
+            )
+        return _project(IMPLICIT_NAME, start, settings, data_dir=home(environ), is_implicit=True)
+    name = settings.name or root.name or IMPLICIT_NAME
+    return _project(name, root, settings, data_dir=root / DATA_FOLDER, is_implicit=False)
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of what belongs to no project."""
+    return Path(environ.get("OSTINATO_HOME") or "~/.local/share/ostinato").expanduser().absolute()
+
+
+def _root_above(start: Path) -> Path | None:
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    return None
+
+
+def _project(
+    name: str, root: Path, settings: Settings, *, data_dir: Path, is_implicit: bool
+) -> Project:
+    return Project(
+        name=name,
+        root=root,
+        settings=settings,
+        data_dir=data_dir,
+        store_path=_place(root, settings.store.path, data_dir / "store.db"),
+        values_root=_place(root, settings.storage.values, data_dir / "values"),
+        logs_root=_place(root, settings.storage.logs, data_dir / "logs"),
+        is_implicit=is_implicit,
+    )
+
+
+def _place(root: Path, setting: str, default: Path) -> Path:
+    # An absolute setting wins over the root by the rule of ``/``.
+    return root / Path(setting).expanduser() if setting else default

@@ -1,0 +1,374 @@
+"""This module loads a target's files and collects the flows that they declare.
+
+It executes users' code, so it runs in a child process: a code host, which then forks the
+processes of the attempts. Output of the code while it loads goes to standard error.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from ostinato.authoring import session
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.errors import DefinitionError, DuplicateFlow, LoadError, OstinatoError, Place
+from ostinato.model.flow import FlowDefinition, Source
+from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
+from ostinato.project.discovery import Project, find_project
+from ostinato.project.target import Target, parse_target
+
+if TYPE_CHECKING:
+    from ostinato.authoring.ports import BuiltFlow
+
+#: Marks a folder under ``flows`` as a flow made of files.
+FOLDER_FLOW_FILE = "METADATA.yml"
+
+#: Begins the names under which users' files are imported.
+MODULE_PREFIX = "_ostinato_"
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+#: Begin the names of files that are not the user's own.
+_FOREIGN = (
+    "<",
+    _PACKAGE,
+    *{os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")},
+)
+
+
+class Loaded(Struct, frozen=True):
+    """What a target declares.
+
+    Attributes:
+        flows: The flows by name, with the code of their tasks.
+        manifest: Their definitions, and what could not be loaded.
+        data: The manifest, encoded.
+        version: Hash of the definitions and of the sources.
+    """
+
+    flows: "dict[str, BuiltFlow]"
+    manifest: Manifest
+    data: bytes
+    version: str
+
+
+def load_target(text: str) -> Loaded:
+    """Load a file, a module or a project; see ``parse_target`` for how it is written.
+
+    What cannot be loaded is a problem in the manifest, and the rest is loaded.
+
+    Raises:
+        UsageError: Nothing is there.
+        SettingsError: The project's settings cannot be read.
+    """
+    target = parse_target(text)
+    project = find_project(target)
+    return load_project(project, target)
+
+
+def load_project(project: Project, target: Target) -> Loaded:
+    """Load what a target names of a project; all of its flows if it names no file or module."""
+    loading = _Loading(project)
+    with _announced_to(loading, project.root), _stdout_on_stderr():
+        _prepend_to_path(project.root)
+        if target.module:
+            _prepend_to_path(Path.cwd())
+            loading.load_module(target.module)
+        else:
+            for file in _files(project, target, loading.problems):
+                loading.load_file(file)
+        flows = loading.define()
+    definitions = tuple(flow.definition for flow in flows.values())
+    sources = loading.sources()
+    # Problems carry places of this machine, which say nothing about what runs.
+    version = version_of(encode_manifest(Manifest(project.name, definitions, sources=sources)))
+    manifest = Manifest(project.name, definitions, tuple(loading.problems), sources)
+    return Loaded(flows, manifest, encode_manifest(manifest), version)
+
+
+class _Loading:
+    """One pass over the files of a target."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.problems: list[DefinitionProblem] = []
+        self._registered: list[BuiltFlow] = []
+        self._digests: dict[str, str] = {}
+        self._known = set(sys.modules)
+
+    def register(self, dag: "BuiltFlow") -> None:
+        """Keep a flow that announced itself."""
+        self._registered.append(dag)
+
+    def load_module(self, name: str) -> None:
+        """Import a module by its dotted name."""
+        before = len(self._registered)
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
+            del self._registered[before:]
+            self.problems.append(problem_of(error, name))
+
+    def load_file(self, path: Path) -> None:
+        """Import a file, unless another file has imported it already."""
+        file = str(path)
+        if file in self._imported_files():
+            return
+        before = len(self._registered)
+        try:
+            self._import(path)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
+            # What the file had declared before it broke is half of what it means to declare.
+            # Flows of other files, which it imported, are whole.
+            whole = [dag for dag in self._registered[before:] if not self._stands_in(dag, path)]
+            self._registered[before:] = whole
+            self.problems.append(problem_of(error, file))
+
+    def _import(self, path: Path) -> ModuleType:
+        package = _package_of(path)
+        if package:
+            # Relative imports need the real name.
+            _prepend_to_path(path.parents[package.count(".")])
+            return importlib.import_module(package)
+        _prepend_to_path(path.parent)
+        name = private_name(path, self.project.root)
+        loader = _FreshLoader(name, str(path), self._digests)
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        if spec is None:  # pragma: no cover - a loader was given
+            raise LoadError(f"{path} cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    def _imported_files(self) -> set[str | None]:
+        return {getattr(sys.modules[n], "__file__", None) for n in sys.modules.keys() - self._known}
+
+    def _stands_in(self, dag: "BuiltFlow", path: Path) -> bool:
+        try:
+            source = dag.definition.source
+        except Exception:  # noqa: BLE001 - a broken flow of a broken file says nothing more
+            return True
+        return self.project.root / source.file == path
+
+    def define(self) -> "dict[str, BuiltFlow]":
+        """Build the definitions; a broken or a second one is a problem, the rest stays."""
+        flows: dict[str, BuiltFlow] = {}
+        for dag in self._registered:
+            try:
+                definition = dag.definition
+            except Exception as error:  # noqa: BLE001 - users' operators may raise anything
+                self.problems.append(problem_of(error, dag.name))
+                continue
+            first = flows.get(dag.name)
+            if first is None:
+                flows[dag.name] = dag
+            elif first is not dag and first.definition.source != definition.source:
+                # One file imported under two names declares its flows twice; that is no clash.
+                self.problems.append(self._clash(first.definition, definition))
+        return flows
+
+    def _clash(self, first: FlowDefinition, second: FlowDefinition) -> DefinitionProblem:
+        error = DuplicateFlow(
+            f"flow {second.name!r} is declared a second time",
+            place=self._place(second.source),
+            hint=f"the first is at {self._place(first.source)}",
+        )
+        return problem_of(error, "")
+
+    def _place(self, source: Source) -> Place:
+        return Place(readable(str(self.project.root / source.file)), source.line)
+
+    def sources(self) -> dict[str, str]:
+        """Return the content hashes of what was imported from the project, by relative path."""
+        digests = dict(self._digests)
+        below = os.path.join(self.project.root, "")
+        for module in tuple(sys.modules.values()):
+            file = getattr(module, "__file__", None) or ""
+            if file.startswith(below) and file.endswith(".py") and is_users(file):
+                digests.setdefault(file, _digest(Path(file).read_bytes()))
+        return {file.removeprefix(below): digests[file] for file in sorted(digests)}
+
+
+class _FreshLoader(SourceFileLoader):
+    """Compile a file from its text and note its digest: what is hashed is what runs.
+
+    Cached byte code is trusted by second and size, which two edits in a row may share.
+    """
+
+    def __init__(self, name: str, path: str, digests: dict[str, str]) -> None:
+        super().__init__(name, path)
+        self._digests = digests
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_data(self.path)
+        self._digests[self.path] = _digest(source)
+        code: CodeType = self.source_to_code(source, self.path)
+        return code
+
+
+def private_name(path: Path, root: Path) -> str:
+    """Return the module name of a file: the same in every process, and on every machine.
+
+    >>> private_name(Path("/p/flows/etl.py"), Path("/p"))
+    '_ostinato_flows__etl'
+    """
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    text = relative.with_suffix("").as_posix()
+    plain = MODULE_PREFIX + re.sub(r"\W", "_", text.replace("/", "__"))
+    if re.fullmatch(r"[A-Za-z0-9/]+(_[A-Za-z0-9/]+)*", text):
+        return plain
+    # Other characters were replaced: keep names apart that became the same.
+    return f"{plain}_{_digest(text.encode())[:8]}"
+
+
+def problem_of(error: BaseException, subject: str) -> DefinitionProblem:
+    """Describe why something cannot be loaded, at the user's own line.
+
+    Args:
+        error: What was raised.
+        subject: File that was loaded, or a name for people; used where no line is known.
+    """
+    place = _place_of(error) or Place(readable(subject))
+    if isinstance(error, OstinatoError):
+        return DefinitionProblem(error.code, error.message, place.file, place.line, error.hint)
+    message, hint = _explain(error)
+    return DefinitionProblem(LoadError.code, message, place.file, place.line, hint)
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, SystemExit):
+        return "the file ended the process", 'put it under if __name__ == "__main__"'
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}", ""
+    text = " ".join(str(error).split())
+    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return message, _module_hint(error.name)
+    return message, ""
+
+
+def _module_hint(name: str) -> str:
+    import pkgutil  # noqa: PLC0415 - only to explain what failed
+
+    top = name.partition(".")[0]
+    known = {module.name for module in pkgutil.iter_modules()} | set(sys.stdlib_module_names)
+    if "." in name and top in known:
+        return ""
+    return did_you_mean(top, sorted(known - {top})) or "is it installed beside Ostinato?"
+
+
+def _place_of(error: BaseException) -> Place | None:
+    """Return the place that an error names, else the innermost line of the user's code."""
+    if isinstance(error, OstinatoError) and error.place is not None:
+        return error.place
+    if isinstance(error, SyntaxError) and error.filename and is_users(error.filename):
+        return Place(readable(error.filename), error.lineno or 0)
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if is_users(frame.f_code.co_filename):
+            return Place(readable(frame.f_code.co_filename), line)
+    return None
+
+
+def is_users(file: str) -> bool:
+    """Whether a file is the user's own: no library, and not of Ostinato."""
+    return not file.startswith(_FOREIGN)
+
+
+def readable(file: str) -> str:
+    """Return a file as the user would write it: relative to the working directory if below."""
+    return file.removeprefix(os.path.join(os.getcwd(), ""))
+
+
+def _files(project: Project, target: Target, problems: list[DefinitionProblem]) -> Iterator[Path]:
+    if target.path is not None and target.path.is_file():
+        yield target.path
+    elif target.path is not None and target.path != project.root:
+        yield from _modules_below(target.path, problems)
+    else:
+        for name in project.settings.flows:
+            entry = project.root / name
+            if entry.is_file():
+                yield entry
+            elif entry.is_dir():
+                yield from _modules_below(entry, problems)
+            else:
+                message = f"'flows' names {name!r}, which is not there"
+                problems.append(
+                    DefinitionProblem("settings", message, readable(str(project.root / name)))
+                )
+
+
+def _modules_below(folder: Path, problems: list[DefinitionProblem]) -> Iterator[Path]:
+    if (folder / FOLDER_FLOW_FILE).exists():
+        message = "a flow made of files cannot be loaded by this version"
+        file = readable(str(folder / FOLDER_FLOW_FILE))
+        problems.append(DefinitionProblem(DefinitionError.code, message, file))
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or entry.name == "__pycache__":
+            continue
+        if entry.is_dir():
+            yield from _modules_below(entry, problems)
+        elif entry.suffix == ".py":
+            yield entry
+
+
+def _package_of(path: Path) -> str:
+    """Return the dotted name of a file that lies in a package, else nothing."""
+    folder, parts = path.parent, [] if path.stem == "__init__" else [path.stem]
+    is_inside = False
+    while (folder / "__init__.py").exists() and folder.name.isidentifier():
+        is_inside = True
+        parts.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(parts)) if is_inside else ""
+
+
+def _prepend_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@contextmanager
+def _announced_to(registry: session.Registry, root: Path) -> Iterator[None]:
+    registry_token = session.registry.set(registry)
+    root_token = session.source_root.set(str(root))
+    try:
+        yield
+    finally:
+        session.source_root.reset(root_token)
+        session.registry.reset(registry_token)
+
+
+@contextmanager
+def _stdout_on_stderr() -> Iterator[None]:
+    """Keep standard output for what the command itself says, also from users' subprocesses."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)

@@ -1,0 +1,91 @@
+"""This module declares what ``ostinato.yaml`` may say."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+#: The only version of the format that there is.
+FORMAT_VERSION = 1
+
+#: Keys that a later version will understand; refused, because they would do nothing.
+RESERVED = frozenset({"alerts", "connections", "defaults", "resources", "retention"})
+
+Slots = Annotated[int, Meta(ge=1)]
+
+
+class ExecutorName(StrEnum):
+    """Name where attempts run."""
+
+    PROCESS = "process"
+    THREAD = "thread"
+    INLINE = "inline"
+
+
+class Durability(StrEnum):
+    """Say when a commit is acknowledged."""
+
+    #: After it is on the disk: survives a power failure.
+    FSYNC = "fsync"
+    #: After the operating system has it: survives a killed process, not a power failure.
+    RELAXED = "relaxed"
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the durable state is kept.
+
+    Attributes:
+        path: SQLite file; relative to the project. Empty for ``.ostinato/store.db``.
+        durability: When a commit is acknowledged.
+    """
+
+    path: str = ""
+    durability: Durability = Durability.FSYNC
+
+
+class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where large values and logs are kept.
+
+    Attributes:
+        values: Folder; relative to the project. Empty for ``.ostinato/values``.
+        logs: Folder; relative to the project. Empty for ``.ostinato/logs``.
+    """
+
+    values: str = ""
+    logs: str = ""
+
+
+class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an environment may set in its own way.
+
+    Attributes:
+        timezone: IANA zone of flows that name none.
+        executor: Where attempts run unless a flow or task says otherwise.
+        max_children: Processes at a time that execute attempts; 0 for one per core.
+        pools: Slots by the name of the pool.
+        store: Where the durable state is kept.
+        storage: Where large values and logs are kept.
+    """
+
+    timezone: str = "UTC"
+    executor: ExecutorName = ExecutorName.PROCESS
+    max_children: Annotated[int, Meta(ge=0)] = 0
+    pools: dict[str, Slots] = {}
+    store: StoreSettings = StoreSettings()
+    storage: StorageSettings = StorageSettings()
+
+
+class Settings(Overrides, frozen=True, forbid_unknown_fields=True):
+    """What a project says of itself; the rest is as in ``Overrides``.
+
+    Attributes:
+        version: Of the format.
+        name: Of the project; empty for the name of its folder.
+        flows: Folders and files, relative to the project, whose modules declare flows.
+        environments: Overrides by the name of the environment.
+    """
+
+    version: Annotated[int, Meta(ge=FORMAT_VERSION, le=FORMAT_VERSION)] = FORMAT_VERSION
+    name: str = ""
+    flows: tuple[str, ...] = ("flows",)
+    environments: dict[str, dict[str, Any]] = {}
