@@ -1,5 +1,6 @@
-"""This module is the only place that reads the time."""
+"""This module is the only place that reads the time and draws chance."""
 
+import random
 import time
 from typing import Protocol
 
@@ -54,3 +55,8 @@ class VirtualClock:
             at_us: Microseconds since the epoch.
         """
         self._now_us = max(self._now_us, at_us)
+
+
+def draw_chance() -> float:
+    """Return a number from 0 to 1, by chance."""
+    return random.random()

@@ -1,7 +1,10 @@
 """This module is a run that a coordinator owns, with all that it needs at hand."""
 
+from collections.abc import Mapping
+
 import msgspec
 
+from ostinato.coordinator.values import RunValues
 from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
@@ -15,8 +18,6 @@ from ostinato.model.value import StoredValue
 from ostinato.runtime.messages import AttemptSpec, InputValue, MappedValues, RunInfo, SingleValue
 from ostinato.store.protocol import Store
 from ostinato.store.records import AttemptRow, RunRow, RunUpdate, TaskRunRow
-
-from ostinato.coordinator.values import RunValues
 
 #: Values of a mapped result that travel with the attempt; its reader fetches the others.
 FIRST_VALUES = 32
@@ -105,7 +106,13 @@ class LiveRun:
         )
 
     def attempt_row(
-        self, task_run: TaskRun, *, attempt: int, generation: int, state: str, times: tuple[int, int]
+        self,
+        task_run: TaskRun,
+        *,
+        attempt: int,
+        generation: int,
+        state: str,
+        times: tuple[int, int],
     ) -> AttemptRow:
         """Return an attempt that is followed by another, as it is to be kept."""
         failure = self.failures.get(task_run)
@@ -204,7 +211,9 @@ def outside_values(
         ValueMissing: A task that is left out has never stored what is needed.
     """
     own = {task.id for task in flow.tasks}
-    wanted = {(v.task_id, v.key): t.id for t in flow.tasks for v in t.inputs if v.task_id not in own}
+    wanted = {
+        (v.task_id, v.key): t.id for t in flow.tasks for v in t.inputs if v.task_id not in own
+    }
     found: dict[tuple[str, str], StoredValue | None] = {}
     for (task_id, key), reader in wanted.items():
         for earlier in runs:
@@ -221,7 +230,12 @@ def outside_values(
 
 
 def make_lanes(
-    run: LiveRun, *, executors: set[str], default_executor: str, pools: dict[str, Limit]
+    run: LiveRun,
+    *,
+    executors: set[str],
+    aliases: Mapping[str, str],
+    default_executor: str,
+    pools: dict[str, Limit],
 ) -> None:
     """Give each task of a run the lane of its executor and limits.
 
@@ -234,7 +248,8 @@ def make_lanes(
     known: dict[tuple[str, str, int], Lane] = {}
     for position, task in enumerate(flow.tasks):
         policy = task.policy
-        executor = policy.executor or flow.executor or default_executor
+        name = policy.executor or flow.executor or default_executor
+        executor = aliases.get(name, name)
         if executor not in executors:
             message = f"task {task.id!r} asks for the executor {executor!r}"
             raise UsageError(message, hint=f"there is {', '.join(sorted(executors))}")
@@ -273,5 +288,3 @@ def _name(value: Input) -> str:
 
 
 _NOTHING: dict[str, InputValue] = {}
-
-

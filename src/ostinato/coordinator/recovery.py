@@ -4,8 +4,9 @@ import msgspec
 
 from ostinato.coordinator.live_run import LiveRun, outside_values
 from ostinato.engine import commands as cmd
-from ostinato.engine.machine import RunMachine, TaskRunRecord
+from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
+from ostinato.engine.task_run import TaskRunRecord
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, parse_path

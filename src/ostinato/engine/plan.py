@@ -169,7 +169,9 @@ class Plan:
 
     def _link(self, flow: FlowDefinition) -> None:
         positions = self.positions
-        pairs = {(positions[edge.upstream], positions[edge.downstream]): None for edge in flow.edges}
+        pairs = {
+            (positions[edge.upstream], positions[edge.downstream]): None for edge in flow.edges
+        }
         for node in self.nodes:
             if node.expansion is not None:
                 for factor in node.expansion.factors:

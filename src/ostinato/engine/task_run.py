@@ -1,5 +1,7 @@
 """This module is a task run as the engine holds it in memory."""
 
+from typing import NamedTuple
+
 from ostinato.model.identity import MapPath, TaskRunKey
 from ostinato.model.state import TaskRunState
 
@@ -51,7 +53,9 @@ class TaskRun:
         "waiting",
     )
 
-    def __init__(self, position: int, task_id: str, path: MapPath, flags: int, waiting: int) -> None:
+    def __init__(
+        self, position: int, task_id: str, path: MapPath, flags: int, waiting: int
+    ) -> None:
         self.position = position
         self.task_id = task_id
         self.path = path
@@ -80,3 +84,23 @@ class TaskRun:
 
     def __repr__(self) -> str:
         return f"<TaskRun {self.key} {self.state.label} attempt={self.attempt}>"
+
+
+class TaskRunRecord(NamedTuple):
+    """A task run as it was kept, for restoring a machine; fields as in ``TaskRun``."""
+
+    task_id: str
+    path: MapPath
+    state: TaskRunState
+    attempt: int = 0
+    generation: int = 0
+    failures: int = 0
+    losses: int = 0
+    queued_us: int = 0
+    first_started_us: int = 0
+    started_us: int = 0
+    ended_us: int = 0
+    due_us: int = 0
+    length: int | None = None
+    chosen: tuple[str, ...] | None = None
+    stop: bool = False

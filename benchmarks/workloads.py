@@ -1,0 +1,120 @@
+"""This module holds the work that is measured; each function runs in a process of its own."""
+
+import os
+import resource
+import tempfile
+import time
+from datetime import datetime
+
+from ostinato import DAG, EmptyOperator, dag, task
+
+
+def _fan_out(width: int, **policies: object):
+    @dag
+    def fan_out():
+        @task(**policies)
+        def nothing(index):
+            return None
+
+        nothing.expand(index=list(range(width)))
+
+    return fan_out()
+
+
+def _chain(length: int):
+    @dag
+    def chained():
+        @task
+        def nothing(before=None):
+            return None
+
+        last = None
+        for _ in range(length):
+            last = nothing(last)
+
+    return chained()
+
+
+def _seconds(run) -> float:
+    assert run.state == "succeeded", run.reason
+    begun, ended = run.started_at, run.ended_at
+    return (ended - begun).total_seconds()
+
+
+def fan_out_rate(width: int, executor: str) -> float:
+    """Return tasks/s of a fan-out of no-ops, by the run's recorded times."""
+    return width / _seconds(_fan_out(width).run(executor=executor))
+
+
+def fresh_fork_rate(width: int) -> float:
+    """Return tasks/s of no-ops that each get a process forked for them."""
+    return width / _seconds(_fan_out(width, isolation="fork").run(executor="process"))
+
+
+def chain_gaps(length: int, executor: str) -> tuple[float, float]:
+    """Return median and 99th percentile of the seconds between the tasks of a chain."""
+    run = _chain(length).run(executor=executor)
+    views = sorted(run.task_runs, key=lambda view: view.started_at)
+    gaps = sorted(
+        (after.started_at - before.ended_at).total_seconds()
+        for before, after in zip(views, views[1:], strict=False)
+    )
+    return gaps[len(gaps) // 2], gaps[int(len(gaps) * 0.99)]
+
+
+def build_graph(tasks: int) -> tuple[float, float]:
+    """Return seconds and peak MB to build, validate and serialise a graph."""
+    from ostinato.model.manifest import Manifest, encode_manifest
+
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    with DAG("large", start_date=datetime(2025, 1, 1)) as flow:
+        last = None
+        for index in range(tasks):
+            current = EmptyOperator(task_id=f"task_{index}")
+            if last is not None and index % 10:
+                last >> current
+            last = current
+    data = encode_manifest(Manifest("benchmark", (flow.definition,)))
+    took = time.perf_counter() - began
+    assert len(data) > tasks
+    after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return took, (after_kb - before_kb) / 1024
+
+
+def _fib(n: int) -> int:
+    return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+
+
+def fib_ratio() -> tuple[float, float]:
+    """Return seconds of 40 x fib(10), then 10 x fib(33), as tasks in a process and as a loop."""
+    numbers = [10] * 40 + [33] * 10
+
+    @dag
+    def fibs():
+        @task
+        def fib(n, before=None):
+            return _fib(n)
+
+        last = None
+        for n in numbers:
+            last = fib(n, last)
+
+    flow = fibs()
+    began = time.perf_counter()
+    for n in numbers:
+        _fib(n)
+    bare = time.perf_counter() - began
+    return _seconds(flow.run(executor="process")), bare
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    # A store of its own, on the disk.
+    with tempfile.TemporaryDirectory(prefix="ostinato-bench-") as folder:
+        os.environ["OSTINATO_HOME"] = folder
+        os.chdir(folder)
+        name, *arguments = sys.argv[1:]
+        print(json.dumps(globals()[name](*map(json.loads, arguments))))

@@ -1,0 +1,312 @@
+"""This module runs flows here and now: a coordinator, its executors and its store in one process."""
+
+import random
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from ostinato.clock import Clock, SystemClock, VirtualClock
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.loop import Coordinator
+from ostinato.coordinator.recovery import new_run, restore_run
+from ostinato.coordinator.wake import WakeSocket
+from ostinato.engine import events as ev
+from ostinato.engine.queueing import Limit
+from ostinato.engine.timetable import data_interval
+from ostinato.errors import RunNotFound, UsageError
+from ostinato.executors.protocol import Executor
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.identity import MapPath, RunId
+from ostinato.model.state import RunState, TaskRunState
+from ostinato.project.discovery import Project
+from ostinato.runtime.messages import RunInfo
+from ostinato.store.protocol import Store
+from ostinato.store.records import NewRun, RunRow
+
+if TYPE_CHECKING:
+    from ostinato.authoring.dag import DAG
+    from ostinato.executors.code_host import CodeHost
+
+#: What ``retry`` clears: ends that are no success.
+_RETRIED = frozenset({TaskRunState.FAILED, TaskRunState.UPSTREAM_FAILED, TaskRunState.CANCELLED})
+
+
+class Runner:
+    """Own runs in this process and drive them to their end.
+
+    Args:
+        project: Where data lies, and its settings.
+        store: Where everything is recorded.
+        host: Fork server that has the definitions; None where all runs inline or in threads.
+        executor: Default executor; None for the project's.
+        clock: A ``VirtualClock`` is moved on instead of waiting.
+        flows: The definitions, where this process has them; then ``inline`` and ``thread``
+            execute in it, else tasks that ask for them execute in a child too.
+        resources: Objects that replace the flows' resources, by name.
+        inline_for: Executors that ``inline`` stands in for.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        store: Store,
+        host: "CodeHost | None",
+        *,
+        executor: str | None = None,
+        clock: Clock | None = None,
+        flows: "Mapping[str, DAG] | None" = None,
+        resources: Mapping[str, Any] | None = None,
+        inline_for: tuple[str, ...] = (),
+    ) -> None:
+        self._project = project
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._closing = ExitStack()
+        wake = WakeSocket()
+        self._closing.callback(wake.close)
+        self._lease = store.register_coordinator(wake_address=wake.address)
+        self._closing.callback(store.unregister_coordinator, self._lease)
+        settings = project.settings
+        executors = self._make_executors(host, flows or {}, resources or {})
+        aliases = dict.fromkeys(inline_for, "inline")
+        if flows is None:
+            # Users' code never runs in a process that has not loaded it.
+            aliases |= {"inline": "process", "thread": "process"}
+        default = executor or settings.executor
+        self._coordinator = Coordinator(
+            store,
+            self._lease,
+            executors=executors,
+            aliases=aliases,
+            clock=self._clock,
+            pools={name: Limit(name, slots) for name, slots in settings.pools.items()},
+            default_executor=default,
+            chance=random.Random(),
+            wake=wake.socket,
+        )
+        self._closing.callback(self._coordinator.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill what runs; an unfinished run stays as it is until it is resumed."""
+        self._closing.close()
+
+    def _make_executors(
+        self, host: "CodeHost | None", flows: "Mapping[str, DAG]", resources: Mapping[str, Any]
+    ) -> dict[str, Executor]:
+        executors: dict[str, Executor] = {}
+        if host is not None:
+            # Each kind of executor is imported only where it is used.
+            from ostinato.executors.process import ProcessExecutor  # noqa: PLC0415
+
+            executors["process"] = ProcessExecutor(
+                host, self._answer, max_children=self._project.settings.max_children
+            )
+        if flows:
+            from ostinato.executors.inline import InlineExecutor  # noqa: PLC0415
+            from ostinato.executors.thread import ThreadExecutor  # noqa: PLC0415
+
+            executors["inline"] = InlineExecutor(flows, self._answer, resources=resources)
+            if not isinstance(self._clock, VirtualClock):
+                executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)
+        return executors
+
+    def _answer(self, token: int, method: str, args: dict[str, Any]) -> Any:
+        return self._coordinator.answer(token, method, args)
+
+    # Runs
+
+    def create(
+        self,
+        flow: FlowDefinition,
+        manifest_version: str,
+        *,
+        params: Mapping[str, Any],
+        date_us: int | None = None,
+        trigger: str = "manual",
+        target: str = "",
+        tags: tuple[str, ...] = (),
+    ) -> RunRow:
+        """Create a run, own it and start it at the next turn.
+
+        Args:
+            flow: What to run; a narrowed flow runs in part.
+            manifest_version: The version that it is pinned to, saved before.
+            params: Values that were validated against the flow's parameters.
+            date_us: Logical date in microseconds since the epoch; None for now.
+            trigger: What asked for it.
+            target: What a code host loads to find the flow again.
+            tags: For searching.
+
+        Raises:
+            UsageError: The flow names a pool or an executor that does not exist.
+            ValueMissing: A partial run needs a value that no earlier run has.
+        """
+        now_us = self._clock.now_us()
+        date_us = now_us if date_us is None else date_us
+        start_us, end_us = data_interval(flow.schedule, self._timezone(flow), date_us)
+        new = NewRun(
+            project=self._project.name,
+            flow=flow.name,
+            manifest_version=manifest_version,
+            params=msgspec.json.encode(params),
+            trigger=trigger,
+            logical_date_us=date_us,
+            interval_start_us=start_us,
+            interval_end_us=end_us,
+            tags=(*flow.tags, *tags),
+            target=target,
+        )
+        row = self._store.create_runs([new], owner=self._lease)[0]
+        run = new_run(self._store, row, flow, self._info(row, flow, now_us))
+        self._coordinator.adopt(run, [], ev.RunStarted(now_us))
+        return row
+
+    def resume(self, run_id: RunId, flow: FlowDefinition) -> RunRow:
+        """Take over an interrupted run and go on; what was recorded stays.
+
+        Raises:
+            RunNotFound: No run has this id.
+            RunOwned: A living process drives it.
+            UsageError: It has ended.
+        """
+        row = self._store.take_run(run_id, self._lease)
+        if row.state.is_terminal:
+            self._store.release_run(run_id, self._lease)
+            name = f"{row.flow}#{row.number}"
+            message = f"run {name} has ended: it is {row.state.label}"
+            raise UsageError(message, hint=f"ostinato retry '{name}' runs what failed again")
+        run, commands = self._restore(row, flow)
+        now_us = self._clock.now_us()
+        first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
+        self._coordinator.adopt(run, commands, first)
+        return row
+
+    def retry(self, run_id: RunId, flow: FlowDefinition, *, by: str = "") -> RunRow:
+        """Run what failed again, with all that is downstream of it.
+
+        Raises:
+            RunNotFound: No run has this id.
+            RunOwned: A living process drives it.
+            UsageError: Nothing of it failed, or it has not ended.
+        """
+        row = self._store.take_run(run_id, self._lease)
+        run, commands = self._restore(row, flow)
+        name = f"{row.flow}#{row.number}"
+        keys = tuple(self._failed(run))
+        if not row.state.is_terminal or not keys:
+            self._store.release_run(run_id, self._lease)
+            if not row.state.is_terminal:
+                message = f"run {name} was interrupted and has not ended"
+                raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
+            raise UsageError(f"nothing of run {name} failed: there is nothing to retry")
+        cleared = ev.TaskRunsCleared(self._clock.now_us(), keys, by)
+        self._coordinator.adopt(run, commands, cleared)
+        return row
+
+    def settle(self, run_id: RunId, flow: FlowDefinition, by: str) -> RunRow:
+        """Cancel a run whose process is gone.
+
+        Raises:
+            RunNotFound: No run has this id.
+            RunOwned: A living process drives it.
+        """
+        row = self.resume(run_id, flow)
+        self.cancel(run_id, by)
+        return row
+
+    def cancel(self, run_id: RunId, by: str) -> None:
+        """Cancel a run: what runs is stopped, nothing but teardowns starts."""
+        self._coordinator.cancel(run_id, by)
+
+    def drive(self) -> None:
+        """Return when all runs of this runner have ended.
+
+        Raises:
+            StoreError: The store cannot be written; the runs can be resumed.
+        """
+        self._coordinator.drive()
+
+    def request_cancel(self, by: str) -> None:
+        """Cancel all runs at the next turn; safe in signal handlers and threads."""
+        self._coordinator.ask(lambda: self._coordinator.cancel_all(by))
+
+    def _restore(self, row: RunRow, flow: FlowDefinition) -> tuple[LiveRun, list[Any]]:
+        now_us = self._clock.now_us()
+        return restore_run(
+            self._store, row, flow, self._info(row, flow, row.started_us), now_us=now_us
+        )
+
+    def _failed(self, run: LiveRun) -> list[tuple[str, MapPath]]:
+        return [
+            (task_run.task_id, task_run.path)
+            for task_run in run.machine.task_runs()
+            if task_run.state in _RETRIED
+        ]
+
+    def _timezone(self, flow: FlowDefinition) -> str:
+        return flow.timezone or self._project.settings.timezone
+
+    def _info(self, row: RunRow, flow: FlowDefinition, started_us: int) -> RunInfo:
+        return RunInfo(
+            run_id=row.id,
+            number=row.number,
+            project=row.project,
+            flow=row.flow,
+            params=row.params,
+            logical_date_us=row.logical_date_us,
+            interval_start_us=row.interval_start_us,
+            interval_end_us=row.interval_end_us,
+            timezone=self._timezone(flow),
+            trigger=row.trigger,
+            partition=row.partition,
+            values_root=str(self._project.values_root),
+            logs_root=str(self._project.logs_root),
+            started_us=started_us,
+        )
+
+
+def pinned_flow(store: Store, row: RunRow) -> FlowDefinition:
+    """Return the flow of a run at the version that it is pinned to.
+
+    Raises:
+        RunNotFound: Its definitions are no longer in the store.
+    """
+    from ostinato.model.manifest import decode_manifest  # noqa: PLC0415 - only where a run is taken up again
+
+    data = store.load_manifest(row.manifest_version)
+    flow = decode_manifest(data).flow(row.flow) if data is not None else None
+    if flow is None:
+        message = f"the definitions of run {row.flow}#{row.number} are no longer in the store"
+        raise RunNotFound(message)
+    return flow
+
+
+def changed_shape(old: FlowDefinition, new: FlowDefinition) -> str:
+    """Return how a flow differs from the one a run began with, or "" if the run may go on.
+
+    A run goes on with other code where its task ids and edges are the same.
+    """
+    before, after = {task.id for task in old.tasks}, {task.id for task in new.tasks}
+    if gone := sorted(before - after):
+        return f"task {gone[0]!r} is gone"
+    if new_ones := sorted(after - before):
+        return f"task {new_ones[0]!r} is new"
+    if {(e.upstream, e.downstream) for e in old.edges} != {
+        (e.upstream, e.downstream) for e in new.edges
+    }:
+        return "its edges are others"
+    return ""

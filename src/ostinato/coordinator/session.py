@@ -1,0 +1,112 @@
+"""This module is the local session: ``flow.run()`` executes here and now, recorded."""
+
+import atexit
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ostinato.client.parameters import parse_moment_us, validate_params
+from ostinato.executors.code_host import CodeHost
+from ostinato.runtime.values import decode_value
+from ostinato.store.sqlite import open_store
+
+from ostinato.coordinator.here import Runner
+from ostinato.coordinator.run_handle import Run
+from ostinato.model.manifest import Manifest, encode_manifest, version_of
+from ostinato.model.selection import narrow, select_tasks
+from ostinato.project.discovery import Project, find_project
+from ostinato.project.loading import Loaded
+from ostinato.project.target import Target
+from ostinato.store.protocol import Store
+
+if TYPE_CHECKING:
+    from ostinato.authoring.dag import DAG
+
+
+class EmbeddedSession:
+    """Run flows in this process, which embeds the coordinator by the user's choice.
+
+    Stores stay open until the process ends, so that runs can be asked for their results.
+    """
+
+    def __init__(self) -> None:
+        self._stores: dict[Path, Store] = {}
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Close all stores."""
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+
+    def run(
+        self,
+        dag: "DAG",
+        *,
+        params: Mapping[str, Any],
+        date: datetime | str | None = None,
+        executor: str = "",
+        resources: Mapping[str, Any] | None = None,
+        select: str = "",
+    ) -> Run:
+        """Run a flow to its end.
+
+        Args:
+            dag: The flow.
+            params: Values of its parameters.
+            date: Logical date; now by default.
+            executor: Default executor of this run; the flow's or the project's if empty.
+            resources: Objects that replace the flow's resources, by name.
+            select: Which tasks to run; all if empty.
+
+        Raises:
+            ParameterError: The parameters do not fit the flow.
+            StoreError: The store cannot be written.
+        """
+        definition = dag.definition
+        file = definition.source.file
+        path = Path(file).resolve() if file and Path(file).exists() else None
+        project = find_project(Target(path=path))
+        values = validate_params(definition, params)
+        flow = narrow(definition, select_tasks(definition, select)) if select else definition
+        flows = {dag.name: dag}
+        manifest = Manifest(project=project.name, flows=(flow,))
+        data = encode_manifest(manifest)
+        version = version_of(data)
+        name = executor or definition.executor or project.settings.executor
+        host = None
+        if name == "process" or any(task.policy.executor == "process" for task in flow.tasks):
+            loaded = Loaded(flows=flows, manifest=manifest, data=data, version=version)
+            host = CodeHost.fork(lambda: loaded, target=file, resources=resources or {})
+        store = self._open(project)
+        store.save_manifest(version, project.name, data)
+        try:
+            with Runner(
+                project,
+                store,
+                host,
+                executor=executor or None,
+                flows=flows,
+                resources=resources,
+            ) as runner:
+                row = runner.create(
+                    flow,
+                    version,
+                    params=values,
+                    date_us=parse_moment_us(date, flow.timezone or project.settings.timezone),
+                    trigger="script",
+                    target=f"{file}:{dag.name}" if file else "",
+                )
+                runner.drive()
+        finally:
+            if host is not None:
+                host.close()
+        return Run(store, row.id, lambda value: decode_value(value, str(project.values_root)))
+
+    def _open(self, project: Project) -> Store:
+        store = self._stores.get(project.store_path)
+        if store is None:
+            store = open_store(project.store_path, durability=project.settings.store.durability)
+            self._stores[project.store_path] = store
+        return store

@@ -1,0 +1,191 @@
+"""This module runs a flow in memory: nothing is left behind, and no time passes.
+
+The engine, the coordinator and the store are the real ones; only the store lies in memory,
+attempts execute in this process, and the clock is moved on instead of waiting: a retry after
+an hour comes at once, an hour later.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ostinato.client.parameters import parse_moment_us, validate_params
+from ostinato.runtime.values import decode_value
+from ostinato.store.sqlite import open_store
+
+from ostinato.clock import VirtualClock
+from ostinato.coordinator.here import Runner
+from ostinato.coordinator.run_handle import Run
+from ostinato.engine import events as ev
+from ostinato.model.identity import RunId, TaskRunKey
+from ostinato.model.manifest import Manifest, encode_manifest, version_of
+from ostinato.model.selection import narrow, select_tasks
+from ostinato.project.discovery import Project
+from ostinato.project.settings import Settings
+from ostinato.store.protocol import Store
+from ostinato.store.records import LoggedEvent
+
+if TYPE_CHECKING:
+    from ostinato.authoring.dag import DAG
+
+#: Virtual time of a run whose test does not say when it is.
+DEFAULT_START = datetime(2025, 1, 1, tzinfo=UTC)
+
+_EVENT_PAGE = 10_000
+
+
+class MemoryRun(Run):
+    """A run in memory, with what a test asks of it beyond a ``Run``.
+
+    Use it as a context manager, or leave it to the garbage collector.
+    """
+
+    def __init__(
+        self, store: Store, run_id: RunId, folder: "tempfile.TemporaryDirectory[str]"
+    ) -> None:
+        super().__init__(store, run_id, lambda value: decode_value(value, folder.name))
+        self._folder = folder
+        self._memory = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the store and the folder of large values."""
+        self._memory.close()
+        self._folder.cleanup()
+
+    @property
+    def states(self) -> dict[str, str]:
+        """State by task; of a mapped task one entry for each index, such as ``load[3]``."""
+        return {str(TaskRunKey(view.task_id, view.map_path)): view.state for view in self.task_runs}
+
+    @property
+    def order(self) -> list[str]:
+        """Every attempt in the order in which they were dispatched, such as ``load[3]``."""
+        return [
+            str(TaskRunKey(event.task_id, event.path))
+            for event in self.events
+            if isinstance(event, ev.AttemptStarted)
+        ]
+
+    def attempts(self, task_id: str, *, map_index: int | tuple[int, ...] | None = None) -> int:
+        """Return how many attempts a task run took."""
+        return self.task_run(task_id, map_index=map_index).attempt
+
+    def started_at(self, task_id: str) -> list[datetime]:
+        """Return when each attempt of a task was dispatched, in virtual time."""
+        return [
+            datetime.fromtimestamp(event.at_us / 1e6, UTC)
+            for event in self.events
+            if isinstance(event, ev.AttemptStarted) and event.task_id == task_id
+        ]
+
+    @property
+    def duration(self) -> timedelta:
+        """Virtual time from the start of the run to its end."""
+        row = self._row
+        return timedelta(microseconds=row.ended_us - row.started_us)
+
+    @property
+    def events(self) -> list[ev.Event]:
+        """Everything that was recorded, in order."""
+        logged: list[LoggedEvent] = []
+        cursor = ""
+        while page := self._memory.events(after=cursor, run_id=self._run_id, limit=_EVENT_PAGE):
+            logged.extend(page)
+            cursor = page[-1].cursor
+        return [each.event for each in logged if each.event is not None]
+
+
+def run(
+    flow: "DAG",
+    *,
+    params: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    date: datetime | str | None = None,
+    start: datetime = DEFAULT_START,
+    select: str = "",
+    pools: Mapping[str, int] | None = None,
+    timezone: str = "UTC",
+) -> MemoryRun:
+    """Run a flow in memory under virtual time.
+
+    Args:
+        flow: What ``@dag`` or ``DAG`` made.
+        params: Values of its parameters.
+        resources: Objects that replace its resources, by name.
+        date: Logical date; the virtual now by default.
+        start: What the virtual clock shows at first.
+        select: Which tasks to run; all if empty.
+        pools: Slots by the name of the pool.
+        timezone: Zone of flows that name none.
+
+    Raises:
+        ParameterError: The parameters do not fit the flow.
+        DefinitionError: The flow is not sound.
+
+    Example:
+        >>> from ostinato import dag, task, testing
+        >>> @dag
+        ... def etl():
+        ...     @task
+        ...     def extract():
+        ...         return [1, 2]
+        ...     @task
+        ...     def load(rows):
+        ...         return sum(rows)
+        ...     load(extract())
+        >>> run = testing.run(etl())
+        >>> run.states
+        {'extract': 'succeeded', 'load': 'succeeded'}
+        >>> run.result("load")
+        3
+    """
+    definition = flow.definition
+    values = validate_params(definition, params or {})
+    narrowed = narrow(definition, select_tasks(definition, select)) if select else definition
+    clock = VirtualClock(int(start.timestamp() * 1_000_000))
+    folder = tempfile.TemporaryDirectory(prefix="ostinato-testing-")
+    project = _project(Path(folder.name), pools or {}, timezone)
+    store = open_store(":memory:", clock=clock)
+    data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
+    version = version_of(data)
+    store.save_manifest(version, project.name, data)
+    with Runner(
+        project,
+        store,
+        None,
+        executor="inline",
+        clock=clock,
+        flows={flow.name: flow},
+        resources=resources,
+        inline_for=("process", "thread"),
+    ) as runner:
+        row = runner.create(
+            narrowed,
+            version,
+            params=values,
+            date_us=parse_moment_us(date, narrowed.timezone or timezone),
+            trigger="test",
+        )
+        runner.drive()
+    return MemoryRun(store, row.id, folder)
+
+
+def _project(root: Path, pools: Mapping[str, int], timezone: str) -> Project:
+    return Project(
+        name="testing",
+        root=root,
+        settings=Settings(pools=dict(pools), timezone=timezone, executor="inline"),
+        data_dir=root,
+        store_path=root / "store.db",
+        values_root=root,
+        logs_root=root / "logs",
+        is_implicit=True,
+    )
