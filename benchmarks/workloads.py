@@ -4,7 +4,8 @@ import os
 import resource
 import tempfile
 import time
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 
 from ostinato import DAG, EmptyOperator, dag, task
 
@@ -56,8 +57,7 @@ def chain_gaps(length: int, executor: str) -> tuple[float, float]:
     run = _chain(length).run(executor=executor)
     views = sorted(run.task_runs, key=lambda view: view.started_at)
     gaps = sorted(
-        (after.started_at - before.ended_at).total_seconds()
-        for before, after in zip(views, views[1:], strict=False)
+        (after.started_at - before.ended_at).total_seconds() for before, after in pairwise(views)
     )
     return gaps[len(gaps) // 2], gaps[int(len(gaps) * 0.99)]
 
@@ -68,7 +68,7 @@ def build_graph(tasks: int) -> tuple[float, float]:
 
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    with DAG("large", start_date=datetime(2025, 1, 1)) as flow:
+    with DAG("large", start_date=datetime(2025, 1, 1, tzinfo=UTC)) as flow:
         last = None
         for index in range(tasks):
             current = EmptyOperator(task_id=f"task_{index}")

@@ -1,6 +1,5 @@
-"""This module runs flows here and now: a coordinator, its executors and its store in one process."""
+"""This module runs flows here and now: coordinator, executors and store in one process."""
 
-import random
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from ostinato.clock import Clock, SystemClock, VirtualClock
+from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.recovery import new_run, restore_run
@@ -84,7 +83,7 @@ class Runner:
             clock=self._clock,
             pools={name: Limit(name, slots) for name, slots in settings.pools.items()},
             default_executor=default,
-            chance=random.Random(),
+            chance=draw_chance,
             wake=wake.socket,
         )
         self._closing.callback(self._coordinator.close)

@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.executors.code_host import CodeHost
 from ostinato.runtime.values import decode_value
 from ostinato.store.sqlite import open_store
 
+from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.model.manifest import Manifest, encode_manifest, version_of

@@ -15,7 +15,7 @@ class WakeSocket:
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         self._folder = Path(tempfile.mkdtemp(prefix="ostinato-"))
         self.address = str(self._folder / "wake")
         self.socket.bind(self.address)

@@ -438,7 +438,11 @@ class RunMachine(KeptGraph):
 
         Args:
             plan: The compiled flow.
-            state, reason, started_us, ended_us, generation: Of the run.
+            state: Of the run.
+            reason: Of the run.
+            started_us: Of the run.
+            ended_us: Of the run.
+            generation: Of the run.
             task_runs: Every task run that has left ``pending``.
             expansions: Lengths of mapped tasks and groups by (id, path).
             at_us: Now, for timers that have passed.
@@ -506,5 +510,6 @@ def lost_failure(task_id: str, losses: int) -> Failure:
     return Failure(
         FailureKind.LOST,
         "LostAttempts",
-        f"task {task_id!r}: its process ended under it {losses} times, more than lost_attempts allows",
+        f"task {task_id!r}: its process ended under it {losses} times, "
+        "more than lost_attempts allows",
     )

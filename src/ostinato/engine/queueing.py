@@ -25,7 +25,7 @@ class Limit:
         used: How many are taken.
     """
 
-    # Invariant: 0 <= used <= slots
+    # Invariant: used lies between 0 and slots.
     __slots__ = ("blocked", "name", "slots", "used")
 
     def __init__(self, name: str, slots: int) -> None:

@@ -122,10 +122,8 @@ class RunGraph:
             found = self._mapped.get(position, NO_RUNS).get(path)
             if found is not None:
                 return found
-        if not path:
-            found = self._roots[position]
-        else:
-            found = self._nested.get(position, NO_RUNS).get(path)
+        runs = self._nested.get(position, NO_RUNS)
+        found = runs.get(path) if path else self._roots[position]
         return found or self._unopened.get((position, path))
 
     def task_runs(self) -> Iterator[TaskRun]:
