@@ -1,5 +1,7 @@
 """This module tests how tasks are chosen by an expression, and what is left of a flow then."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def expansion(*lengths: LengthSource) -> Expansion:
 
 
 def chain(*names: str) -> tuple[Edge, ...]:
-    return tuple(Edge(one, other) for one, other in zip(names, names[1:], strict=False))
+    return tuple(Edge(one, other) for one, other in pairwise(names))
 
 
 #: a -> b -> clean.c -> clean.deep.d -> e -> f, and b -> e
@@ -168,7 +170,7 @@ def test_mapped_task_needs_what_it_is_mapped_over(length: LengthSource) -> None:
     flow = FlowDefinition("f", tasks=(TaskDefinition("a"), mapped))
 
     assert select_tasks(flow, "+b") == {"a", "b"}
-    with pytest.raises(UsageError, match="'b' is mapped over the result of 'a'.*select 'a' too"):
+    with pytest.raises(UsageError, match=r"'b' is mapped over the result of 'a'.*select 'a' too"):
         narrow(flow, frozenset({"b"}))
 
 
