@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
+from ostinato.authoring.quantities import seconds_of
 from ostinato.client.schema import describe, find_problem, types_of
 from ostinato.engine.timetable import zone_of
 from ostinato.errors import ParameterError, UsageError
@@ -76,15 +78,19 @@ def read_text(text: str, parameter: Parameter) -> Any:
 
     What does not fit is left to ``validate_params``, which says so.
     """
-    types = types_of(parameter.schema)
+    schema = parameter.schema
+    for choice in schema.get("enum", ()):
+        if text in (str(choice), msgspec.json.encode(choice).decode()):
+            return choice
+    types = types_of(schema)
     if not types:
         return text if isinstance(parameter.default, str) else _read_json(text, otherwise=text)
     readings = [_read_as(text, name) for name in types if name != "string"]
-    fitting = [r for r in readings if r is not _NOTHING and not find_problem(r, parameter.schema)]
+    fitting = [r for r in readings if r is not _NOTHING and not find_problem(r, schema)]
     if fitting:
         return fitting[0]
     if "string" in types:
-        return text
+        return _in_full(text, str(schema.get("format", "")))
     # Of the right type but out of bounds: then the bounds are what is to be said.
     typed = [reading for reading in readings if reading is not _NOTHING]
     return typed[0] if typed else text
@@ -116,13 +122,20 @@ def parse_moment_us(moment: datetime | date | str | None, timezone: str) -> int 
 
 
 def _plain(flow: FlowDefinition, name: str, value: Any) -> Any:
-    if hasattr(value, "model_dump"):  # a Pydantic model
-        return value.model_dump(mode="json")
     try:
-        return msgspec.to_builtins(value, str_keys=True)
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_encode)
     except TypeError as error:
         message = f"parameter {name!r} of flow {flow.name!r} cannot be written as JSON: {error}"
         raise ParameterError(message) from None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "model_dump"):  # a Pydantic model
+        return value.model_dump(mode="json")
+    message = f"{type(value).__name__} has no form in JSON"
+    raise TypeError(message)
 
 
 def _read_as(text: str, type_name: str) -> Any:
@@ -139,6 +152,18 @@ def _read_as(text: str, type_name: str) -> Any:
             return None if text == "null" else _NOTHING
         case _:
             return _read_json(text, otherwise=_NOTHING)
+
+
+def _in_full(text: str, text_format: str) -> str:
+    """Write out what people shorten: a moment at midnight, a duration such as ``5m``."""
+    try:
+        if text_format == "date-time":
+            return datetime.fromisoformat(text).isoformat()
+        if text_format == "duration":
+            return f"PT{seconds_of(text):g}S"
+    except ValueError:
+        return text
+    return text
 
 
 def _number(text: str, kind: type[int] | type[float]) -> Any:
