@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from ostinato.model.flow import FlowDefinition
+
 
 @runtime_checkable
 class Context(Protocol):
@@ -25,6 +27,7 @@ class Context(Protocol):
         partition_key: Partition of the run, or empty.
         logger: Logger whose lines are kept with the attempt.
         idempotency_key: The same for all attempts until the task run is cleared.
+        first_started_at: When the first attempt since the last clear started, in UTC.
         resources: Configured objects by name.
     """
 
@@ -45,6 +48,7 @@ class Context(Protocol):
     partition_key: str
     logger: logging.Logger
     idempotency_key: str
+    first_started_at: datetime
     resources: Mapping[str, Any]
 
     def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
@@ -98,6 +102,30 @@ class Resource:
 
     def close(self) -> None:
         """Give back what ``open`` took."""
+
+
+class BuiltFlow(Protocol):
+    """A flow as the session sees it; a ``DAG`` is one."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its project."""
+        ...
+
+    @property
+    def definition(self) -> FlowDefinition:
+        """What is declared; built and checked when it is first asked for."""
+        ...
+
+    @property
+    def operators(self) -> Mapping[str, Any]:
+        """The tasks by id."""
+        ...
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Configured objects by name."""
+        ...
 
 
 class RunHandle(Protocol):

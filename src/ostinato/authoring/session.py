@@ -1,19 +1,19 @@
 """This module decides what calling a flow or a task means at this moment.
 
-A context variable holds the session: the graph builder while a ``@dag`` body runs, the
-loader while a file is read for its definitions, the local session otherwise. The facade
-sets how the local session is made, so that authoring does not know the engine.
+Context variables hold the loader while a file is read for its definitions. The facade sets
+how the local session is made, so that authoring does not know the engine.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
 from contextvars import ContextVar
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ostinato.authoring.ports import RunHandle
+if TYPE_CHECKING:  # `import ostinato` loads this module and must stay fast
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-if TYPE_CHECKING:
-    from ostinato.authoring.dag import DAG
+    from ostinato.authoring.ports import BuiltFlow, RunHandle
 
 
 class LocalSession(Protocol):
@@ -21,7 +21,7 @@ class LocalSession(Protocol):
 
     def run(
         self,
-        dag: "DAG",
+        dag: BuiltFlow,
         *,
         params: Mapping[str, Any],
         date: datetime | str | None,
@@ -36,13 +36,16 @@ class LocalSession(Protocol):
 class Registry(Protocol):
     """Take the flows that a file declares while it is loaded."""
 
-    def register(self, dag: "DAG") -> None:
+    def register(self, dag: BuiltFlow) -> None:
         """Keep a flow under its name."""
         ...
 
 
 #: Where flows that are built announce themselves; None outside of loading.
 registry: ContextVar[Registry | None] = ContextVar("ostinato_registry", default=None)
+
+#: Folder that files in definitions are named relative to; empty for the working directory.
+source_root: ContextVar[str] = ContextVar("ostinato_source_root", default="")
 
 _make_local_session: Callable[[], LocalSession] | None = None
 

@@ -1,0 +1,131 @@
+"""A data orchestrator: flows of tasks in plain Python, durable runs, one engine.
+
+The public names are loaded when they are first used, so that ``import ostinato`` costs little.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ostinato.authoring import session as _session
+
+if TYPE_CHECKING:
+    from ostinato.authoring.dag import DAG
+    from ostinato.authoring.decorators import dag, task, task_group
+    from ostinato.authoring.groups import TaskGroup
+    from ostinato.authoring.operators.bash import BashOperator
+    from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
+    from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.python import PythonOperator
+    from ostinato.authoring.operators.sensor import (
+        BaseSensorOperator,
+        PokeReturn,
+        PythonSensor,
+        Sensor,
+    )
+    from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
+    from ostinato.authoring.parameters import Param
+    from ostinato.authoring.ports import Context, Resource
+    from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
+    from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
+    from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
+    from ostinato.model.policy import TriggerRule
+    from ostinato.runtime.context import get_current_context
+
+    __version__: str
+
+__all__ = [
+    "DAG",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "BashOperator",
+    "BranchOperator",
+    "BranchPythonOperator",
+    "Context",
+    "Defer",
+    "DefinitionError",
+    "EmptyOperator",
+    "Fail",
+    "Label",
+    "Operator",
+    "OstinatoError",
+    "Param",
+    "ParameterError",
+    "PokeReturn",
+    "PythonOperator",
+    "PythonSensor",
+    "Resource",
+    "Retry",
+    "RunFailed",
+    "Sensor",
+    "ShortCircuitOperator",
+    "Skip",
+    "TaskGroup",
+    "TaskSignal",
+    "TriggerRule",
+    "__version__",
+    "chain",
+    "chain_linear",
+    "cross_downstream",
+    "dag",
+    "get_current_context",
+    "task",
+    "task_group",
+]
+
+#: Where each public name is found.
+_HOMES = {
+    "ostinato.authoring.dag": ("DAG",),
+    "ostinato.authoring.decorators": ("dag", "task", "task_group"),
+    "ostinato.authoring.groups": ("TaskGroup",),
+    "ostinato.authoring.parameters": ("Param",),
+    "ostinato.authoring.ports": ("Context", "Resource"),
+    "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
+    "ostinato.authoring.wiring": ("Label", "chain", "chain_linear", "cross_downstream"),
+    "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),
+    "ostinato.model.policy": ("TriggerRule",),
+    "ostinato.operators": (
+        "BaseOperator",
+        "BaseSensorOperator",
+        "BashOperator",
+        "BranchOperator",
+        "BranchPythonOperator",
+        "EmptyOperator",
+        "Operator",
+        "PokeReturn",
+        "PythonOperator",
+        "PythonSensor",
+        "Sensor",
+        "ShortCircuitOperator",
+    ),
+    "ostinato.runtime.context": ("get_current_context",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("ostinato")
+    elif name in _MODULES:
+        from importlib import import_module
+
+        value = getattr(import_module(_MODULES[name]), name)
+    else:
+        message = f"module 'ostinato' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=__import__(__name__))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _make_local_session() -> _session.LocalSession:
+    from ostinato.coordinator.session import EmbeddedSession
+
+    return EmbeddedSession()
+
+
+_session.set_local_session(_make_local_session)

@@ -1,0 +1,395 @@
+"""This module holds flows made of objects."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import Token
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Never, Self
+
+import msgspec
+
+from ostinato.authoring import session
+from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
+from ostinato.authoring.groups import TaskGroup, check_id, open_group
+from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.parameters import converter_of, parameter_of
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.ports import RunHandle
+from ostinato.authoring.quantities import seconds_of
+from ostinato.authoring.references import ParameterReference
+from ostinato.authoring.schedules import check_timezone, moment_us, schedule_text, zone_name_of
+from ostinato.authoring.signatures import UNTYPED, signature_of
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.wiring import Node
+from ostinato.errors import DefinitionError, DuplicateTask, InvalidArgument
+from ostinato.model.flow import FlowDefinition, Parameter, Source
+from ostinato.model.graph import check_graph
+
+#: Arguments of `default_args` that Airflow's users give there, though they are the flow's.
+_OF_THE_FLOW = ("start_date", "end_date")
+
+Moment = datetime | date | str
+
+
+class DAG:
+    """Declare a flow: ``with DAG("etl", schedule="@daily"): ...``.
+
+    Args:
+        name: Unique in its project. Airflow: ``dag_id``.
+        dag_id: The same.
+        description: One line for people.
+        doc_md: Markdown for people.
+        schedule: Cron expression, preset such as ``@daily``, timedelta, or None for none.
+            Airflow 2: ``schedule_interval``.
+        schedule_interval: The same.
+        start_date: First moment that it is scheduled for.
+        end_date: Last moment.
+        catchup: Whether missed schedules run afterwards.
+        timezone: IANA name; by default that of ``start_date``, else the project's.
+        default_args: Policies of its tasks where they say nothing.
+        params: Parameters of a run: values or ``Param`` by name.
+        tags: For searching.
+        owner: Who looks after it.
+        max_active_runs: Runs at a time; 0 for no limit.
+        max_active_tasks: Task runs at a time within a run; 0 for no limit.
+        timeout: How long a run may take. Airflow: ``dagrun_timeout``.
+        dagrun_timeout: The same.
+        fail_fast: Whether any failure cancels the rest at once.
+        executor: Executor of tasks that name none.
+        resources: Configured objects that tasks receive by annotation or name.
+        unknown: Refused.
+
+    Raises:
+        InvalidArgument: If an argument is unknown or has a wrong value.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        dag_id: str = "",
+        description: str = "",
+        doc_md: str | None = None,
+        schedule: str | timedelta | None = None,
+        schedule_interval: str | timedelta | None = None,
+        start_date: Moment | None = None,
+        end_date: Moment | None = None,
+        catchup: bool = False,
+        timezone: str = "",
+        default_args: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        owner: str = "",
+        max_active_runs: int = 0,
+        max_active_tasks: int = 0,
+        timeout: float | timedelta | str | None = None,
+        dagrun_timeout: float | timedelta | str | None = None,
+        fail_fast: bool = False,
+        executor: str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        **unknown: Never,
+    ) -> None:
+        self.place = calling_place(self)
+        place = relative_place(self.place)
+        if unknown:
+            wrong = next(iter(unknown))
+            known = signature_of(DAG.__init__).names
+            message = f"DAG takes no argument {wrong!r}"
+            raise InvalidArgument(message, place=place, hint=did_you_mean(wrong, known))
+        self.name = _either("name", name, "dag_id", dag_id)
+        check_id(self.name, "flow", self.place)
+        defaults = dict(default_args or {})
+        moments = {key: defaults.pop(key) for key in _OF_THE_FLOW if key in defaults}
+        start = start_date or moments.get("start_date")
+        end = end_date or moments.get("end_date")
+        zone = timezone or zone_name_of(start, end)
+        if zone:
+            check_timezone(zone, place)
+        limit = _either("timeout", timeout, "dagrun_timeout", dagrun_timeout)
+        self.source_root = session.source_root.get()
+        self.root = TaskGroup.of_flow(self, defaults, self.place)
+        self.default_args: Mapping[str, Any] = defaults
+        self.resources: Mapping[str, Any] = dict(resources or {})
+        self.parameters: dict[str, Parameter] = {
+            key: parameter_of(key, value, place=place) for key, value in (params or {}).items()
+        }
+        #: The definition without its tasks.
+        self._shell = FlowDefinition(
+            self.name,
+            schedule=schedule_text(
+                _either("schedule", schedule, "schedule_interval", schedule_interval), place
+            ),
+            timezone=zone,
+            start_at_us=moment_us(start, "start_date", zone, place),
+            end_at_us=moment_us(end, "end_date", zone, place),
+            catchup=catchup,
+            max_active_runs=_count("max_active_runs", max_active_runs),
+            max_active_tasks=_count("max_active_tasks", max_active_tasks),
+            **({} if limit is None else {"timeout_s": _seconds("timeout", limit)}),
+            fail_fast=fail_fast,
+            executor=executor or "",
+            tags=_tags(tags),
+            owner=owner or self.root.policies.default.owner,
+            doc=doc_md or description,
+            source=Source(*relative_place(self.place, self.source_root)),
+        )
+        self._operators: dict[str, Operator] = {}
+        self._groups: dict[str, TaskGroup] = {}
+        self._edges: list[WrittenEdge] = []
+        self._definition: FlowDefinition | None = None
+        self._suffixes: dict[str, int] = {}
+        self._neighbours: tuple[int, dict[str, list[str]], dict[str, list[str]]] = (-1, {}, {})
+        self._tokens: list[Token[TaskGroup | None]] = []
+        self._announce()
+
+    @property
+    def dag_id(self) -> str:
+        """Its name, as Airflow calls it."""
+        return self.name
+
+    @property
+    def operators(self) -> Mapping[str, Operator]:
+        """The tasks by id."""
+        return MappingProxyType(self._operators)
+
+    @property
+    def groups(self) -> Mapping[str, TaskGroup]:
+        """The groups by id."""
+        return MappingProxyType(self._groups)
+
+    @property
+    def definition(self) -> FlowDefinition:
+        """What is declared; built and checked when it is first asked for, and final from then on.
+
+        Raises:
+            DefinitionError: If it cannot be run.
+        """
+        if self._definition is None:
+            parts = build_parts(self._operators, self._groups, self._edges, self.source_root)
+            definition = msgspec.structs.replace(
+                self._shell,
+                tasks=parts.tasks,
+                groups=parts.groups,
+                edges=parts.edges,
+                parameters=tuple(self.parameters.values()),
+            )
+            check_graph(definition)
+            self._definition = definition
+        return self._definition
+
+    def to_json(self) -> str:
+        """Return the definition as JSON; equal definitions give equal text."""
+        return msgspec.json.encode(self.definition, order="deterministic").decode()
+
+    def param(self, name: str) -> ParameterReference:
+        """Return what stands for a parameter in the arguments of tasks.
+
+        Args:
+            name: Of the parameter.
+
+        Raises:
+            InvalidArgument: If the flow has none of that name.
+        """
+        if name not in self.parameters:
+            raise InvalidArgument(
+                f"flow {self.name!r} has no parameter {name!r}",
+                place=relative_place(calling_place()),
+                hint=did_you_mean(name, self.parameters),
+            )
+        return ParameterReference(name, annotation=UNTYPED)
+
+    def add_parameter(self, name: str, default: Any, annotation: Any) -> ParameterReference:
+        """Declare a parameter; return what stands for it in the arguments of tasks.
+
+        Args:
+            name: As callers write it.
+            default: A value, a ``Param``, or ``REQUIRED``.
+            annotation: Its type, ``UNTYPED`` if nothing is known.
+        """
+        self._check_open(f"parameter {name!r}")
+        self.parameters[name] = parameter_of(
+            name, default, annotation=annotation, place=relative_place(self.place)
+        )
+        return ParameterReference(name, converter_of(annotation), annotation=annotation)
+
+    def run(
+        self,
+        *,
+        executor: str | None = None,
+        date: datetime | str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        select: str = "",
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> RunHandle:
+        """Run the flow to its end, here and now, recorded.
+
+        Args:
+            executor: Default executor of this run; by default the flow's or the project's.
+            date: Logical date; now by default.
+            resources: Objects that replace the flow's resources, by name.
+            select: Which tasks to run, such as ``clean+``; all by default.
+            params: Parameters by name; for names that this method takes itself.
+            more_params: Parameters by name.
+
+        Raises:
+            DefinitionError: If the flow cannot be run.
+            ParameterError: If the parameters do not fit the flow.
+
+        Example:
+            ``my_dag().run(day="2025-01-01").raise_for_state().result("load")``
+        """
+        # Tasks that are executed in this process call functions; they declare nothing.
+        token = open_group.set(None)
+        try:
+            return session.local_session().run(
+                self,
+                params={**(params or {}), **more_params},
+                date=date,
+                executor=executor or "",
+                resources=resources or {},
+                select=select,
+            )
+        finally:
+            open_group.reset(token)
+
+    def test(
+        self,
+        *,
+        date: datetime | str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> RunHandle:
+        """Run the flow in this very process, so that a debugger stops in its tasks.
+
+        Args:
+            date: Logical date; now by default.
+            resources: Objects that replace the flow's resources, by name.
+            params: Parameters by name.
+        """
+        return self.run(executor="inline", date=date, resources=resources, **params)
+
+    def __enter__(self) -> Self:
+        self._tokens.append(open_group.set(self.root))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        open_group.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"<DAG {self.name!r}>"
+
+    # What tasks and groups call while they are declared
+
+    def add_task(self, task: Node) -> None:
+        """Take in a task.
+
+        Raises:
+            DuplicateTask: If its id is taken.
+            DefinitionError: If the flow is built already.
+        """
+        assert isinstance(task, Operator)
+        self._claim(task, f"task {task.node_id!r}")
+        self._operators[task.node_id] = task
+
+    def add_group(self, group: TaskGroup) -> None:
+        """Take in a group.
+
+        Raises:
+            DuplicateTask: If its id is taken.
+            DefinitionError: If the flow is built already.
+        """
+        self._claim(group, f"group {group.node_id!r}")
+        self._groups[group.node_id] = group
+
+    def adopt(self, node: Node) -> None:
+        """Take in a task that was made outside of any flow."""
+        if isinstance(node, Operator):
+            node.join(self.root)
+
+    def connect(self, upstream: Node, downstream: Node, label: str) -> None:
+        """Let one task or group wait for another."""
+        if self._definition is not None:
+            self._check_open(f"edge {upstream.node_id!r} >> {downstream.node_id!r}")
+        self._edges.append((upstream, downstream, label))
+
+    def known_ids(self) -> Mapping[str, Node]:
+        """Return all tasks and groups by id."""
+        return {**self._groups, **self._operators}
+
+    def neighbours(self, task_id: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the ids of the tasks that a task waits for, and of those that wait for it."""
+        size = len(self._edges) + len(self._operators)
+        if self._neighbours[0] != size:
+            upstream: dict[str, list[str]] = {}
+            downstream: dict[str, list[str]] = {}
+            for up, down in resolved_edges(self._operators, self._groups, self._edges):
+                upstream.setdefault(down, []).append(up)
+                downstream.setdefault(up, []).append(down)
+            self._neighbours = (size, upstream, downstream)
+        return self._neighbours[1].get(task_id, ()), self._neighbours[2].get(task_id, ())
+
+    def free_id(self, wanted: str) -> str:
+        """Return the id itself, or one with ``__1``, ``__2`` ... where it is taken."""
+        free = wanted
+        while free in self._operators or free in self._groups:
+            number = self._suffixes[wanted] = self._suffixes.get(wanted, 0) + 1
+            free = f"{wanted}__{number}"
+        return free
+
+    def _claim(self, node: Operator | TaskGroup, what: str) -> None:
+        if self._definition is not None:
+            self._check_open(what, node)
+        id = node.node_id
+        if id in self._operators or id in self._groups:
+            first = self._operators.get(id) or self._groups[id]
+            raise DuplicateTask(
+                f"id {id!r} is taken in flow {self.name!r}",
+                place=relative_place(node.place),
+                hint=f"first used at {relative_place(first.place)}",
+            )
+
+    def _check_open(self, what: str, node: Operator | TaskGroup | None = None) -> None:
+        if self._definition is None:
+            return
+        raise DefinitionError(
+            f"{what} comes too late: flow {self.name!r} is built",
+            place=relative_place(node.place if node else calling_place()),
+            hint="declare everything before the flow is run or its definition is read",
+        )
+
+    def _announce(self) -> None:
+        registry = session.registry.get()
+        if registry is not None:
+            registry.register(self)
+
+
+def _either(name: str, value: Any, alias: str, aliased: Any) -> Any:
+    if value and aliased and value != aliased:
+        message = f"{name} and {alias} mean the same: {value!r} and {aliased!r}"
+        raise InvalidArgument(message, place=relative_place(calling_place()))
+    return aliased if value in (None, "") and aliased is not None else value
+
+
+def _count(name: str, value: object) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    message = f"{name}: {value!r} is not a whole number of zero or more"
+    raise InvalidArgument(message, place=relative_place(calling_place()))
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        return seconds_of(value)
+    except ValueError as err:
+        message = f"{name}: {err}"
+        raise InvalidArgument(message, place=relative_place(calling_place())) from None
+
+
+def _tags(tags: object) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Sequence | set | frozenset):
+        message = f"tags: {tags!r} is not a list of texts"
+        raise InvalidArgument(message, place=relative_place(calling_place()))
+    return tuple(sorted(tags) if isinstance(tags, set | frozenset) else tags)

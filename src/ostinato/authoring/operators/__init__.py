@@ -1,0 +1,1 @@
+"""The classes whose instances are tasks."""

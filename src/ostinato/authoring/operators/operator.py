@@ -1,0 +1,379 @@
+"""This module holds the class that all operators are made from."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, Unpack
+
+from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.policies import POLICY_NAMES, Policies, PolicyReader, Settings
+from ostinato.authoring.ports import Context
+from ostinato.authoring.references import (
+    MORE_ARGUMENTS,
+    ElementReference,
+    Reference,
+    ResultReference,
+    SeriesReference,
+    references_in,
+    series_of,
+)
+from ostinato.authoring.signatures import UNTYPED, signature_of
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.wiring import Node
+from ostinato.errors import InvalidArgument
+from ostinato.model.flow import TaskKind
+from ostinato.model.policy import Policy
+
+
+class Operator(Node):
+    """Be a task: subclass it and write ``execute``.
+
+    Args:
+        task_id: Unique in its group.
+        dag: The flow; by default the one that is open.
+        task_group: The group; by default the one that is open.
+        policies: How it is run, see ``Policies``.
+
+    Attributes:
+        operator_name: Shown to people; of a subclass its name.
+        kind: What it does to the graph around it.
+        template_fields: Attributes whose values may hold results of other tasks; they are
+            replaced before ``execute``. An attribute that is not named here must hold none.
+        place: Where the user made it.
+        settings: Its policies, read and checked.
+        factors: What it is mapped over, by argument; empty if it is not mapped.
+
+    Raises:
+        InvalidArgument: If an argument is unknown or has a wrong value.
+        DuplicateTask: If the id is taken.
+
+    Example:
+        ``class Greet(Operator): ...`` with ``def execute(self, context): return "hello"``.
+    """
+
+    operator_name: ClassVar[str] = "operator"
+    kind: TaskKind = TaskKind.NORMAL
+    template_fields: Sequence[str] = ()
+    ignore_downstream_trigger_rules: bool = True
+    factors: Mapping[str, SeriesReference] = MappingProxyType({})
+
+    graph: Flow | None
+    group: TaskGroup | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "operator_name" not in cls.__dict__:
+            cls.operator_name = cls.__name__
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        dag: Flow | None = None,
+        task_group: TaskGroup | None = None,
+        **policies: Unpack[Policies],
+    ) -> None:
+        self.place = calling_place(self)
+        check_id(task_id, "task", self.place)
+        self.label = task_id
+        group = task_group or group_for(dag)
+        if group is None:
+            self.node_id = task_id
+            self.graph = self.group = None
+            self._policies = policies
+            self.settings = PolicyReader({}).read(policies, relative_place(self.place))
+        else:
+            self._join(group, policies)
+
+    def join(self, group: TaskGroup) -> None:
+        """Enter a flow, having been made outside of any.
+
+        Args:
+            group: What it becomes part of.
+        """
+        self._join(group, self._policies)
+
+    def _join(self, group: TaskGroup, policies: Mapping[str, Any]) -> None:
+        self.node_id = group.child_prefix + self.label
+        self.settings: Settings = (
+            group.policies.read(policies, relative_place(self.place))
+            if policies
+            else group.policies.default
+        )
+        self.group = group
+        self.graph = group.graph
+        group.graph.add_task(self)
+        group.children.append(self)
+
+    @classmethod
+    def partial(cls, task_id: str, **fixed: Any) -> "OperatorPartial":
+        """Fix some arguments of an operator that is then mapped over others.
+
+        Args:
+            task_id: Unique in its group.
+            fixed: Arguments and policies that are the same for all indices.
+
+        Example:
+            ``BashOperator.partial(task_id="say").expand(bash_command=["echo a", "echo b"])``
+        """
+        return OperatorPartial(cls, task_id, fixed)
+
+    @property
+    def task_id(self) -> str:
+        """Its id in the flow; groups joined by dots."""
+        return self.node_id
+
+    @property
+    def dag(self) -> Flow | None:
+        """The flow, None as long as it belongs to none."""
+        return self.graph
+
+    @property
+    def task_group(self) -> TaskGroup | None:
+        """The innermost group around it."""
+        return self.group
+
+    @property
+    def policy(self) -> Policy:
+        """What the engine and the executors follow."""
+        return self.settings.policy
+
+    @property
+    def doc(self) -> str:
+        """Markdown for people."""
+        return self.settings.doc
+
+    @property
+    def result_type(self) -> Any:
+        """Type of its result, ``UNTYPED`` if nothing is known."""
+        return UNTYPED
+
+    @property
+    def output(self) -> ResultReference:
+        """What it returns, to be an argument of other tasks."""
+        return ResultReference(self)
+
+    @property
+    def upstream_task_ids(self) -> set[str]:
+        """Ids of the tasks that it waits for."""
+        return set(self.graph.neighbours(self.node_id)[0]) if self.graph else set()
+
+    @property
+    def downstream_task_ids(self) -> set[str]:
+        """Ids of the tasks that wait for it."""
+        return set(self.graph.neighbours(self.node_id)[1]) if self.graph else set()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what it works on, by name; the values may hold references."""
+        return {name: getattr(self, name) for name in self.template_fields}
+
+    def bind(self, arguments: Mapping[str, Any]) -> Self:
+        """Return a copy for one attempt, with resolved arguments.
+
+        Args:
+            arguments: What ``arguments()`` returned, with all references replaced.
+        """
+        bound = copy.copy(self)
+        for name, value in arguments.items():
+            setattr(bound, name, value)
+        return bound
+
+    def execute(self, context: Context) -> Any:
+        """Do the work of one attempt and return its result.
+
+        Args:
+            context: What the attempt knows of itself and its run.
+        """
+        message = f"{type(self).__name__} has no execute()"
+        raise NotImplementedError(message)
+
+    def on_kill(self) -> None:
+        """Stop what ``execute`` has started outside of its process.
+
+        Called when the attempt is cancelled or has run out of time.
+        """
+
+    def may_retry(self, error: BaseException) -> bool | None:
+        """Return whether an error is worth a retry, None where the task does not say.
+
+        Args:
+            error: What ``execute`` raised.
+        """
+        condition = self.settings.retry_if
+        if condition is None:
+            return None
+        if isinstance(condition, tuple):
+            return isinstance(error, condition)
+        return condition(error)
+
+    def references(self) -> Iterator[Reference]:
+        """Yield all references in its arguments.
+
+        Raises:
+            InvalidArgument: If one stands where it would never be resolved.
+        """
+        for value in self.arguments().values():
+            yield from references_in(value)
+
+    def check_fields(self) -> None:
+        """Refuse results of other tasks in attributes that nothing resolves.
+
+        Raises:
+            InvalidArgument: If there is one.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Reference) and name not in self.template_fields:
+                raise InvalidArgument(
+                    f"{type(self).__name__} does not resolve {value!r} in {name!r}",
+                    place=relative_place(self.place),
+                    hint=f"add {name!r} to its template_fields",
+                )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.node_id!r}>"
+
+
+#: Airflow's name.
+BaseOperator = Operator
+
+
+class OperatorPartial:
+    """An operator of which some arguments are fixed; mapped by ``expand``.
+
+    Args:
+        operator_class: The operator.
+        task_id: Unique in its group.
+        fixed: Arguments and policies that are the same for all indices.
+    """
+
+    def __init__(
+        self, operator_class: type[Operator], task_id: str, fixed: Mapping[str, Any]
+    ) -> None:
+        self.operator_class = operator_class
+        self.task_id = task_id
+        self.fixed = fixed
+        self._place = calling_place()
+        self._check(fixed)
+
+    def expand(self, **mapped: Any) -> "MappedOperator":
+        """Map the operator: one task run for each combination of the values.
+
+        Args:
+            mapped: Lists, dicts or results by argument; the last one varies fastest.
+        """
+        self._check(mapped)
+        self._check_mapped(mapped)
+        factors = {name: series_of(values, "expand()") for name, values in mapped.items()}
+        return MappedOperator(self, factors)
+
+    def expand_kwargs(self, kwargs: Any) -> "MappedOperator":
+        """Map the operator: one task run for each dict of arguments.
+
+        Args:
+            kwargs: A list of dicts, or a result that is one.
+        """
+        return MappedOperator(self, {MORE_ARGUMENTS: series_of(kwargs, "expand_kwargs()")})
+
+    def _check(self, names: Mapping[str, Any]) -> None:
+        accepted = _accepted_arguments(self.operator_class)
+        for name in names:
+            if name not in accepted:
+                raise InvalidArgument(
+                    f"{self.operator_class.__name__} takes no argument {name!r}",
+                    place=relative_place(self._place),
+                    hint=did_you_mean(name, accepted),
+                )
+
+    def _check_mapped(self, mapped: Mapping[str, Any]) -> None:
+        own = own_arguments(self.operator_class)
+        for name in mapped:
+            problem = ""
+            if name in self.fixed:
+                problem = f"argument {name!r} is fixed and cannot be mapped too"
+            elif name in POLICY_NAMES and name not in own or name == "task_id":
+                problem = f"{name!r} is the same for all indices and cannot be mapped"
+            if problem:
+                raise InvalidArgument(problem, place=relative_place(self._place))
+        if not mapped:
+            message = "expand() needs at least one argument to map over"
+            raise InvalidArgument(message, place=relative_place(self._place))
+
+
+class MappedOperator(Operator):
+    """Stand for an operator that is mapped: each attempt makes the operator of its index.
+
+    Args:
+        partial: The operator and what is fixed of it.
+        factors: What it is mapped over, by argument.
+    """
+
+    def __init__(self, partial: OperatorPartial, factors: Mapping[str, SeriesReference]) -> None:
+        own = own_arguments(partial.operator_class)
+        policies = {k: v for k, v in partial.fixed.items() if k in POLICY_NAMES and k not in own}
+        placing = {k: v for k, v in partial.fixed.items() if k in ("dag", "task_group")}
+        self.operator_class = partial.operator_class
+        self.fixed = {
+            k: v for k, v in partial.fixed.items() if k not in policies and k not in placing
+        }
+        self.factors = factors
+        self.kind = partial.operator_class.kind
+        self.ignore_downstream_trigger_rules = self.fixed.get(
+            "ignore_downstream_trigger_rules",
+            partial.operator_class.ignore_downstream_trigger_rules,
+        )
+        super().__init__(partial.task_id, **placing, **policies)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the operator, fixed and mapped."""
+        elements = {
+            name: ElementReference(self, factor, series)
+            for factor, (name, series) in enumerate(self.factors.items())
+        }
+        return {**self.fixed, **elements}
+
+    def bind(self, arguments: Mapping[str, Any]) -> Operator:  # type: ignore[override] - it makes another operator
+        """Return the operator of one index.
+
+        Args:
+            arguments: What ``arguments()`` returned, with all references replaced.
+
+        Raises:
+            InvalidArgument: If the operator does not take them.
+        """
+        named = dict(arguments)
+        named.update(named.pop(MORE_ARGUMENTS, {}))
+        token = open_group.set(None)
+        try:
+            bound = self.operator_class(task_id=self.label, **named)
+        finally:
+            open_group.reset(token)
+        bound.node_id = self.node_id
+        bound.graph = self.graph
+        bound.group = self.group
+        bound.settings = self.settings
+        return bound
+
+    def check_fields(self) -> None:
+        """Allow results in all arguments, for all are resolved."""
+
+    def __repr__(self) -> str:
+        return f"<mapped {self.operator_class.__name__} {self.node_id!r}>"
+
+
+def own_arguments(operator_class: type[Operator]) -> frozenset[str]:
+    """Return the arguments that the classes of an operator name themselves."""
+    names: set[str] = set()
+    for cls in operator_class.__mro__:
+        initialise = cls.__dict__.get("__init__")
+        if initialise is not None and issubclass(cls, Operator):
+            names |= signature_of(initialise).names
+    return frozenset(names - {"self"})
+
+
+def _accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
+    outermost = next(cls for cls in operator_class.__mro__ if "__init__" in cls.__dict__)
+    signature = signature_of(outermost.__dict__["__init__"])
+    if not signature.takes_any_keyword:
+        return signature.names - {"self"}
+    return own_arguments(operator_class) | POLICY_NAMES

@@ -1,0 +1,391 @@
+"""This module reads the policies of tasks from keyword arguments."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+
+import msgspec
+
+from ostinato.authoring.quantities import bytes_of, seconds_of
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.errors import InvalidArgument, Place
+from ostinato.model.policy import (
+    DEFAULT_POLICY,
+    Compute,
+    Criticality,
+    Isolation,
+    Policy,
+    TriggerRule,
+    WeightRule,
+)
+
+E = TypeVar("E", bound=StrEnum)
+
+Duration = float | timedelta | str
+
+#: Says what a failure of a task means: True to retry while tries remain, False to fail, None
+#: for the default.
+RetryCondition = (
+    type[BaseException]
+    | tuple[type[BaseException], ...]
+    | list[type[BaseException]]
+    | Callable[[BaseException], bool | None]
+)
+
+
+class Policies(TypedDict, total=False):
+    """What every task takes as keyword arguments.
+
+    Attributes:
+        retries: How often a failed attempt is tried again.
+        retry_delay: Before a retry; a list for the first, second, ... retry.
+        retry_exponential_backoff: Factor on the delay per retry; True for 2.
+        max_retry_delay: Upper bound of the delay.
+        retry_jitter: Share of the delay, 0 to 1, by which it varies at random.
+        retry_if: Exception types, or a function of the exception.
+        timeout: Of one attempt. Airflow: ``execution_timeout``.
+        deadline: Of all attempts together.
+        lost_attempts: How often an attempt may be lost with its process.
+        trigger_rule: Which outcomes upstream let it run.
+        priority: Higher is dispatched first. Airflow: ``priority_weight``.
+        weight_rule: How neighbours' priorities add to it.
+        pool: Whose slots it takes.
+        pool_slots: How many.
+        max_active: Task runs at a time within a run. Airflow: ``max_active_tis_per_dagrun``.
+        executor: By name.
+        isolation: ``fork`` for a process of its own.
+        compute: What it asks of the machine: ``{"cpu": 1, "memory": "512MB", "gpu": 0}``.
+        criticality: What its failure means for the run.
+        doc: Markdown for people. Airflow: ``doc_md``.
+        owner: Who looks after it.
+        tags: For searching.
+        map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
+    """
+
+    retries: int
+    retry_delay: Duration | Sequence[Duration]
+    retry_exponential_backoff: bool | float
+    max_retry_delay: Duration | None
+    retry_jitter: float
+    retry_if: RetryCondition | None
+    timeout: Duration | None
+    execution_timeout: Duration | None
+    deadline: Duration | None
+    lost_attempts: int
+    trigger_rule: (
+        TriggerRule
+        | Literal[
+            "all_success",
+            "all_failed",
+            "all_done",
+            "all_done_min_one_success",
+            "all_done_setup_success",
+            "one_success",
+            "one_failed",
+            "one_done",
+            "none_failed",
+            "none_failed_min_one_success",
+            "none_skipped",
+            "all_skipped",
+            "always",
+        ]
+    )
+    priority: int
+    priority_weight: int
+    weight_rule: WeightRule | Literal["downstream", "upstream", "absolute"]
+    pool: str | None
+    pool_slots: int
+    max_active: int | None
+    max_active_tis_per_dagrun: int | None
+    executor: str | None
+    isolation: Isolation | Literal["warm", "fork"]
+    compute: Compute | Mapping[str, Any]
+    criticality: Criticality | Literal["critical", "normal", "optional"]
+    doc: str | None
+    doc_md: str | None
+    owner: str
+    tags: Iterable[str]
+    map_name: str | None
+    map_index_template: str | None
+
+
+class Settings(NamedTuple):
+    """What a task's policies say, read and checked.
+
+    Attributes:
+        policy: What the engine and the executors follow.
+        doc: Markdown for people.
+        owner: Who looks after the task.
+        tags: For searching.
+        map_name: Template of a mapped task run's name.
+        retry_if: Which errors are worth a retry.
+    """
+
+    policy: Policy = DEFAULT_POLICY
+    doc: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    map_name: str = ""
+    retry_if: RetryCondition | None = None
+
+
+#: What holds for a task that says nothing.
+DEFAULT_SETTINGS = Settings()
+
+#: Airflow's spellings by ours.
+ALIASES = {
+    "execution_timeout": "timeout",
+    "priority_weight": "priority",
+    "max_active_tis_per_dagrun": "max_active",
+    "doc_md": "doc",
+    "map_index_template": "map_name",
+}
+
+POLICY_NAMES = frozenset(Policies.__annotations__)
+
+
+class PolicyReader:
+    """Read the policies of the tasks in one flow or group; equal ones are read once.
+
+    Args:
+        defaults: What holds where a task says nothing.
+        parent: Reader of what is around; its defaults hold where ``defaults`` say nothing.
+        place: Where the defaults stand.
+    """
+
+    def __init__(
+        self,
+        defaults: Mapping[str, Any],
+        *,
+        parent: "PolicyReader | None" = None,
+        place: Place | None = None,
+    ) -> None:
+        inherited = parent._defaults if parent else {}
+        self._defaults = inherited | canonical(defaults, "default_args", place)
+        self._known: dict[tuple[tuple[str, Any], ...], Settings] = {}
+        self._shared: dict[Policy, Policy] = parent._shared if parent else {}
+        #: What holds for a task that says nothing.
+        self.default = self._build({}, place)
+
+    def read(self, policies: Mapping[str, Any], place: Place | None = None) -> Settings:
+        """Return what a task's keyword arguments say.
+
+        Args:
+            policies: As the user wrote them.
+            place: Where they stand.
+
+        Raises:
+            InvalidArgument: If a name or a value is wrong.
+        """
+        if not policies:
+            return self.default
+        key = tuple(policies.items())
+        try:
+            known = self._known.get(key)
+        except TypeError:  # a list or dict among the values
+            return self._build(policies, place)
+        if known is None:
+            known = self._known[key] = self._build(policies, place)
+        return known
+
+    def _build(self, policies: Mapping[str, Any], place: Place | None) -> Settings:
+        given = self._defaults | canonical(policies, "task", place)
+        if not given:
+            return DEFAULT_SETTINGS
+        settings = read_settings(given, place)
+        return settings._replace(policy=self._shared.setdefault(settings.policy, settings.policy))
+
+
+def canonical(
+    policies: Mapping[str, Any], where: str, place: Place | None = None
+) -> dict[str, Any]:
+    """Return policies under our names.
+
+    Args:
+        policies: By our names or Airflow's.
+        where: What they are given to, for the message.
+        place: Where they stand.
+
+    Raises:
+        InvalidArgument: If a name is unknown, or one policy stands under both its names.
+    """
+    result: dict[str, Any] = {}
+    for name, value in policies.items():
+        if name not in POLICY_NAMES:
+            message = f"unknown argument {name!r} in {where}"
+            raise InvalidArgument(message, place=place, hint=did_you_mean(name, POLICY_NAMES))
+        ours = ALIASES.get(name, name)
+        if ours in result:
+            message = f"{where} takes {ours!r} once, and was given {name!r} too"
+            raise InvalidArgument(message, place=place)
+        result[ours] = value
+    return result
+
+
+def read_settings(given: Mapping[str, Any], place: Place | None = None) -> Settings:
+    """Return what policies under our names say.
+
+    Raises:
+        InvalidArgument: If a value is wrong.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        field, read = _READERS[name]
+        try:
+            fields[field] = read(value)
+        except (TypeError, ValueError) as err:
+            raise InvalidArgument(f"{name}: {err}", place=place) from err
+    apart = {name: fields.pop(name) for name in Settings._fields[1:] if name in fields}
+    policy = Policy(**fields)
+    # The model's own default is told by identity when it is written.
+    return Settings(DEFAULT_POLICY if policy == DEFAULT_POLICY else policy, **apart)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    message = f"{value!r} is not a whole number of zero or more"
+    raise ValueError(message)
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    message = f"{value!r} is not a whole number"
+    raise ValueError(message)
+
+
+def _slots(value: object) -> int:
+    if _count(value) == 0:
+        message = "a task takes at least one slot"
+        raise ValueError(message)
+    return _count(value)
+
+
+def _delays(value: object) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple):
+        return (seconds_of(value),)
+    if not value:
+        message = "a list of delays needs at least one"
+        raise ValueError(message)
+    return tuple(map(seconds_of, value))
+
+
+def _backoff(value: object) -> float:
+    if isinstance(value, bool):
+        return 2.0 if value else 1.0
+    if isinstance(value, int | float) and 1 <= value < float("inf"):
+        return float(value)
+    message = f"{value!r} is neither True nor a factor of at least 1"
+    raise ValueError(message)
+
+
+def _share(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    message = f"{value!r} is not a number from 0 to 1"
+    raise ValueError(message)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    message = f"{value!r} is not text"
+    raise ValueError(message)
+
+
+def _pool(value: object) -> str:
+    name = _text(value)
+    return "" if name == "default_pool" else name
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        message = f"{value!r} is not a list of texts"
+        raise ValueError(message)
+    return tuple(map(_text, value))
+
+
+def _one_of(enum: type[E]) -> Callable[[object], E]:
+    def read(value: object) -> E:
+        try:
+            return enum(value)
+        except ValueError:
+            names = [member.value for member in enum]
+            guess = did_you_mean(str(value), names) or f"one of {', '.join(names)}"
+            message = f"{value!r} is unknown; {guess}"
+            raise ValueError(message) from None
+
+    return read
+
+
+def _compute(value: object) -> Compute:
+    if isinstance(value, Compute):
+        return value
+    if not isinstance(value, Mapping):
+        message = f"{value!r} is not like {{'cpu': 1, 'memory': '512MB'}}"
+        raise ValueError(message)
+    readers: dict[str, tuple[str, Callable[[object], Any]]] = {
+        "cpu": ("cpu", _amount),
+        "gpu": ("gpu", _amount),
+        "memory": ("memory_bytes", bytes_of),
+    }
+    unknown = [name for name in value if name not in readers]
+    if unknown:
+        message = f"{unknown[0]!r} is unknown; {did_you_mean(unknown[0], readers) or 'use cpu, memory, gpu'}"
+        raise ValueError(message)
+    return Compute(**{readers[name][0]: readers[name][1](asked) for name, asked in value.items()})
+
+
+def _amount(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    message = f"{value!r} is not a number of zero or more"
+    raise ValueError(message)
+
+
+def _retry_condition(value: object) -> RetryCondition:
+    types = value if isinstance(value, list | tuple) else (value,)
+    if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        return tuple(types)
+    if callable(value):
+        return value
+    message = f"{value!r} is neither exception types nor a function of the exception"
+    raise ValueError(message)
+
+
+_READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "retries": ("retries", _count),
+    "retry_delay": ("retry_delays_s", _delays),
+    "retry_exponential_backoff": ("retry_backoff", _backoff),
+    "max_retry_delay": ("max_retry_delay_s", seconds_of),
+    "retry_jitter": ("retry_jitter", _share),
+    "retry_if": ("retry_if", _retry_condition),
+    "timeout": ("timeout_s", seconds_of),
+    "deadline": ("deadline_s", seconds_of),
+    "lost_attempts": ("lost_attempts", _count),
+    "trigger_rule": ("trigger_rule", _one_of(TriggerRule)),
+    "priority": ("priority", _integer),
+    "weight_rule": ("weight_rule", _one_of(WeightRule)),
+    "pool": ("pool", _pool),
+    "pool_slots": ("pool_slots", _slots),
+    "max_active": ("max_active", _count),
+    "executor": ("executor", _text),
+    "isolation": ("isolation", _one_of(Isolation)),
+    "compute": ("compute", _compute),
+    "criticality": ("criticality", _one_of(Criticality)),
+    "doc": ("doc", _text),
+    "owner": ("owner", _text),
+    "tags": ("tags", _tags),
+    "map_name": ("map_name", _text),
+}
+
+# Invariant: every policy can be read, and what is read exists in the model.
+assert {ALIASES.get(name, name) for name in POLICY_NAMES} == _READERS.keys()
+assert {field for field, _ in _READERS.values()} <= {
+    *Settings._fields,
+    *(field.name for field in msgspec.structs.fields(Policy)),
+}
