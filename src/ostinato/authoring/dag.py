@@ -28,6 +28,9 @@ from ostinato.model.graph import check_graph
 #: Arguments of `default_args` that Airflow's users give there, though they are the flow's.
 _OF_THE_FLOW = ("start_date", "end_date")
 
+#: The model's own default, which is told by identity when it is written.
+NO_LIMIT_S = FlowDefinition("").timeout_s
+
 Moment = datetime | date | str
 
 
@@ -96,7 +99,7 @@ class DAG:
             known = signature_of(DAG.__init__).names
             message = f"DAG takes no argument {wrong!r}"
             raise InvalidArgument(message, place=place, hint=did_you_mean(wrong, known))
-        self.name = _either("name", name, "dag_id", dag_id)
+        self.name: str = _either("name", name, "dag_id", dag_id)
         check_id(self.name, "flow", self.place)
         defaults = dict(default_args or {})
         moments = {key: defaults.pop(key) for key in _OF_THE_FLOW if key in defaults}
@@ -125,7 +128,7 @@ class DAG:
             catchup=catchup,
             max_active_runs=_count("max_active_runs", max_active_runs),
             max_active_tasks=_count("max_active_tasks", max_active_tasks),
-            **({} if limit is None else {"timeout_s": _seconds("timeout", limit)}),
+            timeout_s=NO_LIMIT_S if limit is None else _seconds("timeout", limit),
             fail_fast=fail_fast,
             executor=executor or "",
             tags=_tags(tags),
@@ -340,11 +343,11 @@ class DAG:
     def _claim(self, node: Operator | TaskGroup, what: str) -> None:
         if self._definition is not None:
             self._check_open(what, node)
-        id = node.node_id
-        if id in self._operators or id in self._groups:
-            first = self._operators.get(id) or self._groups[id]
+        taken = node.node_id
+        if taken in self._operators or taken in self._groups:
+            first = self._operators.get(taken) or self._groups[taken]
             raise DuplicateTask(
-                f"id {id!r} is taken in flow {self.name!r}",
+                f"id {taken!r} is taken in flow {self.name!r}",
                 place=relative_place(node.place),
                 hint=f"first used at {relative_place(first.place)}",
             )

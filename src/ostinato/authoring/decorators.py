@@ -61,7 +61,7 @@ class TaskFunction(Generic[P, R]):
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Declare a task and return what stands for its result; outside of a flow, call the function.
+        """Declare a task and return what stands for its result; elsewhere, call the function.
 
         Args:
             args: Of the function; they may hold results of other tasks.
@@ -236,7 +236,6 @@ class BashFunctionOperator(FunctionOperator, BashOperator):
     """
 
     operator_name = "bash"
-    template_fields = ()
 
     def __init__(
         self, task_id: str, *, python_callable: Callable[..., Any], **options: Any
@@ -262,6 +261,8 @@ class TaskDecorator:
     @overload
     def __call__(
         self,
+        function: None = None,
+        /,
         *,
         task_id: str | None = None,
         multiple_outputs: bool = False,
@@ -285,7 +286,12 @@ class TaskDecorator:
 
     @overload
     def branch(
-        self, *, task_id: str | None = None, **policies: Unpack[Policies]
+        self,
+        function: None = None,
+        /,
+        *,
+        task_id: str | None = None,
+        **policies: Unpack[Policies],
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
     def branch(self, function: Any = None, /, **options: Any) -> Any:
@@ -303,6 +309,8 @@ class TaskDecorator:
     @overload
     def short_circuit(
         self,
+        function: None = None,
+        /,
         *,
         task_id: str | None = None,
         ignore_downstream_trigger_rules: bool = True,
@@ -341,7 +349,7 @@ class TaskDecorator:
 task = TaskDecorator()
 
 
-class GroupFunction(Generic[P, R]):
+class GroupFunction:
     """A function whose call declares a task group.
 
     Args:
@@ -349,7 +357,7 @@ class GroupFunction(Generic[P, R]):
         options: Arguments of ``TaskGroup``.
     """
 
-    def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         self.function = function
         self._options = options
         functools.update_wrapper(self, function, updated=())
@@ -366,7 +374,7 @@ class GroupFunction(Generic[P, R]):
         """
         return self._declare(self._bind(args, kwargs), {})
 
-    def override(self, **options: Any) -> "GroupFunction[P, R]":
+    def override(self, **options: Any) -> "GroupFunction":
         """Return the same group with other arguments of ``TaskGroup``.
 
         Args:
@@ -448,7 +456,7 @@ class GroupFunction(Generic[P, R]):
         group.factors = dict(factors)
         args, kwargs = arguments
         with group:
-            result = self.function(*args, **kwargs, **self._elements(group, kwargs))  # type: ignore[arg-type, call-arg] - checked by _bind
+            result = self.function(*args, **kwargs, **self._elements(group, kwargs))
         return group if result is None else result
 
     def _elements(self, group: TaskGroup, fixed: Mapping[str, Any]) -> dict[str, Reference]:
@@ -479,7 +487,7 @@ class PartialGroup:
         fixed: Arguments that are the same for all indices.
     """
 
-    def __init__(self, group_function: GroupFunction[Any, Any], fixed: Mapping[str, Any]) -> None:
+    def __init__(self, group_function: GroupFunction, fixed: Mapping[str, Any]) -> None:
         self._group = group_function
         self._fixed = fixed
 
@@ -502,7 +510,7 @@ class PartialGroup:
 
 
 @overload
-def task_group(function: Callable[P, R], /) -> GroupFunction[P, R]: ...
+def task_group(function: Callable[..., Any], /) -> GroupFunction: ...
 
 
 @overload
@@ -512,7 +520,7 @@ def task_group(
     prefix_group_id: bool = True,
     default_args: Mapping[str, Any] | None = None,
     tooltip: str = "",
-) -> Callable[[Callable[P, R]], GroupFunction[P, R]]: ...
+) -> Callable[[Callable[..., Any]], GroupFunction]: ...
 
 
 def task_group(function: Any = None, /, **options: Any) -> Any:
@@ -526,13 +534,13 @@ def task_group(function: Any = None, /, **options: Any) -> Any:
         ``@task_group`` above ``def clean(rows): return drop_nulls(trim(rows))``
     """
 
-    def decorate(decorated: Callable[P, R]) -> GroupFunction[P, R]:
+    def decorate(decorated: Callable[..., Any]) -> GroupFunction:
         return GroupFunction(decorated, options)
 
     return decorate if function is None else decorate(function)
 
 
-class FlowFunction(Generic[P, R]):
+class FlowFunction:
     """A function whose call declares a flow; its parameters are those of the flow.
 
     Args:
@@ -540,7 +548,7 @@ class FlowFunction(Generic[P, R]):
         options: Arguments of ``DAG``.
     """
 
-    def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         self.function = function
         self._options = options
         functools.update_wrapper(self, function, updated=())
@@ -595,7 +603,7 @@ class FlowFunction(Generic[P, R]):
             annotation = signature.types.get(key, UNTYPED)
             arguments[key] = dag.add_parameter(key, default, annotation)
         with dag:
-            self.function(**arguments)  # type: ignore[arg-type, call-arg] - stand-ins of what it declares
+            self.function(**arguments)
         dag.definition  # noqa: B018 - what is wrong is said here, at the user's call
         return dag
 
@@ -604,11 +612,11 @@ class FlowFunction(Generic[P, R]):
 
 
 @overload
-def dag(function: Callable[P, R], /) -> FlowFunction[P, R]: ...
+def dag(function: Callable[..., Any], /) -> FlowFunction: ...
 
 
 @overload
-def dag(name: str = "", /, **options: Any) -> Callable[[Callable[P, R]], FlowFunction[P, R]]: ...
+def dag(name: str = "", /, **options: Any) -> Callable[[Callable[..., Any]], FlowFunction]: ...
 
 
 def dag(function: Any = None, /, **options: Any) -> Any:
@@ -628,7 +636,7 @@ def dag(function: Any = None, /, **options: Any) -> Any:
     if isinstance(function, str):
         options["name"] = function
 
-    def decorate(decorated: Callable[P, R]) -> FlowFunction[P, R]:
+    def decorate(decorated: Callable[..., Any]) -> FlowFunction:
         return FlowFunction(decorated, options)
 
     return decorate if function is None or isinstance(function, str) else decorate(function)
@@ -640,7 +648,7 @@ def _decorate(
     _check_options(operator_class, {k: v for k, v in options.items() if k != "task_id"})
 
     def decorate(decorated: Callable[P, R]) -> TaskFunction[P, R]:
-        if not callable(decorated) or isinstance(decorated, type):
+        if isinstance(decorated, type | staticmethod | classmethod):
             message = f"@task makes tasks of functions, not of {decorated!r}"
             raise InvalidArgument(message, place=relative_place(calling_place()))
         return TaskFunction(decorated, operator_class, options)

@@ -188,7 +188,8 @@ def _measured(operators: Mapping[str, Operator], groups: Mapping[str, TaskGroup]
     Of a task that is mapped, as seen from where it is mapped over, the task runs are counted.
     """
     measured: set[str] = set()
-    for container in (*operators.values(), *groups.values()):
+    containers: list[Operator | TaskGroup] = [*operators.values(), *groups.values()]
+    for container in containers:
         if not container.factors:
             continue
         around = container.parent if isinstance(container, TaskGroup) else container.group
@@ -248,7 +249,7 @@ class _GroupEdges:
     def __init__(self, groups: Mapping[str, TaskGroup], edges: dict[tuple[str, str], str]) -> None:
         self._edges = edges
         self._members = {
-            id: [task.node_id for task in group.tasks()] for id, group in groups.items()
+            name: [task.node_id for task in group.tasks()] for name, group in groups.items()
         }
         self._upstream: dict[str, list[str]] = {}
         self._downstream: dict[str, list[str]] = {}
@@ -268,24 +269,24 @@ class _GroupEdges:
                         self._edges[up, down] = label
 
     def _bridges(self, edges: Sequence[WrittenEdge]) -> list[WrittenEdge]:
-        """Return edges over empty groups, so that what is before one stays before what is behind."""
-        empty = [id for id, members in self._members.items() if not members]
+        """Return edges over empty groups, so that their neighbours stay in order."""
+        empty = [name for name, members in self._members.items() if not members]
         bridges: list[WrittenEdge] = []
-        for id in empty:
+        for name in empty:
             known = [*edges, *bridges]
-            before = [up for up, down, _ in known if down.node_id == id]
-            behind = [down for up, down, _ in known if up.node_id == id]
+            before = [up for up, down, _ in known if down.node_id == name]
+            behind = [down for up, down, _ in known if up.node_id == name]
             bridges += [(up, down, "") for up in before for down in behind]
         return bridges
 
     def _tasks(self, node: Node) -> tuple[list[str], list[str]]:
-        id = node.node_id
+        name = node.node_id
         if not isinstance(node, TaskGroup):
-            return [id], [id]
-        if id not in self._ends:
-            ends = roots_and_leaves(self._members[id], self._upstream, self._downstream)
-            self._ends[id] = ends
-        return self._ends[id]
+            return [name], [name]
+        if name not in self._ends:
+            ends = roots_and_leaves(self._members[name], self._upstream, self._downstream)
+            self._ends[name] = ends
+        return self._ends[name]
 
     def _note(self, upstream: str, downstream: str) -> None:
         self._upstream.setdefault(downstream, []).append(upstream)
@@ -378,8 +379,9 @@ def _described(value: Reference, produced: Any, task: Operator | None, *, is_sev
 
 def _type_of(value: Reference, operator: Operator) -> Any:
     if isinstance(value, ResultReference):
-        is_result = isinstance(value.task, Operator) and value.key == RETURN_VALUE
-        return value.task.result_type if is_result else UNTYPED
+        if isinstance(value.task, Operator) and value.key == RETURN_VALUE:
+            return value.task.result_type
+        return UNTYPED
     if isinstance(value, ParameterReference):
         return value.annotation
     if isinstance(value, ItemReference):

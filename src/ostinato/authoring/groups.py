@@ -73,6 +73,8 @@ class TaskGroup(Node):
     """
 
     graph: Flow
+    policies: PolicyReader
+    place: Place
 
     def __init__(
         self,
@@ -194,7 +196,7 @@ def check_id(label: str, what: str, place: Place) -> None:
     Raises:
         InvalidArgument: If it is no text of letters, digits, ``_``, ``-`` and ``.``.
     """
-    if isinstance(label, str) and _ID.fullmatch(label):
+    if _ID.fullmatch(str(label)):
         return
     raise InvalidArgument(
         f"{what} id {label!r} is not made of letters, digits, '_', '-' and '.'",

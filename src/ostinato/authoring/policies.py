@@ -24,14 +24,8 @@ E = TypeVar("E", bound=StrEnum)
 
 Duration = float | timedelta | str
 
-#: Says what a failure of a task means: True to retry while tries remain, False to fail, None
-#: for the default.
-RetryCondition = (
-    type[BaseException]
-    | tuple[type[BaseException], ...]
-    | list[type[BaseException]]
-    | Callable[[BaseException], bool | None]
-)
+#: Which errors are worth a retry; of a function True, False, or None for the default.
+RetryCondition = tuple[type[BaseException], ...] | Callable[[BaseException], bool | None]
 
 
 class Policies(TypedDict, total=False):
@@ -68,7 +62,7 @@ class Policies(TypedDict, total=False):
     retry_exponential_backoff: bool | float
     max_retry_delay: Duration | None
     retry_jitter: float
-    retry_if: RetryCondition | None
+    retry_if: RetryCondition | type[BaseException] | list[type[BaseException]] | None
     timeout: Duration | None
     execution_timeout: Duration | None
     deadline: Duration | None
@@ -161,8 +155,8 @@ class PolicyReader:
         parent: "PolicyReader | None" = None,
         place: Place | None = None,
     ) -> None:
-        inherited = parent._defaults if parent else {}
-        self._defaults = inherited | canonical(defaults, "default_args", place)
+        inherited: dict[str, Any] = parent._defaults if parent else {}
+        self._defaults: dict[str, Any] = inherited | canonical(defaults, "default_args", place)
         self._known: dict[tuple[tuple[str, Any], ...], Settings] = {}
         self._shared: dict[Policy, Policy] = parent._shared if parent else {}
         #: What holds for a task that says nothing.
@@ -312,7 +306,7 @@ def _tags(value: object) -> tuple[str, ...]:
 def _one_of(enum: type[E]) -> Callable[[object], E]:
     def read(value: object) -> E:
         try:
-            return enum(value)
+            return enum(str(value))
         except ValueError:
             names = [member.value for member in enum]
             guess = did_you_mean(str(value), names) or f"one of {', '.join(names)}"
@@ -335,7 +329,8 @@ def _compute(value: object) -> Compute:
     }
     unknown = [name for name in value if name not in readers]
     if unknown:
-        message = f"{unknown[0]!r} is unknown; {did_you_mean(unknown[0], readers) or 'use cpu, memory, gpu'}"
+        guess = did_you_mean(unknown[0], readers) or "use cpu, memory, gpu"
+        message = f"{unknown[0]!r} is unknown; {guess}"
         raise ValueError(message)
     return Compute(**{readers[name][0]: readers[name][1](asked) for name, asked in value.items()})
 

@@ -11,45 +11,102 @@ from ostinato.model.flow import FlowDefinition
 
 @runtime_checkable
 class Context(Protocol):
-    """What a running task knows of itself and its run.
+    """What a running task knows of itself and its run."""
 
-    Attributes:
-        run_id: Id of the run, as text.
-        flow: Name of the flow; ``dag`` in Airflow's words.
-        task_id: Id of the task.
-        map_path: Its indices, outermost first; empty where nothing is mapped.
-        map_index: The last of them, -1 where nothing is mapped.
-        try_number: 1 plus the failures before this attempt.
-        logical_date: The moment that the run stands for, in the flow's zone.
-        data_interval_start, data_interval_end: The data that it covers, half open.
-        ds, ds_nodash, ts, ts_nodash: The logical date as text, as in Airflow.
-        params: Parameters of the run.
-        partition_key: Partition of the run, or empty.
-        logger: Logger whose lines are kept with the attempt.
-        idempotency_key: The same for all attempts until the task run is cleared.
-        first_started_at: When the first attempt since the last clear started, in UTC.
-        resources: Configured objects by name.
-    """
+    @property
+    def run_id(self) -> str:
+        """Id of the run, as text."""
+        ...
 
-    run_id: str
-    flow: str
-    task_id: str
-    map_path: tuple[int, ...]
-    map_index: int
-    try_number: int
-    logical_date: datetime
-    data_interval_start: datetime
-    data_interval_end: datetime
-    ds: str
-    ds_nodash: str
-    ts: str
-    ts_nodash: str
-    params: Mapping[str, Any]
-    partition_key: str
-    logger: logging.Logger
-    idempotency_key: str
-    first_started_at: datetime
-    resources: Mapping[str, Any]
+    @property
+    def flow(self) -> str:
+        """Name of the flow; ``dag`` in Airflow's words."""
+        ...
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        ...
+
+    @property
+    def map_path(self) -> tuple[int, ...]:
+        """Its indices, outermost first; empty where nothing is mapped."""
+        ...
+
+    @property
+    def map_index(self) -> int:
+        """The last of them, -1 where nothing is mapped."""
+        ...
+
+    @property
+    def try_number(self) -> int:
+        """1 plus the failures before this attempt."""
+        ...
+
+    @property
+    def logical_date(self) -> datetime:
+        """The moment that the run stands for, in the flow's zone."""
+        ...
+
+    @property
+    def data_interval_start(self) -> datetime:
+        """Beginning of the data that the run covers."""
+        ...
+
+    @property
+    def data_interval_end(self) -> datetime:
+        """End of the data that the run covers, itself outside."""
+        ...
+
+    @property
+    def ds(self) -> str:
+        """The logical date as ``2025-01-31``."""
+        ...
+
+    @property
+    def ds_nodash(self) -> str:
+        """The logical date as ``20250131``."""
+        ...
+
+    @property
+    def ts(self) -> str:
+        """The logical date with the time, in ISO 8601."""
+        ...
+
+    @property
+    def ts_nodash(self) -> str:
+        """The logical date as ``20250131T000000``."""
+        ...
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters of the run."""
+        ...
+
+    @property
+    def partition_key(self) -> str:
+        """Partition of the run, or empty."""
+        ...
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Logger whose lines are kept with the attempt."""
+        ...
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for all attempts until the task run is cleared."""
+        ...
+
+    @property
+    def first_started_at(self) -> datetime:
+        """When the first attempt since the last clear started, in UTC."""
+        ...
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Configured objects by name; one is opened when it is asked for."""
+        ...
 
     def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
         """Return a value that an upstream task of this run stored, None if there is none."""

@@ -48,25 +48,26 @@ class Reference(Wirable):
         return ItemReference(self, key)
 
     def __bool__(self) -> NoReturn:
-        self._refuse("has no truth value", "decide with @task.branch or @task.short_circuit")
+        self.refuse("has no truth value", "decide with @task.branch or @task.short_circuit")
 
     def __iter__(self) -> NoReturn:
-        self._refuse("cannot be looped over", "map a task over it: my_task.expand(x=...)")
+        self.refuse("cannot be looped over", "map a task over it: my_task.expand(x=...)")
 
     def __len__(self) -> NoReturn:
-        self._refuse("has no length", "use its length inside a task")
+        self.refuse("has no length", "use its length inside a task")
 
     def __format__(self, spec: str) -> NoReturn:
-        self._refuse("cannot be put into a text", "build the text inside a task")
+        self.refuse("cannot be put into a text", "build the text inside a task")
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Reference):
-            return self is other
-        self._refuse(f"cannot be compared with {other!r}", "compare inside a task")
+        if not isinstance(other, Reference):
+            self.refuse(f"cannot be compared with {other!r}", "compare inside a task")
+        return self is other
 
     __hash__ = object.__hash__
 
-    def _refuse(self, problem: str, hint: str) -> NoReturn:
+    def refuse(self, problem: str, hint: str) -> NoReturn:
+        """Say that something cannot be done with what is known only at run time."""
         raise InvalidArgument(
             f"{self!r} {problem} while the flow is defined, for it is known when a run executes",
             place=relative_place(calling_place()),
@@ -221,7 +222,7 @@ class ResultReference(SeriesReference):
     def length(self) -> LengthSource:
         """Return the result's length, or the number of task runs of a mapped task."""
         if self.key != RETURN_VALUE:
-            self._refuse("cannot be mapped over", "return it instead of pushing it")
+            self.refuse("cannot be mapped over", "return it instead of pushing it")
         return ResultLength(self.task.node_id)
 
     def count(self, resolver: Resolver) -> int:
@@ -275,10 +276,8 @@ class MapReference(SeriesReference):
     __slots__ = ("function", "source")
 
     def __init__(self, source: SeriesReference, function: Callable[[Any], Any]) -> None:
-        if not callable(function) or isinstance(function, Wirable) or hasattr(function, "expand"):
-            source._refuse(
-                f"cannot be mapped by {function!r}", "give a plain function, or use expand()"
-            )
+        if hasattr(function, "expand"):
+            source.refuse(f"cannot be mapped by {function!r}", "give a function, or use expand()")
         self.source = source
         self.function = function
 
@@ -406,7 +405,7 @@ class OptionalItemReference(ItemReference):
     def resolve(self, resolver: Resolver) -> Any:
         """Return the item or the default."""
         value = self.source.resolve(resolver)
-        return value[self.key] if self.key in value else self.default
+        return value.get(self.key, self.default)
 
 
 def series_of(value: Any, where: str) -> SeriesReference:

@@ -21,8 +21,8 @@ PRESETS = (
     "@annually",
 )
 
-_MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
-_WEEKDAYS = "SUN MON TUE WED THU FRI SAT".split()
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 #: The fields of a cron expression: name, smallest and largest value, names of values.
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
@@ -84,8 +84,8 @@ def cron_problem(expression: str) -> str:
     """
     fields = expression.split()
     if len(fields) != len(_FIELDS):
-        names = " ".join(name for name, *_ in _FIELDS)
-        return f"it has {len(fields)} fields instead of 5: {names}"
+        wanted = " ".join(field[0] for field in _FIELDS)
+        return f"it has {len(fields)} fields instead of 5: {wanted}"
     for text, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
         for part in text.split(","):
             problem = _part_problem(part, name, low, high, names)

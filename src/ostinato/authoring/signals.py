@@ -6,7 +6,7 @@ from ostinato.authoring.quantities import seconds_of
 from ostinato.errors import InvalidArgument
 
 
-class TaskSignal(Exception):  # noqa: N818 - what is raised is no error
+class TaskSignal(Exception):
     """End an attempt in another way than by success or an error.
 
     Raise one of its subclasses: ``Skip``, ``Fail``, ``Retry``, ``Defer``.

@@ -259,7 +259,7 @@ def resolved_annotations(function: Callable[..., Any]) -> dict[str, Any]:
             continue
         try:
             resolved[name] = eval(annotation, getattr(annotated, "__globals__", {}), enclosing)
-        except Exception:  # noqa: BLE001, S112 - the user's names; what cannot be resolved is untyped
+        except Exception:  # noqa: BLE001 - the user's names; what cannot be resolved is untyped
             continue
     return resolved
 

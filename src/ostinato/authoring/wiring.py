@@ -1,5 +1,6 @@
 """This module connects tasks and groups: ``>>``, ``<<``, ``chain`` and labels."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -159,7 +160,7 @@ def chain(*steps: Any) -> None:
     Example:
         ``chain(a, [b, c], [d, e], f)`` is ``a >> b >> d >> f`` and ``a >> c >> e >> f``.
     """
-    for upstream, downstream in zip(steps, steps[1:], strict=False):
+    for upstream, downstream in itertools.pairwise(steps):
         if not (isinstance(upstream, list | tuple) and isinstance(downstream, list | tuple)):
             connect(upstream, downstream)
             continue
@@ -183,7 +184,7 @@ def chain_linear(*steps: Any) -> None:
         ``chain_linear(a, [b, c], [d, e])`` makes six edges.
     """
     filled = [step for step in steps if not (isinstance(step, list | tuple) and not step)]
-    for upstream, downstream in zip(filled, filled[1:], strict=False):
+    for upstream, downstream in itertools.pairwise(filled):
         connect(upstream, downstream)
 
 

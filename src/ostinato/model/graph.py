@@ -7,7 +7,18 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from ostinato.errors import CycleError, DuplicateTask, Place, UnknownTask
-from ostinato.model.flow import FlowDefinition, LengthSource, LiteralLength, ResultLength, Source
+from ostinato.model.flow import (
+    FlowDefinition,
+    GroupDefinition,
+    LengthSource,
+    LiteralLength,
+    ResultLength,
+    Source,
+    TaskDefinition,
+)
+
+#: The place of what has none.
+NOWHERE = Source()
 
 
 class Graph:
@@ -27,16 +38,16 @@ class Graph:
 
     def __init__(self, flow: FlowDefinition) -> None:
         mapped = [group for group in flow.groups if group.expansion is not None]
-        self.ids = [task.id for task in flow.tasks] + [group.id for group in mapped]
-        positions = {id: position for position, id in enumerate(self.ids)}
+        members: list[TaskDefinition | GroupDefinition] = [*flow.tasks, *mapped]
+        self.ids = [member.id for member in members]
+        positions = {name: position for position, name in enumerate(self.ids)}
         pairs = {(positions[edge.upstream], positions[edge.downstream]) for edge in flow.edges}
         parents = {group.id: group.parent for group in flow.groups}
-        for member in (*flow.tasks, *mapped):
-            position = positions[member.id]
+        for position, member in enumerate(members):
             if member.expansion is not None:
                 for factor in member.expansion.factors:
-                    pairs |= {(positions[id], position) for id in length_sources(factor.length)}
-            around = parents[member.id] if member.id in parents else member.group
+                    pairs |= {(positions[up], position) for up in length_sources(factor.length)}
+            around = member.group if isinstance(member, TaskDefinition) else member.parent
             while around and around not in positions:
                 around = parents[around]
             if around:
@@ -133,12 +144,14 @@ def _cycle_error(flow: FlowDefinition, graph: Graph, cycle: list[int]) -> CycleE
 
 def _check_ids(flow: FlowDefinition) -> None:
     places = {task.id: task.source for task in flow.tasks}
-    if len(places) == len(flow.tasks) and places.keys().isdisjoint(g.id for g in flow.groups):
-        if len({group.id for group in flow.groups}) == len(flow.groups):
-            return
+    if len(places.keys() | {group.id for group in flow.groups}) == len(flow.tasks) + len(
+        flow.groups
+    ):
+        return
     seen: dict[str, Source] = {}
-    for member in (*flow.tasks, *flow.groups):
-        source = getattr(member, "source", Source())
+    members: list[TaskDefinition | GroupDefinition] = [*flow.tasks, *flow.groups]
+    for member in members:
+        source = member.source if isinstance(member, TaskDefinition) else NOWHERE
         if member.id in seen:
             first = _place(seen[member.id])
             raise DuplicateTask(
@@ -179,7 +192,7 @@ def _check_known(
     known: set[str],
     about: str,
     flow: FlowDefinition,
-    source: Source = Source(),
+    source: Source = NOWHERE,
 ) -> None:
     for name in names:
         if name not in known:

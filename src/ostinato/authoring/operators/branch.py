@@ -45,19 +45,19 @@ class BranchOperator(Operator):
             TypeError: If the choice is not made of ids.
         """
         ids = [] if choice is None else [choice] if isinstance(choice, str) else choice
-        if not isinstance(ids, list | tuple | set) or not all(isinstance(id, str) for id in ids):
+        if not isinstance(ids, list | tuple | set) or not all(isinstance(i, str) for i in ids):
             message = f"{self.node_id!r} must return ids of tasks, not {choice!r}"
             raise TypeError(message)
-        return [self._full_id(id) for id in ids]
+        return [self._full_id(chosen) for chosen in ids]
 
-    def _full_id(self, id: str) -> str:
+    def _full_id(self, chosen: str) -> str:
         known: Mapping[str, Any] = self.graph.known_ids() if self.graph else {}
         prefix = self.group.child_prefix if self.group else ""
-        for candidate in (id, prefix + id):
+        for candidate in (chosen, prefix + chosen):
             if candidate in known or not known:
                 return candidate
-        message = f"{self.node_id!r} chose {id!r}, which is no task or group of its flow"
-        raise UnknownTask(message, hint=did_you_mean(id, known))
+        message = f"{self.node_id!r} chose {chosen!r}, which is no task or group of its flow"
+        raise UnknownTask(message, hint=did_you_mean(chosen, known))
 
 
 class BranchPythonOperator(FunctionOperator, BranchOperator):

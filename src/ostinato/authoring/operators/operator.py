@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, ClassVar, Unpack
 
 from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
 from ostinato.authoring.places import calling_place, relative_place
@@ -60,6 +60,7 @@ class Operator(Node):
 
     graph: Flow | None
     group: TaskGroup | None
+    settings: Settings
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,7 +97,7 @@ class Operator(Node):
 
     def _join(self, group: TaskGroup, policies: Mapping[str, Any]) -> None:
         self.node_id = group.child_prefix + self.label
-        self.settings: Settings = (
+        self.settings = (
             group.policies.read(policies, relative_place(self.place))
             if policies
             else group.policies.default
@@ -168,7 +169,7 @@ class Operator(Node):
         """Return what it works on, by name; the values may hold references."""
         return {name: getattr(self, name) for name in self.template_fields}
 
-    def bind(self, arguments: Mapping[str, Any]) -> Self:
+    def bind(self, arguments: Mapping[str, Any]) -> "Operator":
         """Return a copy for one attempt, with resolved arguments.
 
         Args:
@@ -291,7 +292,7 @@ class OperatorPartial:
             problem = ""
             if name in self.fixed:
                 problem = f"argument {name!r} is fixed and cannot be mapped too"
-            elif name in POLICY_NAMES and name not in own or name == "task_id":
+            elif (name in POLICY_NAMES and name not in own) or name == "task_id":
                 problem = f"{name!r} is the same for all indices and cannot be mapped"
             if problem:
                 raise InvalidArgument(problem, place=relative_place(self._place))
@@ -332,7 +333,7 @@ class MappedOperator(Operator):
         }
         return {**self.fixed, **elements}
 
-    def bind(self, arguments: Mapping[str, Any]) -> Operator:  # type: ignore[override] - it makes another operator
+    def bind(self, arguments: Mapping[str, Any]) -> Operator:
         """Return the operator of one index.
 
         Args:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.places import relative_place
@@ -40,8 +40,11 @@ class FunctionOperator(Operator):
         self.op_args: Any = op_args
         self.op_kwargs: Any = {} if op_kwargs is None else op_kwargs
         super().__init__(task_id, **options)
-        if not callable(python_callable):
-            message = f"python_callable of {self.node_id!r} is not callable: {python_callable!r}"
+        self._check_callable(python_callable)
+
+    def _check_callable(self, value: object) -> None:
+        if not callable(value):
+            message = f"python_callable of {self.node_id!r} is not callable: {value!r}"
             raise InvalidArgument(message, place=relative_place(self.place))
 
     @property
@@ -65,7 +68,7 @@ class FunctionOperator(Operator):
             shown.update(self.op_kwargs)
         return shown
 
-    def bind(self, arguments: Mapping[str, Any]) -> Self:
+    def bind(self, arguments: Mapping[str, Any]) -> Operator:
         """Return a copy for one attempt, with resolved arguments.
 
         Args:

@@ -2,12 +2,11 @@
 
 import time
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, NamedTuple, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.places import relative_place
-from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
 from ostinato.authoring.quantities import seconds_of
 from ostinato.authoring.signals import Defer, Fail, Skip
@@ -62,7 +61,7 @@ class Sensor(Operator):
         timeout: float | timedelta | str = DEFAULT_TIMEOUT_S,
         soft_fail: bool = False,
         mode: Literal["reschedule", "poke"] = "reschedule",
-        **policies: Unpack[Policies],  # type: ignore[misc] - timeout means another thing here
+        **policies: Any,
     ) -> None:
         super().__init__(task_id, **policies)
         self.poke_interval_s = self._duration("poke_interval", poke_interval)
