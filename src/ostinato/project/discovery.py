@@ -64,9 +64,7 @@ def find_project(
         UsageError: The target is a folder outside of any project.
     """
     start = Path.cwd() if target is None else target.start
-    root = _root_above(start)
-    if root is None and start != Path.cwd():
-        root = _root_above(Path.cwd()) if target is None or target.path is None else None
+    root = _root_above(start) or _root_above(Path.cwd())
     file = None if root is None else root / SETTINGS_FILE
     settings = read_settings(file, overrides=overrides or {}, environ=environ)
     if root is None:

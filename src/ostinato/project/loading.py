@@ -19,6 +19,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from ostinato.authoring import session
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Marks a folder under ``flows`` as a flow made of files.
 FOLDER_FLOW_FILE = "METADATA.yml"
+
+#: Paths whose module names cannot clash: single underscores, inside words.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9]+([_/][A-Za-z0-9]+)*")
 
 #: Begins the names under which users' files are imported.
 MODULE_PREFIX = "_ostinato_"
@@ -131,7 +135,7 @@ class _Loading:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
             # What the file had declared before it broke is half of what it means to declare.
             # Flows of other files, which it imported, are whole.
-            whole = [dag for dag in self._registered[before:] if not self._stands_in(dag, path)]
+            whole = [dag for dag in self._registered[before:] if _file_of(dag) != file]
             self._registered[before:] = whole
             self.problems.append(problem_of(error, file))
 
@@ -159,13 +163,6 @@ class _Loading:
     def _imported_files(self) -> set[str | None]:
         return {getattr(sys.modules[n], "__file__", None) for n in sys.modules.keys() - self._known}
 
-    def _stands_in(self, dag: "BuiltFlow", path: Path) -> bool:
-        try:
-            source = dag.definition.source
-        except Exception:  # noqa: BLE001 - a broken flow of a broken file says nothing more
-            return True
-        return self.project.root / source.file == path
-
     def define(self) -> "dict[str, BuiltFlow]":
         """Build the definitions; a broken or a second one is a problem, the rest stays."""
         flows: dict[str, BuiltFlow] = {}
@@ -173,7 +170,7 @@ class _Loading:
             try:
                 definition = dag.definition
             except Exception as error:  # noqa: BLE001 - users' operators may raise anything
-                self.problems.append(problem_of(error, dag.name))
+                self.problems.append(self._from_here(problem_of(error, dag.name)))
                 continue
             first = flows.get(dag.name)
             if first is None:
@@ -191,6 +188,13 @@ class _Loading:
         )
         return problem_of(error, "")
 
+    def _from_here(self, problem: DefinitionProblem) -> DefinitionProblem:
+        """Return a problem of a definition, whose file is relative to the project."""
+        file = self.project.root / problem.file
+        if not problem.file or not file.exists():
+            return problem
+        return msgspec.structs.replace(problem, file=readable(str(file)))
+
     def _place(self, source: Source) -> Place:
         return Place(readable(str(self.project.root / source.file)), source.line)
 
@@ -202,7 +206,14 @@ class _Loading:
             file = getattr(module, "__file__", None) or ""
             if file.startswith(below) and file.endswith(".py") and is_users(file):
                 digests.setdefault(file, _digest(Path(file).read_bytes()))
-        return {file.removeprefix(below): digests[file] for file in sorted(digests)}
+        names = {file: _relative(file, below) for file in digests}
+        return {names[file]: digests[file] for file in sorted(digests, key=names.__getitem__)}
+
+
+def _file_of(dag: "BuiltFlow") -> str:
+    # Asking for its definition would end what may still be declared of it.
+    place = getattr(dag, "place", None)
+    return place.file if isinstance(place, Place) else ""
 
 
 class _FreshLoader(SourceFileLoader):
@@ -231,7 +242,7 @@ def private_name(path: Path, root: Path) -> str:
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     text = relative.with_suffix("").as_posix()
     plain = MODULE_PREFIX + re.sub(r"\W", "_", text.replace("/", "__"))
-    if re.fullmatch(r"[A-Za-z0-9/]+(_[A-Za-z0-9/]+)*", text):
+    if _PLAIN_PATH.fullmatch(text):
         return plain
     # Other characters were replaced: keep names apart that became the same.
     return f"{plain}_{_digest(text.encode())[:8]}"
@@ -327,6 +338,11 @@ def _modules_below(folder: Path, problems: list[DefinitionProblem]) -> Iterator[
             yield from _modules_below(entry, problems)
         elif entry.suffix == ".py":
             yield entry
+
+
+def _relative(file: str, below: str) -> str:
+    # A target outside of the project is known by its name alone: versions hold no paths.
+    return file.removeprefix(below) if file.startswith(below) else os.path.basename(file)
 
 
 def _package_of(path: Path) -> str:

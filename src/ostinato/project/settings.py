@@ -1,7 +1,6 @@
 """This module declares what ``ostinato.yaml`` may say."""
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,21 +13,12 @@ RESERVED = frozenset({"alerts", "connections", "defaults", "resources", "retenti
 Slots = Annotated[int, Meta(ge=1)]
 
 
-class ExecutorName(StrEnum):
-    """Name where attempts run."""
+#: Where attempts run.
+ExecutorName = Literal["process", "thread", "inline"]
 
-    PROCESS = "process"
-    THREAD = "thread"
-    INLINE = "inline"
-
-
-class Durability(StrEnum):
-    """Say when a commit is acknowledged."""
-
-    #: After it is on the disk: survives a power failure.
-    FSYNC = "fsync"
-    #: After the operating system has it: survives a killed process, not a power failure.
-    RELAXED = "relaxed"
+#: When a commit is acknowledged: ``fsync`` after it is on the disk, which survives a power
+#: failure; ``relaxed`` after the operating system has it, which survives a killed process.
+Durability = Literal["fsync", "relaxed"]
 
 
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +30,7 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     path: str = ""
-    durability: Durability = Durability.FSYNC
+    durability: Durability = "fsync"
 
 
 class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +58,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     timezone: str = "UTC"
-    executor: ExecutorName = ExecutorName.PROCESS
+    executor: ExecutorName = "process"
     max_children: Annotated[int, Meta(ge=0)] = 0
     pools: dict[str, Slots] = {}
     store: StoreSettings = StoreSettings()

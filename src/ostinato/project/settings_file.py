@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,9 @@ ENVIRONMENT_VARIABLE = "OSTINATO_ENVIRONMENT"
 
 #: Begins the name of a variable that sets a key: ``OSTINATO_STORE__PATH``.
 PREFIX = "OSTINATO_"
+
+#: Settings that are one of a few words.
+_WORDS = (*get_args(Durability), *get_args(ExecutorName))
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
 _SECTIONS = ("pools", "storage", "store")
@@ -112,17 +115,30 @@ def _convert(raw: Any, schema: type[Any], locate: Locate) -> Any:
     except msgspec.ValidationError as error:
         found = _MESSAGE.match(str(error))
         text, where = (found[1], found[2] or "") if found else (str(error), "")
-        path = tuple(part for part in re.split(r"[.\[\]]+", where) if part)
+        path = tuple(re.findall(r"\.{3}|[^.\[\]]+", where))
+        if "..." in path:
+            path = _with_name(raw, schema, path)
         message, hint = _explain(text)
-        named = ".".join(part for part in path if part != "...") or "content"
+        named = ".".join(path) or "content"
         raise SettingsError(f"{named}: {message}", place=locate(path), hint=hint) from None
+
+
+def _with_name(raw: Any, schema: type[Any], path: KeyPath) -> KeyPath:
+    """Return a path with the name of the entry that msgspec leaves out, as in ``pools[...]``."""
+    section = path[0]
+    for name, value in raw[section].items():
+        try:
+            msgspec.convert({section: {name: value}}, schema)
+        except msgspec.ValidationError:
+            return (section, name, *path[2:])
+    return (section,)
 
 
 def _explain(text: str) -> tuple[str, str]:
     """Turn msgspec's words into those of people who write YAML."""
     enum = re.match(r"Invalid enum value '(.*)'", text)
     if enum:
-        return f"there is no {enum[1]!r}", did_you_mean(enum[1], [*Durability, *ExecutorName])
+        return f"there is no {enum[1]!r}", did_you_mean(enum[1], _WORDS)
     plain = re.sub(r"`(\w+)`", lambda found: _TYPE_NAMES.get(found[1], found[1]), text)
     return plain.replace("`", "").replace("Expected", "must be").replace(", got", ", not"), ""
 

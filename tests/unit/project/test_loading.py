@@ -1,0 +1,331 @@
+"""This module tests how files become flows, and how what is broken in them is said."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ostinato.model.manifest import decode_manifest
+from ostinato.project.loading import Loaded, load_target, private_name
+
+ETL = """\
+from ostinato.authoring.dag import DAG
+from ostinato.authoring.operators.empty import EmptyOperator
+
+with DAG("{name}"):
+    EmptyOperator(task_id="a") >> EmptyOperator(task_id="b")
+"""
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_process_of_its_own() -> Iterator[None]:
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - modules:
+        # What a library has loaded stays: its C parts cannot be loaded twice.
+        if name.startswith("_ostinato_") or "/pytest-" in str(
+            getattr(sys.modules[name], "__file__", "")
+        ):
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ostinato.yaml").write_text("name: shop\n")
+
+    def write_file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write_file
+
+
+def problems(loaded: Loaded) -> list[str]:
+    return [str(problem) for problem in loaded.manifest.problems]
+
+
+def test_file_is_loaded_with_its_definitions_and_digest(write: Write) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+
+    loaded = load_target("flows/etl.py")
+
+    assert list(loaded.flows) == ["etl"]
+    assert [flow.source.file for flow in loaded.manifest.flows] == ["flows/etl.py"]
+    assert loaded.manifest.flows[0].source.line == 4
+    assert list(loaded.manifest.sources) == ["flows/etl.py"]
+    assert decode_manifest(loaded.data) == loaded.manifest
+
+
+def test_project_is_loaded_from_all_its_folders(write: Write) -> None:
+    write("ostinato.yaml", "flows: [flows, more/one.py]\n")
+    write("flows/a.py", ETL.format(name="a"))
+    write("flows/deep/b.py", ETL.format(name="b"))
+    write("flows/.hidden/c.py", "1 / 0")
+    write("flows/notes.txt", "1 / 0")
+    write("more/one.py", ETL.format(name="one"))
+    write("more/other.py", "1 / 0")
+
+    for target in ("", ".", "a"):
+        loaded = load_target(target)
+        assert list(loaded.flows) == ["a", "b", "one"]
+        assert problems(loaded) == []
+
+
+def test_folder_of_a_project_is_loaded_alone(write: Write) -> None:
+    write("flows/a.py", "1 / 0")
+    write("flows/deep/b.py", ETL.format(name="b"))
+
+    loaded = load_target("flows/deep")
+
+    assert list(loaded.flows) == ["b"]
+    assert problems(loaded) == []
+
+
+def test_dotted_module_is_loaded(write: Write) -> None:
+    write("shopping/__init__.py", "")
+    write("shopping/nightly.py", ETL.format(name="etl"))
+
+    loaded = load_target("shopping.nightly:etl")
+
+    assert list(loaded.flows) == ["etl"]
+    assert list(loaded.manifest.sources) == ["shopping/__init__.py", "shopping/nightly.py"]
+
+
+def test_missing_module_is_a_problem(write: Write) -> None:
+    assert problems(load_target("no_such.module")) == [
+        "no_such.module: ModuleNotFoundError: No module named 'no_such' "
+        "(is it installed beside Ostinato?)"
+    ]
+
+
+def test_modules_beside_the_file_and_in_the_root_are_found(write: Write) -> None:
+    write("flows/beside_it.py", "NAME = 'etl'")
+    write("in_the_root.py", "")
+    write("flows/etl.py", f"import beside_it\nimport in_the_root\n{ETL.format(name='etl')}")
+
+    loaded = load_target("flows/etl.py")
+
+    assert problems(loaded) == []
+    assert list(loaded.manifest.sources) == ["flows/beside_it.py", "flows/etl.py", "in_the_root.py"]
+
+
+def test_file_of_a_package_can_import_relatively(write: Write) -> None:
+    write("flows/__init__.py", "")
+    write("flows/sibling.py", "NAME = 'etl'")
+    write("flows/etl.py", f"from .sibling import NAME\n{ETL.format(name='etl')}")
+
+    loaded = load_target("flows/etl.py")
+
+    assert problems(loaded) == []
+    assert list(loaded.flows) == ["etl"]
+
+
+def test_file_that_another_imports_declares_its_flows_once(write: Write) -> None:
+    write("flows/a.py", f"import z_last\n{ETL.format(name='a')}")
+    write("flows/z_last.py", ETL.format(name="z"))
+
+    loaded = load_target("")
+
+    assert sorted(loaded.flows) == ["a", "z"]
+    assert problems(loaded) == []
+
+
+def test_file_that_is_imported_after_it_was_loaded_is_no_clash(write: Write) -> None:
+    write("flows/a_first.py", ETL.format(name="a"))
+    write("flows/b.py", f"import a_first\n{ETL.format(name='b')}")
+
+    loaded = load_target("")
+
+    assert sorted(loaded.flows) == ["a", "b"]
+    assert problems(loaded) == []
+
+
+def test_version_is_the_same_for_the_same_files(write: Write) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+
+    first, second = load_target("flows/etl.py"), load_target("flows/etl.py")
+
+    assert first.version == second.version
+
+
+def test_version_changes_with_the_code_even_where_the_definition_does_not(write: Write) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+    before = load_target("flows/etl.py")
+
+    write("flows/etl.py", ETL.format(name="etl") + "# more\n")
+
+    assert load_target("flows/etl.py").version != before.version
+
+
+def test_version_does_not_change_with_the_place_of_the_project(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+    write("copy/ostinato.yaml", "name: shop\n")
+    write("copy/flows/etl.py", ETL.format(name="etl"))
+    first = load_target("flows/etl.py")
+
+    monkeypatch.chdir(tmp_path / "copy")
+
+    assert load_target("flows/etl.py").version == first.version
+
+
+def test_two_edits_within_a_second_are_told_apart(write: Write) -> None:
+    # Python's cache of byte code trusts second and size; both are the same here.
+    write("flows/etl.py", ETL.format(name="one"))
+    load_target("flows/etl.py")
+
+    write("flows/etl.py", ETL.format(name="two"))
+
+    assert list(load_target("flows/etl.py").flows) == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("x = (1,\n", "flows/bad.py:1: SyntaxError: '(' was never closed"),
+        (
+            "\nimport pandass_\n",
+            "flows/bad.py:2: ModuleNotFoundError: No module named 'pandass_' "
+            "(did you mean 'pandas'?)",
+        ),
+        (
+            "from os import nothing_like_it\n",
+            "flows/bad.py:1: ImportError: cannot import name 'nothing_like_it' from 'os'",
+        ),
+        (
+            "def half(x):\n    return x / 0\n\nhalf(1)\n",
+            "flows/bad.py:2: ZeroDivisionError: division by zero",
+        ),
+        ("import json\njson.loads('{')\n", "flows/bad.py:2: JSONDecodeError"),
+        ("raise ValueError\n", "flows/bad.py:1: ValueError"),
+        (
+            "raise SystemExit(3)\n",
+            'flows/bad.py:1: the file ended the process (put it under if __name__ == "__main__")',
+        ),
+        (
+            ETL.format(name="etl") + '    DAG("x", retires=3)\n',
+            "flows/bad.py:6: DAG takes no argument 'retires'",
+        ),
+    ],
+)
+def test_broken_file_is_a_problem_at_the_users_line_and_the_rest_is_loaded(
+    write: Write, text: str, problem: str
+) -> None:
+    write("flows/bad.py", text)
+    write("flows/good.py", ETL.format(name="good"))
+
+    loaded = load_target("")
+
+    assert list(loaded.flows) == ["good"]
+    assert [line.startswith(problem) for line in problems(loaded)] == [True], problems(loaded)
+
+
+def test_error_in_an_imported_module_is_at_its_own_line(write: Write) -> None:
+    write("flows/lib/inner.py", "\n\n1 / 0\n")
+    write("flows/lib/__init__.py", "")
+    write("etl.py", "from flows.lib import inner\n")
+
+    assert problems(load_target("etl.py")) == [
+        "flows/lib/inner.py:3: ZeroDivisionError: division by zero"
+    ]
+
+
+def test_cycle_is_a_problem_of_its_flow_alone(write: Write) -> None:
+    write(
+        "flows/etl.py",
+        ETL.format(name="good")
+        + """
+with DAG("round"):
+    a = EmptyOperator(task_id="a")
+    b = EmptyOperator(task_id="b")
+    a >> b >> a
+""",
+    )
+
+    loaded = load_target("")
+
+    assert list(loaded.flows) == ["good"]
+    assert problems(loaded) == [
+        "flows/etl.py:8: tasks of flow 'round' wait for each other: a -> b -> a"
+    ]
+
+
+def test_place_of_a_cycle_is_as_written_from_the_working_directory(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        "flows/etl.py",
+        ETL.format(name="etl").replace("\n    Empty", "\n    a = Empty", 1) + "    a >> a\n",
+    )
+    monkeypatch.chdir(tmp_path / "flows")
+
+    [problem] = load_target("etl.py").manifest.problems
+
+    assert problem.file == "etl.py"
+
+
+def test_second_flow_of_a_name_is_a_problem_that_names_both_places(write: Write) -> None:
+    write("flows/a.py", ETL.format(name="etl"))
+    write("flows/b.py", ETL.format(name="etl"))
+
+    loaded = load_target("")
+
+    assert problems(loaded) == [
+        "flows/b.py:4: flow 'etl' is declared a second time (the first is at flows/a.py:4)"
+    ]
+    assert loaded.manifest.flows[0].source.file == "flows/a.py"
+
+
+def test_settings_that_name_no_file_are_a_problem(write: Write) -> None:
+    assert problems(load_target("")) == ["flows: 'flows' names 'flows', which is not there"]
+
+
+def test_flow_made_of_files_is_a_problem_yet(write: Write) -> None:
+    write("flows/files/METADATA.yml", "")
+    write("flows/files/task.py", "1 / 0")
+
+    assert problems(load_target("")) == [
+        "flows/files/METADATA.yml: a flow made of files cannot be loaded by this version"
+    ]
+
+
+def test_output_of_loaded_code_goes_to_standard_error(
+    write: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("etl.py", "import os, sys\nprint('printed')\nos.write(1, b'written')\n")
+
+    load_target("etl.py")
+
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "printed" in captured.err
+    assert "written" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/p/etl.py", "_ostinato_etl"),
+        ("/p/flows/etl.py", "_ostinato_flows__etl"),
+        ("/p/flows/a_b.py", "_ostinato_flows__a_b"),
+    ],
+)
+def test_module_names_are_plain_where_they_can_be(path: str, name: str) -> None:
+    assert private_name(Path(path), Path("/p")) == name
+
+
+def test_module_names_of_different_files_differ() -> None:
+    paths = ["a/b.py", "a__b.py", "a-b.py", "a b.py", "a_b.py", "a/_b.py", "a_/b.py", "_a.py"]
+
+    names = {private_name(Path("/p") / path, Path("/p")) for path in paths}
+
+    assert len(names) == len(paths)
+    assert all(name.isidentifier() for name in names)
