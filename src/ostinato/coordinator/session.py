@@ -78,7 +78,7 @@ class EmbeddedSession:
         host = None
         if name == "process" or any(task.policy.executor == "process" for task in flow.tasks):
             loaded = Loaded(flows=flows, manifest=manifest, data=data, version=version)
-            host = CodeHost.fork(lambda: loaded, target=file, resources=resources or {})
+            host = CodeHost.fork(lambda: loaded, resources=resources or {})
         store = self._open(project)
         store.save_manifest(version, project.name, data)
         try:

@@ -1,0 +1,479 @@
+"""This module executes attempts in child processes, forked from a code host."""
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from ostinato.errors import OstinatoError
+from ostinato.executors.code_host import CodeHost, Exited, Forked
+from ostinato.executors.credit import WORK_S, Credit
+from ostinato.executors.protocol import CallHandler
+from ostinato.model.failure import Failure, FailureKind
+from ostinato.runtime import messages as msg
+from ostinato.runtime.frames import FrameReader, frame
+
+#: Seconds between a time-out inside the user's code and the end of its process.
+TIMEOUT_GRACE_S = 2.0
+
+#: Seconds that a cancelled attempt has to end by itself.
+CANCEL_GRACE_S = 5.0
+
+#: Seconds after which attempts that wait behind one that lasts are given to another child.
+STUCK_S = 0.05
+
+#: Seconds for which the cause of a child's end is waited for.
+CAUSE_WAIT_S = 1.0
+
+#: Seconds after which a child without work ends.
+IDLE_S = 60.0
+
+#: Forks for attempts of their own that may be under way beyond the number of children.
+FORKS_AHEAD = 2
+
+_READ_BYTES = 256 * 1024
+
+
+class _Child:
+    """A child as its coordinator sees it.
+
+    Attributes:
+        attempts: What it was sent and has not reported, in the order in which it executes.
+        began_s: When the first of them became the first, monotonic.
+        kill_at_s: When it is killed unless its first attempt has ended; None for never.
+        killed_for: Why it was killed, None if it was not.
+        gone_s: When its socket was found closed, None while it is open.
+    """
+
+    def __init__(self, number: int, connection: socket.socket, *, is_fresh: bool) -> None:
+        self.number = number
+        self.connection = connection
+        self.is_fresh = is_fresh
+        self.pid = 0
+        self.status: int | None = None
+        self.reader = FrameReader()
+        self.unsent = bytearray()
+        self.attempts: dict[int, msg.AttemptSpec] = {}
+        self.runs: set[int] = set()
+        self.began_s = 0.0
+        self.idle_since_s = 0.0
+        self.kill_at_s: float | None = None
+        self.killed_for: FailureKind | None = None
+        self.kill_reason = ""
+        self.revoked: set[int] = set()
+        self.gone_s: float | None = None
+
+    @property
+    def first(self) -> msg.AttemptSpec | None:
+        """The attempt that it executes, or is about to."""
+        return next(iter(self.attempts.values()), None)
+
+
+class ProcessExecutor:
+    """Execute attempts in warm children, or in a fresh one each where a task asks for it.
+
+    Args:
+        host: Forks the children.
+        answer: Answers the calls of attempts.
+        max_children: Children at a time; 0 for one per core.
+    """
+
+    def __init__(self, host: CodeHost, answer: CallHandler, *, max_children: int = 0) -> None:
+        self._host = host
+        self._answer = answer
+        self._max_children = max_children or os.cpu_count() or 1
+        self._children: dict[int, _Child] = {}
+        self._by_token: dict[int, _Child] = {}
+        self._fresh: deque[tuple[msg.AttemptSpec, msg.RunInfo]] = deque()
+        self._credit = Credit()
+        self._reports: list[msg.Report] = []
+        self._numbers = 0
+        self._selector: selectors.BaseSelector | None = None
+        self._host_is_gone = False
+
+    # The protocol of executors
+
+    def credits(self) -> int:
+        """Return how many attempts it takes: about 10 ms of work for each child."""
+        if self._host_is_gone:
+            return 0
+        now_s = time.monotonic()
+        warm = [child for child in self._children.values() if not child.is_fresh]
+        free = sum(self._free(child, now_s) for child in warm)
+        free += max(self._max_children - len(warm), 0) * self._credit.attempts
+        return free - len(self._fresh)
+
+    def start(self, attempts: Sequence[msg.AttemptSpec], run: msg.RunInfo) -> None:
+        """Send attempts to the children that have least to do."""
+        now_s = time.monotonic()
+        given: dict[int, list[msg.AttemptSpec]] = {}
+        for spec in attempts:
+            if spec.is_fresh:
+                self._fresh.append((spec, run))
+                continue
+            child = self._choose(now_s, len(attempts))
+            self._give(child, spec, now_s)
+            given.setdefault(child.number, []).append(spec)
+        for number, specs in given.items():
+            child = self._children[number]
+            self._send(child, self._introduction(child, run), msg.RunAttempts(tuple(specs)))
+        self._fork_fresh()
+
+    def cancel(self, token: int, reason: str) -> None:
+        """Stop an attempt: an exception in its code first, then the end of its process."""
+        child = self._by_token.get(token)
+        if child is None:
+            self._forget_fresh(token)
+            return
+        self._send(child, msg.Cancel(token, reason))
+        first = child.first
+        if first is not None and first.token == token:
+            self._interrupt(child)
+            if child.kill_at_s is None or child.killed_for is None:
+                child.killed_for = FailureKind.CANCELLED
+                child.kill_reason = reason
+                child.kill_at_s = time.monotonic() + CANCEL_GRACE_S
+
+    def register(self, selector: selectors.BaseSelector) -> None:
+        """Register the code host's socket; children follow as they are forked."""
+        self._selector = selector
+        selector.register(self._host.socket, selectors.EVENT_READ, self._read_host)
+
+    def poll(self) -> list[msg.Report]:
+        """Return the reports that have come, and end what has run out of time."""
+        now_s = time.monotonic()
+        for child in list(self._children.values()):
+            if child.gone_s is not None:
+                self._bury_if_known(child, now_s)
+            elif child.attempts:
+                self._watch(child, now_s)
+            elif now_s - child.idle_since_s > IDLE_S and not child.is_fresh:
+                child.idle_since_s = now_s
+                self._send(child, msg.Drain())
+        if self._host_is_gone and not self._children:
+            self._restart_host()
+        self._fork_fresh()
+        reports, self._reports = self._reports, []
+        return reports
+
+    def has_work(self) -> bool:
+        """Whether reports wait."""
+        return bool(self._reports)
+
+    def next_check_s(self) -> float | None:
+        """Return when a child must be looked at: a time-out, a wait for a cause, a queue."""
+        now_s = time.monotonic()
+        return min((at_s - now_s for at_s in self._moments()), default=None)
+
+    def close(self) -> None:
+        """Kill all children and what they have started."""
+        for child in list(self._children.values()):
+            self._kill(child)
+            child.connection.close()
+        self._children.clear()
+        self._by_token.clear()
+
+    # Choosing a child
+
+    def _free(self, child: _Child, now_s: float) -> int:
+        if child.gone_s is not None or child.killed_for is not None:
+            return 0
+        if child.attempts and now_s - child.began_s > WORK_S:
+            # Whatever the mean says, this one lasts.
+            return 0
+        return max(self._credit.attempts - len(child.attempts), 0)
+
+    def _choose(self, now_s: float, batch: int) -> _Child:
+        warm = [c for c in self._children.values() if not c.is_fresh and self._free(c, now_s)]
+        best = min(warm, key=lambda child: len(child.attempts), default=None)
+        is_busy = best is None or best.attempts or batch > self._credit.attempts
+        if is_busy and self._count_warm() < self._max_children:
+            return self._fork(is_fresh=False)
+        if best is not None:
+            return best
+        open_ = (c for c in self._children.values() if not c.is_fresh and c.gone_s is None)
+        fallback = min(open_, key=lambda child: len(child.attempts), default=None)
+        return fallback or self._fork(is_fresh=False)
+
+    def _count_warm(self) -> int:
+        return sum(1 for c in self._children.values() if not c.is_fresh and c.gone_s is None)
+
+    def _give(self, child: _Child, spec: msg.AttemptSpec, now_s: float) -> None:
+        if not child.attempts:
+            child.began_s = now_s
+            self._set_limit(child, spec)
+        child.attempts[spec.token] = spec
+        self._by_token[spec.token] = child
+
+    def _set_limit(self, child: _Child, spec: msg.AttemptSpec) -> None:
+        child.kill_at_s = child.killed_for = None
+        if spec.timeout_s:
+            child.kill_at_s = child.began_s + spec.timeout_s + TIMEOUT_GRACE_S
+
+    # Forking
+
+    def _fork(self, *, is_fresh: bool) -> _Child:
+        self._numbers += 1
+        ours, theirs = socket.socketpair()
+        ours.settimeout(0)
+        child = _Child(self._numbers, ours, is_fresh=is_fresh)
+        child.idle_since_s = time.monotonic()
+        self._children[child.number] = child
+        self._host.fork_child(child.number, theirs)
+        theirs.close()
+        assert self._selector is not None
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._read(child))
+        return child
+
+    def _fork_fresh(self) -> None:
+        while self._fresh and not self._host_is_gone:
+            under_way = sum(1 for child in self._children.values() if child.is_fresh)
+            if under_way >= self._max_children + FORKS_AHEAD:
+                return
+            spec, run = self._fresh.popleft()
+            child = self._fork(is_fresh=True)
+            self._give(child, spec, time.monotonic())
+            self._send(child, self._introduction(child, run), msg.RunAttempts((spec,)), msg.Drain())
+
+    def _forget_fresh(self, token: int) -> None:
+        for entry in self._fresh:
+            if entry[0].token == token:
+                self._fresh.remove(entry)
+                self._reports.append(msg.Revoked(token))
+                return
+
+    def _introduction(self, child: _Child, run: msg.RunInfo) -> msg.RunInfo | None:
+        if run.run_id in child.runs:
+            return None
+        child.runs.add(run.run_id)
+        return run
+
+    # Sending
+
+    def _send(self, child: _Child, *messages: msg.ToChild | None) -> None:
+        data = b"".join(frame(msg.encode(message)) for message in messages if message is not None)
+        if child.gone_s is not None:
+            return
+        if not child.unsent:
+            try:
+                sent = child.connection.send(data)
+            except BlockingIOError:
+                sent = 0
+            except (BrokenPipeError, ConnectionResetError):
+                # Its end is found when its socket is read.
+                return
+            data = data[sent:]
+        if data:
+            child.unsent += data
+            self._listen(child, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def _send_rest(self, child: _Child) -> None:
+        try:
+            sent = child.connection.send(child.unsent)
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            sent = len(child.unsent)
+        del child.unsent[:sent]
+        if not child.unsent:
+            self._listen(child, selectors.EVENT_READ)
+
+    def _listen(self, child: _Child, events: int) -> None:
+        assert self._selector is not None
+        self._selector.modify(child.connection, events, lambda: self._read(child))
+
+    def _interrupt(self, child: _Child) -> None:
+        """Have a child read its socket while users' code executes."""
+        if child.pid and child.status is None:
+            os.kill(child.pid, signal.SIGUSR1)
+
+    # Reading
+
+    def _read(self, child: _Child) -> None:
+        if child.unsent:
+            self._send_rest(child)
+        try:
+            data = child.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._lose(child)
+            return
+        for message in child.reader.feed(data):
+            self._take(child, msg.decode_from_child(message))
+
+    def _take(self, child: _Child, message: msg.FromChild) -> None:
+        match message:
+            case msg.Call():
+                self._reply(child, message)
+            case msg.Beat() | msg.Began():
+                return
+            case msg.Succeeded() | msg.Failed() | msg.Skipped() | msg.Deferred() | msg.Revoked():
+                self._report(child, message)
+            case _:
+                assert_never(message)
+
+    def _report(
+        self,
+        child: _Child,
+        report: msg.Succeeded | msg.Failed | msg.Skipped | msg.Deferred | msg.Revoked,
+    ) -> None:
+        spec = child.attempts.pop(report.token, None)
+        if spec is None:
+            return
+        del self._by_token[report.token]
+        child.revoked.discard(report.token)
+        if not isinstance(report, msg.Revoked):
+            self._credit.learn((report.ended_us - report.started_us) / 1e6)
+            child.began_s = child.idle_since_s = time.monotonic()
+            child.kill_at_s = child.killed_for = None
+            first = child.first
+            if first is not None:
+                self._set_limit(child, first)
+        self._reports.append(report)
+
+    def _reply(self, child: _Child, call: msg.Call) -> None:
+        try:
+            reply = msg.Reply(call.id, self._answer(call.token, call.method, call.args))
+        except OstinatoError as error:
+            reply = msg.Reply(call.id, None, str(error))
+        self._send(child, reply)
+
+    # Watching
+
+    def _watch(self, child: _Child, now_s: float) -> None:
+        if child.kill_at_s is not None and now_s >= child.kill_at_s:
+            if child.killed_for is None:
+                child.killed_for = FailureKind.TIMEOUT
+            child.kill_at_s = None
+            self._kill(child)
+        elif len(child.attempts) > 1 and now_s - child.began_s > STUCK_S:
+            waiting = [token for token in child.attempts if token not in child.revoked][1:]
+            if waiting:
+                child.revoked.update(waiting)
+                reason = "another child is free"
+                self._send(child, *(msg.Cancel(token, reason) for token in waiting))
+                self._interrupt(child)
+
+    def _moments(self) -> Iterator[float]:
+        for child in self._children.values():
+            if child.gone_s is not None:
+                yield child.gone_s + CAUSE_WAIT_S
+            elif child.kill_at_s is not None:
+                yield child.kill_at_s
+            if len(child.attempts) > len(child.revoked) + 1:
+                yield child.began_s + STUCK_S
+
+    def _kill(self, child: _Child) -> None:
+        if child.pid and child.status is None:
+            _kill_group(child.pid)
+
+    # Ends
+
+    def _lose(self, child: _Child) -> None:
+        assert self._selector is not None
+        self._selector.unregister(child.connection)
+        child.connection.close()
+        child.gone_s = time.monotonic()
+        if child.is_fresh or not child.attempts:
+            self._bury(child)
+
+    def _bury_if_known(self, child: _Child, now_s: float) -> None:
+        assert child.gone_s is not None
+        if child.status is not None or self._host_is_gone or now_s - child.gone_s > CAUSE_WAIT_S:
+            self._bury(child)
+
+    def _bury(self, child: _Child) -> None:
+        """Report what a child left: its first attempt is lost, the others had not begun."""
+        if child.attempts and child.status is None and child.gone_s is not None:
+            waited_s = time.monotonic() - child.gone_s
+            if not self._host_is_gone and waited_s <= CAUSE_WAIT_S:
+                return
+        del self._children[child.number]
+        if child.pid:
+            # What its tasks have started goes with it.
+            _kill_group(child.pid)
+        for position, spec in enumerate(child.attempts.values()):
+            del self._by_token[spec.token]
+            report = self._end_of_first(child, spec) if position == 0 else msg.Revoked(spec.token)
+            self._reports.append(report)
+        child.attempts.clear()
+
+    def _end_of_first(self, child: _Child, spec: msg.AttemptSpec) -> msg.Report:
+        if child.killed_for is None:
+            return msg.Lost(spec.token, self._cause(child))
+        at_us = time.time_ns() // 1000  # noqa: TID251 - stamped where the report is made
+        began_us = at_us - int((time.monotonic() - child.began_s) * 1e6)
+        if child.killed_for is FailureKind.TIMEOUT:
+            type_name = "ostinato.errors.AttemptTimeout"
+            text = (
+                f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s, "
+                "did not end when told to, and was killed"
+            )
+        else:
+            type_name = "AttemptCancelled"
+            text = f"{child.kill_reason}: it did not end when told to, and was killed"
+        failure = Failure(child.killed_for, type_name, text)
+        return msg.Failed(spec.token, began_us, at_us, failure)
+
+    def _cause(self, child: _Child) -> str:
+        status = child.status
+        if status is None:
+            if self._host_is_gone:
+                return "its process ended with its code host, which was killed"
+            return "its process ended"
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            name = signal.Signals(number).name
+            hint = ", perhaps because memory ran out" if number == signal.SIGKILL else ""
+            return f"its process was killed by {name}{hint}"
+        code = os.waitstatus_to_exitcode(status)
+        return f"its process exited with code {code}: did the task call os._exit?"
+
+    # The code host
+
+    def _read_host(self) -> None:
+        told = self._host.read_nowait()
+        if told is None:
+            assert self._selector is not None
+            self._selector.unregister(self._host.socket)
+            self._host_is_gone = True
+            # Its children die with it; each is found by its closed socket.
+            return
+        for message in told:
+            if isinstance(message, Forked):
+                self._note_fork(message)
+            else:
+                self._note_exit(message)
+
+    def _note_fork(self, forked: Forked) -> None:
+        child = self._children.get(forked.number)
+        if child is not None:
+            child.pid = forked.pid
+
+    def _note_exit(self, exited: Exited) -> None:
+        for child in self._children.values():
+            if child.pid == exited.pid:
+                child.status = exited.status
+                if child.gone_s is not None:
+                    self._bury(child)
+                return
+
+    def _restart_host(self) -> None:
+        self._host.restart()
+        self._host_is_gone = False
+        assert self._selector is not None
+        self._selector.register(self._host.socket, selectors.EVENT_READ, self._read_host)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

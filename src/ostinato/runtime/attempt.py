@@ -1,0 +1,282 @@
+"""This module executes one attempt: inputs, the call, values, and what is reported."""
+
+import asyncio
+import inspect
+import math
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ostinato.authoring import signals
+from ostinato.authoring.ports import BuiltFlow
+from ostinato.authoring.references import resolve
+from ostinato.clock import Clock, SystemClock
+from ostinato.errors import (
+    AttemptTimeout,
+    MemoryLimitExceeded,
+    UnknownFlow,
+    UnknownTask,
+    ValueNotSerialisable,
+)
+from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.flow import TaskKind
+from ostinato.model.layout import log_path
+from ostinato.model.value import RETURN_VALUE, StoredValue
+from ostinato.runtime import messages as msg
+from ostinato.runtime.capture import DescriptorCapture, current_log
+from ostinato.runtime.context import Port, TaskContext, current_context
+from ostinato.runtime.failures import describe_failure
+from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
+from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.values import Containers, encode_value
+
+MIB = 1024 * 1024
+
+
+class AttemptCancelled(BaseException):
+    """Stop the user's code: the attempt was cancelled. No ``except Exception`` catches it."""
+
+
+class Executing:
+    """Executes attempts of one process, one after the other or in several threads.
+
+    Args:
+        port: The way to the coordinator.
+        clock: Stamps start, end and log lines.
+        descriptors: Capture of file descriptors, in a process of its own.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        *,
+        clock: Clock | None = None,
+        descriptors: DescriptorCapture | None = None,
+    ) -> None:
+        self._port = port
+        self._clock = clock or SystemClock()
+        self._descriptors = descriptors
+        self._tasks: dict[str, Tasks] = {}
+        self._containers = Containers()
+
+    def execute(
+        self, spec: msg.AttemptSpec, dag: BuiltFlow | None, info: msg.RunInfo
+    ) -> msg.Report:
+        """Execute an attempt and return what is to be reported; user code never raises out of it.
+
+        Args:
+            spec: The attempt.
+            dag: The flow's code; None where it could not be loaded.
+            info: What the run's attempts share.
+        """
+        now_us = self._clock.now_us
+        if dag is None:
+            at_us = now_us()
+            gone = UnknownFlow(f"the flow {info.flow!r} is not in this process")
+            return msg.Failed(spec.token, at_us, at_us, describe_failure(gone), may_retry=False)
+        root = info.logs_root
+        file = log_path(spec.run_id, spec.task_id, spec.path, spec.generation, spec.attempt)
+        log = AttemptLog(Path(root) / file, self._clock)
+        context = TaskContext(spec, info, dag, self._port)
+        log_token = current_log.set(log)
+        context_token = current_context.set(context)
+        if self._descriptors is not None:
+            self._descriptors.begin(log)
+        rendered: list[str | None] = [None]
+        started_us = now_us()
+        try:
+            report = self._call(spec, dag, info, context, rendered, started_us)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            if isinstance(error, KeyboardInterrupt) and self._descriptors is None:
+                # In the user's own process this is the user, not the task.
+                raise
+            report = self._ended_by(error, spec, started_us, rendered[0], log)
+        finally:
+            if self._descriptors is not None:
+                self._descriptors.end()
+            context.close()
+            current_context.reset(context_token)
+            current_log.reset(log_token)
+            log.close()
+        return report
+
+    def _call(
+        self,
+        spec: msg.AttemptSpec,
+        dag: BuiltFlow,
+        info: msg.RunInfo,
+        context: TaskContext,
+        rendered: list[str | None],
+        started_us: int,
+    ) -> msg.Report:
+        operator = dag.operators.get(spec.task_id)
+        if operator is None:
+            raise UnknownTask(f"flow {dag.name!r} has no task {spec.task_id!r} in this process")
+        arguments = operator.arguments()
+        if arguments:
+            resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
+            arguments = {name: resolve(value, resolver) for name, value in arguments.items()}
+            rendered[0] = render_inputs(arguments)
+            operator = operator.bind(arguments)
+        with self._limits(spec):
+            try:
+                result = operator.execute(context)
+                if inspect.iscoroutine(result):
+                    result = asyncio.run(result)
+            except (AttemptCancelled, AttemptTimeout):
+                operator.on_kill()
+                raise
+            except BaseException as error:
+                may_retry = (
+                    None if isinstance(error, signals.TaskSignal) else _may_retry(operator, error)
+                )
+                if may_retry is not None:
+                    error.__ostinato_may_retry__ = may_retry  # type: ignore[attr-defined]  # read below
+                raise
+        ended_us = self._clock.now_us()
+        return self._succeeded(
+            spec, dag, info, operator, result, (started_us, ended_us), rendered[0]
+        )
+
+    def _succeeded(
+        self,
+        spec: msg.AttemptSpec,
+        dag: BuiltFlow,
+        info: msg.RunInfo,
+        operator: Any,
+        result: Any,
+        times: tuple[int, int],
+        rendered: str | None,
+    ) -> msg.Report:
+        kind = operator.kind
+        if result is None and kind is TaskKind.NORMAL:
+            facts = self._tasks.get(dag.name)
+            if facts is None or not facts.is_measured(spec.task_id):
+                return msg.Succeeded(spec.token, *times, inputs=rendered)
+        facts = self._facts(dag)
+        values: tuple[StoredValue, ...] = ()
+        length = facts.measure(spec.task_id, result) if facts.is_measured(spec.task_id) else None
+        if result is not None:
+            values = (encode_value(RETURN_VALUE, result, spec, info.values_root),)
+        chosen = facts.chosen(spec.task_id, result) if kind is TaskKind.BRANCH else None
+        stop = kind is TaskKind.SHORT_CIRCUIT and not result
+        return msg.Succeeded(spec.token, *times, values, length, chosen, stop, rendered)
+
+    def _facts(self, dag: BuiltFlow) -> Tasks:
+        facts = self._tasks.get(dag.name)
+        if facts is None or facts.flow is not dag.definition:
+            facts = self._tasks[dag.name] = Tasks(dag.definition)
+        return facts
+
+    # Ends that are no success
+
+    def _ended_by(
+        self,
+        error: BaseException,
+        spec: msg.AttemptSpec,
+        started_us: int,
+        rendered: str | None,
+        log: AttemptLog,
+    ) -> msg.Report:
+        times = (started_us, self._clock.now_us())
+        match error:
+            case signals.Skip(reason=reason):
+                return msg.Skipped(spec.token, *times, reason, rendered)
+            case signals.Defer():
+                return msg.Deferred(spec.token, *times, self._until_us(error))
+            case signals.Fail():
+                failure = describe_failure(error)
+                return msg.Failed(spec.token, *times, failure, may_retry=False, inputs=rendered)
+            case signals.Retry(after_s=after_s):
+                failure = describe_failure(error)
+                return msg.Failed(
+                    spec.token, *times, failure, retry_after_s=after_s, inputs=rendered
+                )
+        failure = self._failure(error, spec)
+        log.write("ERROR", "ostinato", failure.summary)
+        may_retry = getattr(error, "__ostinato_may_retry__", True)
+        if isinstance(error, ValueNotSerialisable | UnknownTask):
+            may_retry = False
+        return msg.Failed(spec.token, *times, failure, may_retry=may_retry, inputs=rendered)
+
+    def _failure(self, error: BaseException, spec: msg.AttemptSpec) -> Failure:
+        if isinstance(error, AttemptCancelled):
+            return describe_failure(error, FailureKind.CANCELLED)
+        if isinstance(error, AttemptTimeout):
+            return describe_failure(error, FailureKind.TIMEOUT)
+        if isinstance(error, MemoryError) and spec.memory_bytes:
+            limit = spec.memory_bytes / MIB
+            exceeded = MemoryLimitExceeded(
+                f"task {spec.task_id!r} needed more than its limit of {limit:g} MiB"
+            ).with_traceback(error.__traceback__)
+            return describe_failure(exceeded, FailureKind.MEMORY)
+        return describe_failure(error)
+
+    def _until_us(self, deferral: signals.Defer) -> int:
+        if deferral.until is not None:
+            return math.ceil(deferral.until.timestamp() * 1e6)
+        return self._clock.now_us() + int((deferral.delta_s or 0.0) * 1e6)
+
+    # Limits
+
+    @contextmanager
+    def _limits(self, spec: msg.AttemptSpec) -> Iterator[None]:
+        if not spec.timeout_s and not spec.memory_bytes:
+            yield
+            return
+        with ExitStack() as limits:
+            if spec.memory_bytes and self._descriptors is not None:
+                # Only a process of its own may be limited: here it would be the user's script.
+                limits.enter_context(_memory_limit(spec.memory_bytes))
+            if spec.timeout_s and threading.current_thread() is threading.main_thread():
+                limits.enter_context(_time_limit(spec))
+            yield
+
+
+def _may_retry(operator: Any, error: BaseException) -> bool | None:
+    may_retry: bool | None = operator.may_retry(error)
+    return may_retry
+
+
+@contextmanager
+def _time_limit(spec: msg.AttemptSpec) -> Iterator[None]:
+    """Raise ``AttemptTimeout`` in the user's code when its time is over."""
+    message = f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s"
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise AttemptTimeout(message)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, spec.timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _memory_limit(limit_bytes: int) -> Iterator[None]:
+    """Let this process ask for so much more memory than it has; then it gets a ``MemoryError``.
+
+    ``RLIMIT_DATA`` counts private writable memory (Linux 4.7 and later), so memory that is
+    shared with the code host costs nothing.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,312 @@
+"""This module is what a running task knows of itself and its run."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ostinato.authoring.ports import BuiltFlow, Context
+from ostinato.errors import UsageError
+from ostinato.model.identity import MapPath, format_path
+from ostinato.model.value import RETURN_VALUE, StoredValue
+from ostinato.runtime.messages import AttemptSpec, RunInfo
+from ostinato.runtime.values import LazyResults, decode_value, encode_value
+
+_ALL = 2**31
+
+
+class Port(Protocol):
+    """The way from an attempt to its coordinator and to what its process keeps."""
+
+    def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
+        """Ask the coordinator; see ``messages.CALLS``."""
+        ...
+
+    def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
+        """Return the flow's resources, opened as they are asked for."""
+        ...
+
+
+class TaskContext(Mapping[str, Any]):
+    """What the current attempt knows; attributes as in ``ports.Context``.
+
+    It is a mapping too, so that ``context["ds"]`` and ``context["ti"]`` work as in Airflow.
+    Everything is worked out when it is asked for.
+    """
+
+    def __init__(self, spec: AttemptSpec, info: RunInfo, dag: BuiltFlow, port: Port) -> None:
+        self._spec = spec
+        self._info = info
+        self._dag = dag
+        self._port = port
+        self._temp_dirs: list[Path] = []
+
+    # The run
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return str(self._info.run_id)
+
+    @property
+    def run_number(self) -> int:
+        """1, 2, 3 ... within the flow."""
+        return self._info.number
+
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+        return self._info.project
+
+    @property
+    def flow(self) -> str:
+        """Name of the flow."""
+        return self._info.flow
+
+    @property
+    def trigger(self) -> str:
+        """What asked for the run."""
+        return self._info.trigger
+
+    @property
+    def partition_key(self) -> str:
+        """Partition of the run, or empty."""
+        return self._info.partition
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters of the run."""
+        params: dict[str, Any] = msgspec.json.decode(self._info.params)
+        return params
+
+    @cached_property
+    def logical_date(self) -> datetime:
+        """The moment that the run stands for, in the flow's zone."""
+        return self._moment(self._info.logical_date_us)
+
+    @cached_property
+    def data_interval_start(self) -> datetime:
+        """Start of the data that the run covers."""
+        return self._moment(self._info.interval_start_us)
+
+    @cached_property
+    def data_interval_end(self) -> datetime:
+        """End of the data that the run covers, not included."""
+        return self._moment(self._info.interval_end_us)
+
+    @property
+    def ds(self) -> str:
+        """The logical date as ``2025-01-31``."""
+        return self.logical_date.strftime("%Y-%m-%d")
+
+    @property
+    def ds_nodash(self) -> str:
+        """The logical date as ``20250131``."""
+        return self.logical_date.strftime("%Y%m%d")
+
+    @property
+    def ts(self) -> str:
+        """The logical date in ISO form."""
+        return self.logical_date.isoformat()
+
+    @property
+    def ts_nodash(self) -> str:
+        """The logical date as ``20250131T000000``."""
+        return self.logical_date.strftime("%Y%m%dT%H%M%S")
+
+    # The task run
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        return self._spec.task_id
+
+    @property
+    def task(self) -> Any:
+        """The operator."""
+        return self._dag.operators[self._spec.task_id]
+
+    @property
+    def dag(self) -> BuiltFlow:
+        """The flow object."""
+        return self._dag
+
+    @property
+    def map_path(self) -> MapPath:
+        """Its indices, outermost first."""
+        return self._spec.path
+
+    @property
+    def map_index(self) -> int:
+        """The last of its indices, -1 where nothing is mapped."""
+        return self._spec.path[-1] if self._spec.path else -1
+
+    @property
+    def attempt(self) -> int:
+        """Number of this dispatch."""
+        return self._spec.attempt
+
+    @property
+    def try_number(self) -> int:
+        """1 plus the failures before this attempt."""
+        return self._spec.try_number
+
+    @property
+    def first_started_at(self) -> datetime:
+        """When the first attempt since the last clear started."""
+        return datetime.fromtimestamp(self._spec.first_started_us / 1e6, UTC)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for all attempts until the task run is cleared."""
+        spec, info = self._spec, self._info
+        path = format_path(spec.path)
+        return f"{info.project}/{info.run_id}/{spec.task_id}/{path}/{spec.generation}"
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """Logger whose lines are kept with the attempt."""
+        logger = logging.getLogger("ostinato.task")
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.DEBUG)
+        return logger
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Configured objects by name."""
+        return self._port.resources(self._dag)
+
+    @property
+    def ti(self) -> "TaskContext":
+        """This object, as Airflow's templates call it."""
+        return self
+
+    # Values
+
+    def pull(
+        self, task_id: str, *, key: str = RETURN_VALUE, map_index: int | MapPath | None = None
+    ) -> Any:
+        """Return a value that a task of this run stored, None if there is none.
+
+        Args:
+            task_id: Of the task.
+            key: Under which it was stored.
+            map_index: Of a mapped task, its index or indices; without it all its values.
+        """
+        prefix: MapPath = ()
+        if map_index is not None:
+            prefix = (map_index,) if isinstance(map_index, int) else tuple(map_index)
+
+        def fetch(offset: int, limit: int) -> list[StoredValue | None]:
+            args = {
+                "task_id": task_id,
+                "prefix": prefix,
+                "key": key,
+                "offset": offset,
+                "limit": limit,
+            }
+            return stored_values(self._port.call(self._spec.token, "pull", args))
+
+        values = fetch(0, _ALL)
+        is_mapped = any(
+            task.id == task_id and (task.expansion is not None or task.group)
+            for task in self._dag.definition.tasks
+        )
+        if map_index is None and is_mapped and len(values) != 1:
+            return LazyResults(len(values), fetch, self._info.values_root, values)
+        return decode_value(values[0], self._info.values_root) if values else None
+
+    def push(self, key: str, value: Any) -> None:
+        """Store a value of this task run under a key; durable when this returns.
+
+        Raises:
+            ValueNotSerialisable: It cannot be stored.
+            UsageError: The value is None, which is what ``pull`` gives for nothing.
+        """
+        if value is None:
+            message = f"task {self.task_id!r} pushed None under {key!r}"
+            raise UsageError(message, hint="push nothing instead; pull() gives None for it")
+        stored = encode_value(key, value, self._spec, self._info.values_root)
+        self._port.call(self._spec.token, "push", {"value": stored})
+
+    def xcom_pull(
+        self, task_ids: str, key: str = RETURN_VALUE, map_indexes: int | None = None
+    ) -> Any:
+        """Do what ``pull`` does, in Airflow's words."""
+        return self.pull(task_ids, key=key, map_index=map_indexes)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Do what ``push`` does, in Airflow's words."""
+        self.push(key, value)
+
+    def temp_dir(self) -> Path:
+        """Return a folder of this attempt that is deleted after it."""
+        folder = Path(tempfile.mkdtemp(prefix="ostinato-task-"))
+        self._temp_dirs.append(folder)
+        return folder
+
+    def close(self) -> None:
+        """Delete the folders of the attempt."""
+        for folder in self._temp_dirs:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # As a mapping
+
+    def __getitem__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(type(self), name):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def _moment(self, at_us: int) -> datetime:
+        return datetime.fromtimestamp(at_us / 1e6, ZoneInfo(self._info.timezone or "UTC"))
+
+
+_NAMES = sorted(
+    name
+    for name, member in vars(TaskContext).items()
+    if isinstance(member, property | cached_property) and not name.startswith("_")
+)
+
+current_context: ContextVar[TaskContext | None] = ContextVar("ostinato_context", default=None)
+
+
+def get_current_context() -> Context:
+    """Return the context of the task that executes.
+
+    Raises:
+        UsageError: No task executes here.
+    """
+    context = current_context.get()
+    if context is None:
+        raise UsageError("get_current_context() works inside a running task only")
+    return context
+
+
+def stored_values(answer: Any) -> list[StoredValue | None]:
+    """Read the answer to a ``pull``, which a socket carries as builtin dicts."""
+    return [
+        value
+        if value is None or isinstance(value, StoredValue)
+        else msgspec.convert(value, StoredValue)
+        for value in answer
+    ]
