@@ -42,6 +42,16 @@ class Project(Struct, frozen=True):
     logs_root: Path
     is_implicit: bool
 
+    def readable(self, file: str) -> str:
+        """Return a file of the project as one would write it here.
+
+        Args:
+            file: Relative to the project, as definitions have it; empty stays empty.
+        """
+        if not file:
+            return ""
+        return str(self.root / file).removeprefix(os.path.join(os.getcwd(), ""))
+
 
 def find_project(
     target: Target | None = None,

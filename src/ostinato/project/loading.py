@@ -193,10 +193,10 @@ class _Loading:
         file = self.project.root / problem.file
         if not problem.file or not file.exists():
             return problem
-        return msgspec.structs.replace(problem, file=readable(str(file)))
+        return msgspec.structs.replace(problem, file=self.project.readable(problem.file))
 
     def _place(self, source: Source) -> Place:
-        return Place(readable(str(self.project.root / source.file)), source.line)
+        return Place(self.project.readable(source.file), source.line)
 
     def sources(self) -> dict[str, str]:
         """Return the content hashes of what was imported from the project, by relative path."""

@@ -1,0 +1,112 @@
+"""This module loads users' code in a child process and says what is wrong with it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from ostinato.errors import UsageError
+from ostinato.executors.code_host import CodeHost
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
+from ostinato.project.discovery import Project, find_project
+from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
+from ostinato.project.target import Target, choose_flow, parse_target
+
+
+class Code(Struct, frozen=True):
+    """The code of a target, being loaded in a child process.
+
+    Attributes:
+        text: The target as it was written.
+        target: What that means.
+        project: The project around it.
+        host: The child process.
+    """
+
+    text: str
+    target: Target
+    project: Project
+    host: CodeHost
+
+    def definitions(self) -> tuple[Manifest, bytes, str]:
+        """Return the manifest, its encoded form and its version, once it is there.
+
+        Raises:
+            LoadError: The process did not survive the loading.
+        """
+        data, version = self.host.loaded()
+        return decode_manifest(data), data, version
+
+
+def begin_loading(text: str, *, overrides: dict[str, str] | None = None) -> Code:
+    """Fork a code host that loads a target; call this before anything heavy is imported.
+
+    Args:
+        text: The target as it was written.
+        overrides: Settings from command-line flags.
+    """
+    target = parse_target(text)
+    project = find_project(target, overrides=overrides)
+    return Code(text, target, project, CodeHost.fork(lambda: _load(project, target)))
+
+
+def _load(project: Project, target: Target):  # type: ignore[no-untyped-def]  # a Loaded, which only the child imports
+    from ostinato.project.loading import load_project
+
+    return load_project(project, target)
+
+
+def choose(code: Code, manifest: Manifest) -> FlowDefinition:
+    """Return the flow that is meant; print what else could not be loaded.
+
+    Raises:
+        UsageError: It cannot be told, because something could not be loaded.
+        UnknownFlow: There is none of that name.
+    """
+    is_certain = bool(code.target.flow) and manifest.flow(code.target.flow) is not None
+    if manifest.problems and not is_certain:
+        for problem in manifest.problems[:-1]:
+            click.echo(f"error: {problem}", err=True)
+        raise UsageError(str(manifest.problems[-1]))
+    flow = choose_flow(manifest, code.target)
+    warn(manifest.problems)
+    return flow
+
+
+def warn(problems: Iterable[DefinitionProblem]) -> None:
+    """Print problems that do not keep the command from its work."""
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+def use_environment(name: str | None) -> None:
+    """Let an environment of the settings hold, here and in child processes."""
+    if name:
+        os.environ[ENVIRONMENT_VARIABLE] = name
+
+
+def portable(code: Code, flow: str) -> str:
+    """Return a target as a run keeps it: found again from any folder, and after a move."""
+    if code.target.module:
+        return f"{code.target.module}:{flow}"
+    path = code.target.path
+    if path is None or path == code.project.root:
+        return ""
+    if not code.project.is_implicit and path.is_relative_to(code.project.root):
+        return f"{path.relative_to(code.project.root)}:{flow}"
+    return f"{path}:{flow}"
+
+
+def found_again(kept: str, project: Project) -> str:
+    """Return a target as ``begin_loading`` takes it, from what a run has kept."""
+    if not kept:
+        return str(project.root)
+    path, colon, flow = kept.rpartition(":")
+    if not colon:
+        path, flow = kept, ""
+    if not Path(path).is_absolute() and (project.root / path).exists():
+        path = str(project.root / path)
+    return f"{path}{colon}{flow}"

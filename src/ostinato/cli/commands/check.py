@@ -1,0 +1,75 @@
+"""This module is ``ostinato check``: is everything sound, before anything runs?"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ostinato.cli import options
+
+if TYPE_CHECKING:
+    from ostinato.model.manifest import DefinitionProblem, Manifest
+
+
+@click.command("check")
+@click.argument("target", default="")
+@options.output("text", "json", "github")
+@options.environment
+@click.pass_context
+def command(ctx: click.Context, target: str, output: str, environment: str | None) -> None:
+    """Load and check TARGET, by default the project around the working directory.
+
+    Ends with exit code 2 if anything is wrong. The format `github` marks the lines in a pull
+    request.
+    """
+    from ostinato.cli import as_json, code, entry
+    from ostinato.project.checks import find_problems
+
+    code.use_environment(environment)
+    loading = code.begin_loading(target)
+    manifest, _, version = loading.definitions()
+    loading.host.close()
+    problems = find_problems(manifest, loading.project)
+    if output == "json":
+        as_json.echo(
+            {
+                "project": manifest.project,
+                "version": version,
+                "flows": [flow.name for flow in manifest.flows],
+                "problems": [as_json.problem(problem) for problem in problems],
+            }
+        )
+    else:
+        _print(manifest, problems, is_github=output == "github")
+    if problems:
+        ctx.exit(entry.EXIT_USAGE)
+
+
+def _print(
+    manifest: "Manifest", problems: "Sequence[DefinitionProblem]", *, is_github: bool
+) -> None:
+    from ostinato.cli.display import counted
+
+    for problem in problems:
+        click.echo(_annotation(problem) if is_github else str(problem))
+    tasks = sum(len(flow.tasks) for flow in manifest.flows)
+    found = counted(len(problems), "problem") if problems else "no problems"
+    click.echo(f"{counted(len(manifest.flows), 'flow')}, {counted(tasks, 'task')}: {found}")
+
+
+def _annotation(problem: "DefinitionProblem") -> str:
+    """Return a workflow command as GitHub's runners read it.
+
+    https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
+    """
+    place = f"file={_property(problem.file)},line={problem.line or 1}," if problem.file else ""
+    hint = f" ({problem.hint})" if problem.hint else ""
+    return f"::error {place}title={_property(problem.code)}::{_data(problem.message + hint)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

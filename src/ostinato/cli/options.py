@@ -1,0 +1,49 @@
+"""This module holds the options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def environment(command: Command) -> Command:
+    """Let a command choose an environment of the settings."""
+    return click.option(
+        "--environment",
+        metavar="NAME",
+        help="Environment of ostinato.yaml that holds; by default $OSTINATO_ENVIRONMENT.",
+    )(command)
+
+
+def project(command: Command) -> Command:
+    """Let a command that names runs say whose runs it means."""
+    return click.option(
+        "--project",
+        metavar="FOLDER",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Project whose runs are meant; by default that around the working directory.",
+    )(command)
+
+
+def output(*formats: str) -> Callable[[Command], Command]:
+    """Let a command choose the form of its output; the first one is the default."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Form of the output.",
+    )
+
+
+def executor(command: Command) -> Command:
+    """Let a command choose where attempts run."""
+    return click.option(
+        "--executor",
+        metavar="NAME",
+        help="Where attempts run unless flow or task say otherwise; by default the setting.",
+    )(command)

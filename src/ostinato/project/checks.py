@@ -1,0 +1,66 @@
+"""This module finds what is wrong with definitions that loaded: what a run would stumble over."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.engine.queueing import DEFAULT_POOL
+from ostinato.engine.timetable import check_schedule, zone_of
+from ostinato.errors import InvalidArgument
+from ostinato.model.flow import FlowDefinition, Source, TaskDefinition
+from ostinato.model.manifest import DefinitionProblem, Manifest
+from ostinato.project.discovery import Project
+from ostinato.project.settings import ExecutorName
+
+_EXECUTORS = get_args(ExecutorName)
+
+
+def find_problems(manifest: Manifest, project: Project) -> list[DefinitionProblem]:
+    """Return all problems of a project: of loading first, then of its flows in order."""
+    found = list(manifest.problems)
+    for flow in manifest.flows:
+        found.extend(_of_flow(flow, project))
+    return found
+
+
+def _of_flow(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
+    for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
+        try:
+            check()
+        except InvalidArgument as error:
+            message = f"flow {flow.name!r}: {error.message}"
+            yield _problem(project, flow.source, error.code, message, error.hint)
+    if flow.executor and flow.executor not in _EXECUTORS:
+        yield _executor_problem(project, flow.source, f"flow {flow.name!r}", flow.executor)
+    for task in flow.tasks:
+        yield from _of_task(task, project)
+
+
+def _of_task(task: TaskDefinition, project: Project) -> Iterator[DefinitionProblem]:
+    policy, pools = task.policy, project.settings.pools
+    if policy.executor and policy.executor not in _EXECUTORS:
+        yield _executor_problem(project, task.source, f"task {task.id!r}", policy.executor)
+    if policy.pool and policy.pool not in pools:
+        message = f"task {task.id!r} asks for the pool {policy.pool!r}, which does not exist"
+        hint = did_you_mean(policy.pool, pools) or "declare it under 'pools' in ostinato.yaml"
+        yield _problem(project, task.source, "unknown-pool", message, hint)
+    slots = pools.get(policy.pool or DEFAULT_POOL, policy.pool_slots)
+    if policy.pool_slots > slots:
+        name = policy.pool or DEFAULT_POOL
+        message = f"task {task.id!r} takes {policy.pool_slots} slots of pool {name!r} of {slots}"
+        yield _problem(project, task.source, "unknown-pool", message, "it would never run")
+
+
+def _executor_problem(
+    project: Project, source: Source, subject: str, executor: str
+) -> DefinitionProblem:
+    message = f"{subject} asks for the executor {executor!r}, which does not exist"
+    hint = did_you_mean(executor, _EXECUTORS) or f"there are {', '.join(_EXECUTORS)}"
+    return _problem(project, source, "unknown-executor", message, hint)
+
+
+def _problem(
+    project: Project, source: Source, code: str, message: str, hint: str
+) -> DefinitionProblem:
+    place = project.readable(source.file)
+    return DefinitionProblem(code, message, place, source.line if place else 0, hint)
