@@ -253,6 +253,9 @@ def _run_host(
         loaded = _load(connection, load)
         if loaded is not None:
             _die_with_parent(0)
+            # Once for all children, which would each spend as long on it as on a fork.
+            import ostinato.runtime.child  # noqa: F401, PLC0415
+
             gc.collect()
             gc.freeze()
             _Host(connection, loaded, resources).serve()
@@ -361,8 +364,7 @@ def _run_child(descriptor: int, host: int, loaded: "Loaded", resources: Mapping[
         _die_with_parent(host)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _reseed()
-        # Imported in the child's parent already, wherever that is not the first child.
-        from ostinato.runtime.child import Child  # noqa: PLC0415
+        from ostinato.runtime.child import Child  # noqa: PLC0415 - imported by the host
 
         Child(socket.socket(fileno=descriptor), loaded.flows, resources).serve()
         status = 0

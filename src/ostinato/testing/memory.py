@@ -5,16 +5,18 @@ attempts execute in this process, and the clock is moved on instead of waiting: 
 an hour comes at once, an hour later.
 """
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.runtime.values import decode_value
 from ostinato.store.sqlite import open_store
 
+from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
@@ -42,12 +44,10 @@ class MemoryRun(Run):
     Use it as a context manager, or leave it to the garbage collector.
     """
 
-    def __init__(
-        self, store: Store, run_id: RunId, folder: "tempfile.TemporaryDirectory[str]"
-    ) -> None:
-        super().__init__(store, run_id, lambda value: decode_value(value, folder.name))
-        self._folder = folder
+    def __init__(self, store: Store, run_id: RunId, folder: Path) -> None:
+        super().__init__(store, run_id, lambda value: decode_value(value, str(folder)))
         self._memory = store
+        self._free = weakref.finalize(self, _free, store, folder)
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +57,7 @@ class MemoryRun(Run):
 
     def close(self) -> None:
         """Free the store and the folder of large values."""
-        self._memory.close()
-        self._folder.cleanup()
+        self._free()
 
     @property
     def states(self) -> dict[str, str]:
@@ -151,8 +150,8 @@ def run(
     values = validate_params(definition, params or {})
     narrowed = narrow(definition, select_tasks(definition, select)) if select else definition
     clock = VirtualClock(int(start.timestamp() * 1_000_000))
-    folder = tempfile.TemporaryDirectory(prefix="ostinato-testing-")
-    project = _project(Path(folder.name), pools or {}, timezone)
+    folder = Path(tempfile.mkdtemp(prefix="ostinato-testing-"))
+    project = _project(folder, pools or {}, timezone)
     store = open_store(":memory:", clock=clock)
     data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
     version = version_of(data)
@@ -189,3 +188,8 @@ def _project(root: Path, pools: Mapping[str, int], timezone: str) -> Project:
         logs_root=root / "logs",
         is_implicit=True,
     )
+
+
+def _free(store: Store, folder: Path) -> None:
+    store.close()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -234,7 +234,7 @@ def test_the_logical_date_is_what_was_asked_for() -> None:
     @dag(schedule="@daily")
     def dated() -> None:
         @task
-        def show(ds: str = "", data_interval_start: Any = None) -> str:
+        def show(ds: str | None = None, data_interval_start: Any = None) -> str:
             return f"{ds} {data_interval_start:%Y-%m-%d}"
 
         show()

@@ -1,0 +1,193 @@
+"""This module is the narrow interface that every store implements."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from ostinato.model.identity import RunId
+from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.value import StoredValue
+from ostinato.store.records import (
+    AttemptRow,
+    Batch,
+    CoordinatorLease,
+    CoordinatorRow,
+    ExpansionRow,
+    LoggedEvent,
+    NewRun,
+    RunRequest,
+    RunRow,
+    TaskRunRow,
+)
+
+Row = TypeVar("Row", covariant=True)
+
+
+class RunFilter(Struct, frozen=True):
+    """Which runs are asked for; empty fields ask for all.
+
+    Attributes:
+        flow: Name of the flow.
+        states: Any of these.
+        trigger: What asked for the run.
+        tag: One of its tags.
+        created_from_us, created_to_us: When it was created, half open.
+    """
+
+    flow: str = ""
+    states: tuple[RunState, ...] = ()
+    trigger: str = ""
+    tag: str = ""
+    created_from_us: int = 0
+    created_to_us: int = 0
+
+
+class Store(Protocol):
+    """Keep runs, their task runs, values and events.
+
+    Methods that write acknowledge what is durable. All are safe to call from several
+    threads. ``cursor`` and ``after`` take what an earlier page or event gave, "" for the start.
+
+    Raises:
+        StoreError: Any method may raise one of its kinds; then nothing was written.
+    """
+
+    def close(self) -> None:
+        """Give up coordinators, locks and connections."""
+        ...
+
+    def new_id(self) -> int:
+        """Make a 63-bit id that no other process makes."""
+        ...
+
+    def save_manifest(self, version: str, project: str, data: bytes) -> None:
+        """Keep encoded definitions under their version; a known version changes nothing."""
+        ...
+
+    def load_manifest(self, version: str) -> bytes | None:
+        """Return the encoded definitions of a version."""
+        ...
+
+    def create_runs(
+        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+    ) -> list[RunRow]:
+        """Create runs in one commit; one with a known logical key returns the first run.
+
+        Args:
+            runs: What to create.
+            owner: Coordinator that takes the created runs over at once.
+        """
+        ...
+
+    def run(self, run_id: RunId) -> RunRow | None:
+        """Return a run."""
+        ...
+
+    def find_run(self, name: str) -> RunRow | None:
+        """Return the run that a person names: an id, ``flow#17``, ``flow`` or ``last``."""
+        ...
+
+    def runs(
+        self, which: RunFilter, *, cursor: str = "", limit: int = 50
+    ) -> tuple[list[RunRow], str]:
+        """Return runs, newest first, and the cursor of the next page ("" at the end)."""
+        ...
+
+    def task_runs(
+        self,
+        run_id: RunId,
+        *,
+        task_id: str = "",
+        states: Sequence[TaskRunState] = (),
+        cursor: str = "",
+        limit: int = 1000,
+    ) -> tuple[list[TaskRunRow], str]:
+        """Return rows of a run in the order of task id and index, and the next cursor."""
+        ...
+
+    def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
+        """Return every row of a run, for taking it over."""
+        ...
+
+    def task_run_counts(self, run_id: RunId) -> list[tuple[str, TaskRunState, int]]:
+        """Return (task id, state, rows) of a run; task runs without a row are not counted."""
+        ...
+
+    def expansions(self, run_id: RunId) -> list[ExpansionRow]:
+        """Return the lengths of a run's mapped tasks and groups."""
+        ...
+
+    def attempts(self, run_id: RunId, task_id: str, path: str) -> list[AttemptRow]:
+        """Return earlier attempts of a task run, oldest first."""
+        ...
+
+    def values(
+        self, run_id: RunId, task_id: str, *, path: str | None = None, key: str = "return_value"
+    ) -> list[tuple[str, StoredValue]]:
+        """Return (path, value) of a task's newest values, in the order of index.
+
+        Args:
+            run_id: The run.
+            task_id: The task.
+            path: Of one task run, or None for all of the task.
+            key: Under which key they were stored.
+        """
+        ...
+
+    def events(
+        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+    ) -> list[LoggedEvent]:
+        """Return events in the order of the log, from behind a cursor."""
+        ...
+
+    def event_cursor(self) -> str:
+        """Return the cursor behind the newest event."""
+        ...
+
+    def register_coordinator(self, *, wake_address: str = "") -> CoordinatorLease:
+        """Register a coordinator of this process and lock its identity for life."""
+        ...
+
+    def coordinator(self, coordinator_id: int) -> CoordinatorRow | None:
+        """Return a coordinator as others see it."""
+        ...
+
+    def unregister_coordinator(self, lease: CoordinatorLease) -> None:
+        """Give up runs and identity of a coordinator of this process."""
+        ...
+
+    def take_run(self, run_id: RunId, lease: CoordinatorLease) -> RunRow:
+        """Make a coordinator the owner of a run whose owner is gone or nobody.
+
+        The epoch of a dead owner is raised, so that it can never commit again.
+
+        Raises:
+            RunNotFound: No run has this id.
+            RunOwned: A living coordinator owns it; says pid and host.
+        """
+        ...
+
+    def release_run(self, run_id: RunId, lease: CoordinatorLease) -> None:
+        """Leave a run without an owner."""
+        ...
+
+    def commit(self, batch: Batch, lease: CoordinatorLease) -> None:
+        """Write a batch in one transaction, state and events together.
+
+        Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
+        """
+        ...
+
+    def request(self, run_id: RunId, kind: str, by: str) -> RunRequest:
+        """Ask something of a run's owner and wake it."""
+        ...
+
+    def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
+        """Return what was asked of the runs that a coordinator owns."""
+        ...
+
+    def check_integrity(self) -> list[str]:
+        """Return what is unsound in the store; nothing when all is well."""
+        ...

@@ -1,0 +1,281 @@
+"""This module is what the store keeps, as rows in memory."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from ostinato.engine.events import Event
+from ostinato.model.identity import RunId
+from ostinato.model.state import RunState
+from ostinato.model.value import StoredValue
+
+
+class NewRun(Struct, frozen=True):
+    """A run to be created.
+
+    Attributes:
+        project: Name of its project.
+        flow: Name of its flow.
+        manifest_version: Definitions that it is pinned to.
+        params: Its parameters as JSON.
+        trigger: What asked for it: ``manual``, ``schedule``, ``api``, ``script`` ...
+        home: ``local`` for ``ostinato run`` and scripts, ``service`` otherwise.
+        logical_key: Unique in (project, flow); asking again returns the first run. None for none.
+        logical_date_us: The moment it stands for.
+        interval_start_us, interval_end_us: Its data interval.
+        partition: Partition key, or empty.
+        tags: For searching.
+        target: What a code host loads to find the flow, such as a file; empty in a project.
+        code: The code version, such as the git commit, and packages, as JSON; empty if unknown.
+    """
+
+    project: str
+    flow: str
+    manifest_version: str
+    params: bytes = b"{}"
+    trigger: str = "manual"
+    home: str = "local"
+    logical_key: str | None = None
+    logical_date_us: int = 0
+    interval_start_us: int = 0
+    interval_end_us: int = 0
+    partition: str = ""
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    code: str = ""
+
+
+class RunRow(Struct, frozen=True):
+    """A run as it is stored.
+
+    Attributes:
+        id: 63-bit id.
+        number: 1, 2, 3 ... within its flow, for ``flow#17``.
+        state: Where it stands.
+        reason: Why it ended as it did, or empty.
+        created_us, started_us, ended_us: Moments, 0 while they have not come.
+        owner: Id of the coordinator that owns it, 0 for none.
+        generation: How often parts of it were cleared.
+        The rest is as in ``NewRun``.
+    """
+
+    id: RunId
+    number: int
+    project: str
+    flow: str
+    manifest_version: str
+    params: bytes
+    trigger: str
+    home: str
+    logical_key: str | None
+    logical_date_us: int
+    interval_start_us: int
+    interval_end_us: int
+    partition: str
+    tags: tuple[str, ...]
+    target: str
+    code: str
+    state: RunState
+    reason: str
+    created_us: int
+    started_us: int
+    ended_us: int
+    owner: int
+    generation: int
+
+
+class RunUpdate(NamedTuple):
+    """What changes in a run's row; in the order of the statement's parameters."""
+
+    state: int
+    reason: str
+    started_us: int
+    ended_us: int
+    generation: int
+    run_id: int
+
+
+class TaskRunRow(NamedTuple):
+    """A task run's row; in the order of the table's columns.
+
+    ``chosen`` is JSON or None, ``failure`` a msgpack ``Failure`` or None, ``inputs`` the
+    rendered arguments as JSON or None. ``path`` is written ``3.17``.
+    """
+
+    run_id: int
+    task_id: str
+    path: str
+    state: int
+    attempt: int
+    generation: int
+    failures: int
+    losses: int
+    queued_us: int
+    first_started_us: int
+    started_us: int
+    ended_us: int
+    due_us: int
+    length: int | None
+    chosen: str | None
+    stop: int
+    failure: bytes | None
+    inputs: str | None
+    reason: str
+
+
+class AttemptRow(NamedTuple):
+    """An attempt that was followed by another one or cleared; columns in the table's order."""
+
+    run_id: int
+    task_id: str
+    path: str
+    generation: int
+    attempt: int
+    state: str
+    started_us: int
+    ended_us: int
+    failure: bytes | None
+
+
+class ExpansionRow(NamedTuple):
+    """The length of a mapped task or group; ``lengths`` is a JSON list."""
+
+    run_id: int
+    container_id: str
+    path: str
+    lengths: str
+
+
+class ValueRow(NamedTuple):
+    """A stored value of a task run."""
+
+    run_id: int
+    task_id: str
+    path: str
+    generation: int
+    attempt: int
+    value: StoredValue
+
+
+class EventRow(NamedTuple):
+    """An event that is to be appended; ``task_id`` and ``path`` are empty for the run's own."""
+
+    run_id: int
+    task_id: str
+    path: str
+    at_us: int
+    event: Event
+
+
+class LoggedEvent(Struct, frozen=True):
+    """An event as it is read back.
+
+    Attributes:
+        cursor: Opaque position; give it back to read on from there.
+        run_id: Of its run.
+        task_id: Of its task, or empty.
+        path: Its map path as text.
+        at_us: Recorded time.
+        event: The event; None where its tag is unknown to this version.
+        raw: The encoded event.
+    """
+
+    cursor: str
+    run_id: RunId
+    task_id: str
+    path: str
+    at_us: int
+    event: Event | None
+    raw: bytes
+
+
+class CoordinatorLease(Struct, frozen=True):
+    """The right to commit for the runs that a coordinator owns.
+
+    Attributes:
+        id: Of the coordinator, unique in the store.
+        epoch: Fencing number; a commit with an older one is refused.
+    """
+
+    id: int
+    epoch: int
+
+
+class CoordinatorRow(Struct, frozen=True):
+    """A coordinator as others see it.
+
+    Attributes:
+        id, epoch: As in its lease.
+        pid: Its process.
+        host: Its machine.
+        started_us: When it registered.
+        wake_address: Path of its datagram socket, or empty.
+        is_alive: Whether it holds its lock at the moment of reading.
+    """
+
+    id: int
+    epoch: int
+    pid: int
+    host: str
+    started_us: int
+    wake_address: str
+    is_alive: bool
+
+
+class RunRequest(Struct, frozen=True):
+    """Something asked of the owner of a run.
+
+    Attributes:
+        id: Of the request.
+        run_id: Of the run.
+        kind: ``cancel`` (later more).
+        by: Who asked.
+    """
+
+    id: int
+    run_id: RunId
+    kind: str
+    by: str
+
+
+class Batch:
+    """Collect what is committed together; everything or nothing is written.
+
+    One object is reused by its coordinator: ``clear`` empties it after a commit.
+    """
+
+    __slots__ = ("attempts", "events", "expansions", "handled", "runs", "task_runs", "values")
+
+    def __init__(self) -> None:
+        self.events: list[EventRow] = []
+        self.task_runs: list[TaskRunRow] = []
+        self.expansions: list[ExpansionRow] = []
+        self.attempts: list[AttemptRow] = []
+        self.values: list[ValueRow] = []
+        self.runs: list[RunUpdate] = []
+        #: Ids of requests that this batch answers.
+        self.handled: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.events
+            or self.task_runs
+            or self.expansions
+            or self.attempts
+            or self.values
+            or self.runs
+            or self.handled
+        )
+
+    def clear(self) -> None:
+        """Empty the batch."""
+        for rows in (
+            self.events,
+            self.task_runs,
+            self.expansions,
+            self.attempts,
+            self.values,
+            self.runs,
+            self.handled,
+        ):
+            rows.clear()

@@ -1,0 +1,203 @@
+-- Statements by name: a line that says what each is for, and which index serves it.
+
+-- name: insert_manifest
+-- Keep definitions under their version. Primary key.
+INSERT INTO manifests (version, project, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: select_manifest
+-- Definitions of a version. Primary key.
+SELECT data FROM manifests WHERE version = ?
+
+-- name: next_run_number
+-- Number of the next run of a flow. runs_by_number.
+SELECT coalesce(max(number), 0) + 1 FROM runs WHERE flow = ?
+
+-- name: select_run_by_key
+-- The run that was asked for under a key before. runs_by_key.
+SELECT id FROM runs WHERE project = ? AND flow = ? AND logical_key = ?
+
+-- name: insert_run
+-- Create a run, queued.
+INSERT INTO runs (
+    id, number, project, flow, manifest_version, params, "trigger", home, logical_key,
+    logical_date_us, interval_start_us, interval_end_us, partition, tags, target, code,
+    state, reason, created_us, started_us, ended_us, owner, generation
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, 0, ?, 0)
+
+-- name: insert_tag
+-- Make a run findable by a tag. Primary key.
+INSERT INTO run_tags (run_id, tag) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: insert_param
+-- Make a run findable by a scalar parameter. Primary key.
+INSERT INTO run_params (run_id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: select_runs
+-- All columns of runs, in the order of RunRow; a condition follows.
+SELECT
+    id, number, project, flow, manifest_version, params, "trigger", home, logical_key,
+    logical_date_us, interval_start_us, interval_end_us, partition, tags, target, code,
+    state, reason, created_us, started_us, ended_us, owner, generation
+FROM runs
+
+-- name: update_run
+-- What a coordinator changes in its run. Primary key.
+UPDATE runs SET state = ?, reason = ?, started_us = ?, ended_us = ?, generation = ? WHERE id = ?
+
+-- name: set_owner
+-- Hand a run over. Primary key.
+UPDATE runs SET owner = ? WHERE id = ?
+
+-- name: release_run
+-- Leave a run without an owner, if it is still this one. Primary key.
+UPDATE runs SET owner = 0 WHERE id = ? AND owner = ?
+
+-- name: release_all_runs
+-- Leave all runs of a coordinator without an owner. runs_by_owner.
+UPDATE runs SET owner = 0 WHERE owner = ?
+
+-- name: upsert_task_run
+-- Write a task run; the first write inserts. Primary key.
+INSERT INTO task_runs (
+    run_id, task_id, path_key, path, state, attempt, generation, failures, losses, queued_us,
+    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    state = excluded.state, attempt = excluded.attempt, generation = excluded.generation,
+    failures = excluded.failures, losses = excluded.losses, queued_us = excluded.queued_us,
+    first_started_us = excluded.first_started_us, started_us = excluded.started_us,
+    ended_us = excluded.ended_us, due_us = excluded.due_us, length = excluded.length,
+    chosen = excluded.chosen, stop = excluded.stop, failure = excluded.failure,
+    inputs = excluded.inputs, reason = excluded.reason
+
+-- name: select_task_runs
+-- Columns of task runs in the order of TaskRunRow; a condition follows.
+SELECT
+    run_id, task_id, path, state, attempt, generation, failures, losses, queued_us,
+    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason
+FROM task_runs
+
+-- name: count_task_runs
+-- How many task runs of each task are in each state. Primary key.
+SELECT task_id, state, count(*) FROM task_runs WHERE run_id = ? GROUP BY task_id, state
+
+-- name: upsert_attempt
+-- Keep an attempt that is followed by another. Primary key.
+INSERT INTO attempts (
+    run_id, task_id, path, generation, attempt, state, started_us, ended_us, failure
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    state = excluded.state, started_us = excluded.started_us, ended_us = excluded.ended_us,
+    failure = excluded.failure
+
+-- name: select_attempts
+-- Earlier attempts of a task run, oldest first. Primary key.
+SELECT run_id, task_id, path, generation, attempt, state, started_us, ended_us, failure
+FROM attempts WHERE run_id = ? AND task_id = ? AND path = ?
+ORDER BY generation, attempt
+
+-- name: upsert_expansion
+-- Write the length of a mapped task or group. Primary key.
+INSERT INTO expansions (run_id, container_id, path, lengths) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET lengths = excluded.lengths
+
+-- name: select_expansions
+-- Lengths of a run's mapped tasks and groups. Primary key.
+SELECT run_id, container_id, path, lengths FROM expansions WHERE run_id = ?
+
+-- name: upsert_value
+-- Write a value; that of a later attempt replaces an earlier one. Primary key.
+INSERT INTO task_values (
+    run_id, task_id, "key", path_key, path, generation, attempt, format, size_bytes, data,
+    location, type_name, preview
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    generation = excluded.generation, attempt = excluded.attempt, format = excluded.format,
+    size_bytes = excluded.size_bytes, data = excluded.data, location = excluded.location,
+    type_name = excluded.type_name, preview = excluded.preview
+
+-- name: select_values
+-- A task's values under a key, in the order of index. Primary key.
+SELECT path, "key", format, size_bytes, data, location, type_name, preview
+FROM task_values WHERE run_id = ? AND task_id = ? AND "key" = ? ORDER BY path_key
+
+-- name: select_value
+-- One task run's value under a key. Primary key.
+SELECT path, "key", format, size_bytes, data, location, type_name, preview
+FROM task_values WHERE run_id = ? AND task_id = ? AND "key" = ? AND path_key = ?
+
+-- name: insert_event
+-- Append to the log; the position is the order of commits.
+INSERT INTO events (run_id, task_id, path, at_us, payload) VALUES (?, ?, ?, ?, ?)
+
+-- name: select_events
+-- Events behind a position. Primary key.
+SELECT position, run_id, task_id, path, at_us, payload
+FROM events WHERE position > ? ORDER BY position LIMIT ?
+
+-- name: select_run_events
+-- Events of a run behind a position. events_by_run.
+SELECT position, run_id, task_id, path, at_us, payload
+FROM events WHERE run_id = ? AND position > ? ORDER BY position LIMIT ?
+
+-- name: newest_event
+-- Position of the newest event. Primary key.
+SELECT coalesce(max(position), 0) FROM events
+
+-- name: insert_coordinator
+-- Register a coordinator with its first epoch. Primary key.
+INSERT INTO coordinators (id, epoch, pid, host, started_us, wake_address) VALUES (?, 1, ?, ?, ?, ?)
+
+-- name: select_coordinator
+-- A coordinator as others see it. Primary key.
+SELECT id, epoch, pid, host, started_us, wake_address FROM coordinators WHERE id = ?
+
+-- name: select_coordinators
+-- All coordinators that have not signed off.
+SELECT id FROM coordinators
+
+-- name: select_epoch
+-- The newest epoch of a coordinator, checked in each commit. Primary key.
+SELECT epoch FROM coordinators WHERE id = ?
+
+-- name: raise_epoch
+-- Shut a dead coordinator out. Primary key.
+UPDATE coordinators SET epoch = epoch + 1 WHERE id = ?
+
+-- name: delete_coordinator
+-- A coordinator signs off, or is gone and owns nothing. Primary key.
+DELETE FROM coordinators WHERE id = ?
+
+-- name: owns_runs
+-- Whether a coordinator owns any run. runs_by_owner.
+SELECT 1 FROM runs WHERE owner = ? AND owner != 0 LIMIT 1
+
+-- name: insert_request
+-- Ask something of a run's owner.
+INSERT INTO requests (run_id, kind, "by") VALUES (?, ?, ?)
+
+-- name: select_requests
+-- What was asked of a coordinator's runs. The table holds unanswered requests only.
+SELECT requests.id, requests.run_id, requests.kind, requests."by"
+FROM requests JOIN runs ON runs.id = requests.run_id WHERE runs.owner = ? ORDER BY requests.id
+
+-- name: delete_request
+-- A request was answered. Primary key.
+DELETE FROM requests WHERE id = ?
+
+-- name: select_nodes
+-- Which nodes are leased, and to whom.
+SELECT node, pid, process_start FROM nodes ORDER BY node
+
+-- name: upsert_node
+-- Lease a node. Primary key.
+INSERT INTO nodes (node, pid, process_start) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET pid = excluded.pid, process_start = excluded.process_start
+
+-- name: delete_node
+-- Give a node back, if it is still this process's. Primary key.
+DELETE FROM nodes WHERE node = ? AND pid = ? AND process_start = ?
+
+-- name: delete_values
+-- A task run runs again: what its earlier attempt stored is void. Primary key, by task.
+DELETE FROM task_values WHERE run_id = ? AND task_id = ? AND path_key = ?
