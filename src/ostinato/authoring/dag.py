@@ -21,7 +21,7 @@ from ostinato.authoring.schedules import check_timezone, moment_us, schedule_tex
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.wiring import Node
-from ostinato.errors import DefinitionError, DuplicateTask, InvalidArgument
+from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument
 from ostinato.model.flow import FlowDefinition, Parameter, Source
 from ostinato.model.graph import check_graph
 
@@ -235,6 +235,8 @@ class DAG:
             params: Parameters by name; for names that this method takes itself.
             more_params: Parameters by name.
 
+        While a file is loaded nothing runs; to use what is returned then is an error.
+
         Raises:
             DefinitionError: If the flow cannot be run.
             ParameterError: If the parameters do not fit the flow.
@@ -242,6 +244,8 @@ class DAG:
         Example:
             ``my_dag().run(day="2025-01-01").raise_for_state().result("load")``
         """
+        if session.registry.get() is not None:
+            return NotRun(self.name)
         # Tasks that are executed in this process call functions; they declare nothing.
         token = open_group.set(None)
         try:
@@ -365,6 +369,27 @@ class DAG:
         registry = session.registry.get()
         if registry is not None:
             registry.register(self)
+
+
+class NotRun:
+    """Stand for a run that was asked for while its file was loaded, and not started.
+
+    Args:
+        name: Of the flow.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._place = calling_place()
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise CallWhileLoading(
+            f"flow {self._name!r} is run while its file is loaded",
+            place=relative_place(self._place),
+            hint='put the call under `if __name__ == "__main__":`',
+        )
 
 
 def _either(name: str, value: Any, alias: str, aliased: Any) -> Any:

@@ -10,7 +10,7 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.groups import TaskGroup, open_group
 from ostinato.authoring.operators.bash import BashOperator
 from ostinato.authoring.operators.branch import BranchPythonOperator
-from ostinato.authoring.operators.operator import own_arguments
+from ostinato.authoring.operators.operator import Operator, own_arguments
 from ostinato.authoring.operators.python import FunctionOperator, PythonOperator
 from ostinato.authoring.operators.sensor import PythonSensor
 from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
@@ -170,7 +170,8 @@ class TaskFunction(Generic[P, R]):
             surplus, named = signature.bind(args, kwargs, given=group.graph.resources)
         except TypeError as err:
             raise self._wrong_call(str(err)) from None
-        return tuple(surplus), named
+        # With *args, what is given by position stays so.
+        return (args, dict(kwargs)) if surplus else ((), named)
 
     def _declare(
         self, group: TaskGroup, surplus: tuple[Any, ...], named: dict[str, Any]
@@ -241,6 +242,23 @@ class BashFunctionOperator(FunctionOperator, BashOperator):
         self, task_id: str, *, python_callable: Callable[..., Any], **options: Any
     ) -> None:
         super().__init__(task_id, python_callable=python_callable, bash_command="", **options)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the function's arguments, and the command's surroundings under names apart."""
+        around = {f"bash.{name}": getattr(self, name) for name in ("env", "cwd")}
+        return {**super().arguments(), **around}
+
+    def bind(self, arguments: Mapping[str, Any]) -> Operator:
+        """Return a copy for one attempt, with resolved arguments.
+
+        Args:
+            arguments: What ``arguments()`` returned, with all references replaced.
+        """
+        named = dict(arguments)
+        around = {name: named.pop(f"bash.{name}", None) for name in ("env", "cwd")}
+        bound = super().bind(named)
+        bound.__dict__.update(around)
+        return bound
 
     def execute(self, context: Context) -> str:
         """Ask the function for the command and run it.
@@ -661,7 +679,7 @@ _FILLED = frozenset({"task_id", "python_callable", "op_args", "op_kwargs", "bash
 
 
 def _check_options(operator_class: type[FunctionOperator], options: Mapping[str, Any]) -> None:
-    known = (own_arguments(operator_class) | POLICY_NAMES) - _FILLED - {"policies", "options"}
+    known = (own_arguments(operator_class) | POLICY_NAMES) - _FILLED
     for name in options:
         if name not in known:
             message = f"unknown argument {name!r} in @task"

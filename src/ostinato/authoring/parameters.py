@@ -232,7 +232,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pathlib.PurePath):
         return str(value)
     message = f"{type(value).__name__} has no form in JSON"
-    raise NotImplementedError(message)
+    raise TypeError(message)
 
 
 def _construct(kind: type, value: Any) -> Any:

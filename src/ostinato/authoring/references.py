@@ -53,6 +53,9 @@ class Reference(Wirable):
     def __iter__(self) -> NoReturn:
         self.refuse("cannot be looped over", "map a task over it: my_task.expand(x=...)")
 
+    def __contains__(self, item: object) -> NoReturn:
+        self.refuse("cannot be searched", "search it inside a task")
+
     def __len__(self) -> NoReturn:
         self.refuse("has no length", "use its length inside a task")
 

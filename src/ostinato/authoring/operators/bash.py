@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar, Unpack
+from typing import IO, Any, Unpack
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.policies import Policies
@@ -48,7 +48,7 @@ class BashOperator(Operator):
         ``BashOperator(task_id="count", bash_command="wc -l < data.csv")``
     """
 
-    operator_name: ClassVar[str] = "bash"
+    operator_name = "bash"
     template_fields = ("bash_command", "env", "cwd")
 
     def __init__(

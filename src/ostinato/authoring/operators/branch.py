@@ -1,7 +1,7 @@
 """This module holds the operator that chooses among the tasks behind it."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
@@ -14,7 +14,7 @@ from ostinato.model.flow import TaskKind
 class BranchOperator(Operator):
     """Choose among the tasks directly behind: write ``choose_branch``; the others are skipped."""
 
-    operator_name: ClassVar[str] = "branch"
+    operator_name = "branch"
     kind = TaskKind.BRANCH
 
     def choose_branch(self, context: Context) -> Any:
@@ -74,7 +74,7 @@ class BranchPythonOperator(FunctionOperator, BranchOperator):
         options: Policies, see ``Policies``.
     """
 
-    operator_name: ClassVar[str] = "branch"
+    operator_name = "branch"
 
     def choose_branch(self, context: Context) -> Any:
         """Call the function.

@@ -1,7 +1,5 @@
 """This module holds the operator that does nothing."""
 
-from typing import ClassVar
-
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.ports import Context
 
@@ -9,7 +7,7 @@ from ostinato.authoring.ports import Context
 class EmptyOperator(Operator):
     """Do nothing: a point where edges meet."""
 
-    operator_name: ClassVar[str] = "empty"
+    operator_name = "empty"
 
     def execute(self, context: Context) -> None:
         """Succeed at once.

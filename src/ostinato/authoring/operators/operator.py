@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Unpack
+from typing import Any, NoReturn, Unpack
 
 from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
 from ostinato.authoring.places import calling_place, relative_place
@@ -52,7 +52,7 @@ class Operator(Node):
         ``class Greet(Operator): ...`` with ``def execute(self, context): return "hello"``.
     """
 
-    operator_name: ClassVar[str] = "operator"
+    operator_name: str = "operator"
     kind: TaskKind = TaskKind.NORMAL
     template_fields: Sequence[str] = ()
     ignore_downstream_trigger_rules: bool = True
@@ -77,6 +77,8 @@ class Operator(Node):
     ) -> None:
         self.place = calling_place(self)
         check_id(task_id, "task", self.place)
+        if not policies.keys() <= POLICY_NAMES:
+            self._refuse(policies)
         self.label = task_id
         group = task_group or group_for(dag)
         if group is None:
@@ -86,6 +88,14 @@ class Operator(Node):
             self.settings = PolicyReader({}).read(policies, relative_place(self.place))
         else:
             self._join(group, policies)
+
+    def _refuse(self, arguments: Mapping[str, Any]) -> NoReturn:
+        wrong = next(name for name in arguments if name not in POLICY_NAMES)
+        raise InvalidArgument(
+            f"{type(self).__name__} takes no argument {wrong!r}",
+            place=relative_place(self.place),
+            hint=did_you_mean(wrong, _accepted_arguments(type(self))),
+        )
 
     def join(self, group: TaskGroup) -> None:
         """Enter a flow, having been made outside of any.
@@ -318,6 +328,7 @@ class MappedOperator(Operator):
             k: v for k, v in partial.fixed.items() if k not in policies and k not in placing
         }
         self.factors = factors
+        self.operator_name = partial.operator_class.operator_name
         self.kind = partial.operator_class.kind
         self.ignore_downstream_trigger_rules = self.fixed.get(
             "ignore_downstream_trigger_rules",
@@ -369,12 +380,16 @@ def own_arguments(operator_class: type[Operator]) -> frozenset[str]:
         initialise = cls.__dict__.get("__init__")
         if initialise is not None and issubclass(cls, Operator):
             names |= signature_of(initialise).names
-    return frozenset(names - {"self"})
+    return frozenset(names - _NO_ARGUMENTS)
 
 
 def _accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
     outermost = next(cls for cls in operator_class.__mro__ if "__init__" in cls.__dict__)
     signature = signature_of(outermost.__dict__["__init__"])
     if not signature.takes_any_keyword:
-        return signature.names - {"self"}
+        return signature.names - _NO_ARGUMENTS
     return own_arguments(operator_class) | POLICY_NAMES
+
+
+#: How the initialisers of operators name themselves and what they hand on.
+_NO_ARGUMENTS = frozenset({"self", "policies", "options", "kwargs"})

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.places import relative_place
@@ -111,7 +111,7 @@ class PythonOperator(FunctionOperator):
         ``PythonOperator(task_id="add", python_callable=operator.add, op_args=[1, 2])``
     """
 
-    operator_name: ClassVar[str] = "python"
+    operator_name = "python"
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class Sensor(Operator):
         policies: How it is run, see ``Policies``.
     """
 
-    operator_name: ClassVar[str] = "sensor"
+    operator_name = "sensor"
     kind = TaskKind.SENSOR
     clock: ClassVar[Clock] = SystemClock()
 
@@ -133,7 +133,7 @@ class PythonSensor(FunctionOperator, Sensor):
         options: What ``Sensor`` takes, and policies.
     """
 
-    operator_name: ClassVar[str] = "sensor"
+    operator_name = "sensor"
 
     def poke(self, context: Context) -> bool | PokeReturn:
         """Call the function.

@@ -1,7 +1,7 @@
 """This module holds the operator that skips what is behind it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.ports import Context
@@ -22,7 +22,7 @@ class ShortCircuitOperator(FunctionOperator):
         options: Policies, see ``Policies``.
     """
 
-    operator_name: ClassVar[str] = "short_circuit"
+    operator_name = "short_circuit"
     kind = TaskKind.SHORT_CIRCUIT
 
     def __init__(

@@ -1,0 +1,92 @@
+"""This module stands in for the runtime: a context and a resolver that are told everything."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.references import resolve
+
+DATE = datetime(2025, 1, 31, tzinfo=UTC)
+
+
+@dataclass
+class FakeContext:
+    run_id: str = "7"
+    flow: str = "flow"
+    task_id: str = "task"
+    map_path: tuple[int, ...] = ()
+    map_index: int = -1
+    try_number: int = 1
+    logical_date: datetime = DATE
+    data_interval_start: datetime = DATE
+    data_interval_end: datetime = DATE
+    ds: str = "2025-01-31"
+    ds_nodash: str = "20250131"
+    ts: str = "2025-01-31T00:00:00+00:00"
+    ts_nodash: str = "20250131T000000"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    partition_key: str = ""
+    logger: logging.Logger = logging.getLogger("test")
+    idempotency_key: str = "default/7/task//0"
+    first_started_at: datetime = DATE
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    pushed: dict[str, Any] = field(default_factory=dict)
+
+    def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
+        return self.pushed.get(key)
+
+    def push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+    def temp_dir(self) -> Path:
+        raise NotImplementedError
+
+
+class Results(Sequence[Any]):
+    """The lazy sequence of the results of a mapped task."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass
+class FakeResolver:
+    """Knows the results of tasks, the parameters, and where the attempt stands."""
+
+    results: Mapping[str, Any] = field(default_factory=dict)
+    indices: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def result(self, task_id: str, key: str) -> Any:
+        return self.results[task_id if key == "return_value" else f"{task_id}/{key}"]
+
+    def result_length(self, task_id: str) -> int:
+        return len(self.results[task_id])
+
+    def result_item(self, task_id: str, index: int) -> Any:
+        value = self.results[task_id]
+        return list(value.items() if isinstance(value, dict) else value)[index]
+
+    def index(self, container_id: str, factor: int) -> int:
+        return self.indices[container_id, factor]
+
+    def param(self, name: str) -> Any:
+        return self.params[name]
+
+
+def execute(
+    operator: Operator, resolver: FakeResolver | None = None, context: FakeContext | None = None
+) -> Any:
+    """Do what an attempt does: resolve the arguments, bind them, execute."""
+    bound = operator.bind(resolve(operator.arguments(), resolver or FakeResolver()))
+    return bound.execute(context or FakeContext())
