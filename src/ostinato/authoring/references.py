@@ -440,6 +440,25 @@ def series_of(value: Any, where: str) -> SeriesReference:
     raise InvalidArgument(problem, place=relative_place(calling_place()), hint=hint)
 
 
+def factors_of(mapped: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, SeriesReference]:
+    """Return what the arguments of ``expand`` map over.
+
+    Args:
+        mapped: As the user wrote them.
+        fixed: Arguments that ``partial`` fixed.
+
+    Raises:
+        InvalidArgument: If one cannot be mapped over, is fixed too, or there is none.
+    """
+    problem = "" if mapped else "expand() needs at least one argument to map over"
+    for name in mapped:
+        if name in fixed:
+            problem = f"argument {name!r} is fixed and cannot be mapped too"
+    if problem:
+        raise InvalidArgument(problem, place=relative_place(calling_place()))
+    return {name: series_of(values, "expand()") for name, values in mapped.items()}
+
+
 def resolve(value: Any, resolver: Resolver) -> Any:
     """Return a value with all references in it replaced; builtin containers are copied.
 

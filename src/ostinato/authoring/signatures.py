@@ -60,10 +60,12 @@ class Signature:
         except (TypeError, ValueError):  # some builtins have none
             parameters = types.MappingProxyType({})
             self.takes_any_positional = self.takes_any_keyword = True
+            self._takes_context = False
         else:
             kinds = {parameter.kind for parameter in parameters.values()}
             self.takes_any_positional = inspect.Parameter.VAR_POSITIONAL in kinds
-            self.takes_any_keyword = inspect.Parameter.VAR_KEYWORD in kinds
+            self._takes_context = inspect.Parameter.VAR_KEYWORD in kinds
+            self.takes_any_keyword = self._takes_context
         named = [p for p in parameters.values() if p.kind not in _VARIADIC]
         self.parameters = {p.name: p for p in named}
         self.names = frozenset(self.parameters)
@@ -205,7 +207,7 @@ class Signature:
 
     def _from_context(self, named: Mapping[str, Any], context: Context) -> dict[str, Any]:
         wanted = self.context_parameters
-        if self.takes_any_keyword:
+        if self._takes_context:
             wanted = {k: v for k, v in CONTEXT_NAMES.items() if k not in self.names} | wanted
         return {
             name: getattr(context, attribute) if attribute else context
@@ -239,6 +241,13 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     with contextlib.suppress(AttributeError, TypeError):  # it takes no attributes
         setattr(function, _ATTRIBUTE, signature)
     return signature
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function, seen through ``functools.partial``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def resolved_annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.references import resolve
 
+LOGGER = logging.getLogger("test")
 DATE = datetime(2025, 1, 31, tzinfo=UTC)
 
 
@@ -30,7 +31,7 @@ class FakeContext:
     ts_nodash: str = "20250131T000000"
     params: Mapping[str, Any] = field(default_factory=dict)
     partition_key: str = ""
-    logger: logging.Logger = logging.getLogger("test")
+    logger: logging.Logger = LOGGER
     idempotency_key: str = "default/7/task//0"
     first_started_at: datetime = DATE
     resources: Mapping[str, Any] = field(default_factory=dict)

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pytest
 
 from ostinato import DAG, Context, EmptyOperator, Param, TaskGroup, dag, task, task_group
-from ostinato.authoring.decorators import TaskFunction
 from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.task_functions import TaskFunction
 from ostinato.errors import DefinitionError, InvalidArgument
 from ostinato.model.flow import TaskDefinition, TaskKind
 from ostinato.model.policy import TriggerRule
@@ -23,7 +23,7 @@ def task_of(flow: DAG, task_id: str) -> TaskDefinition:
 
 
 def test_snippet_of_airflow_builds_as_it_is_written() -> None:
-    @dag(schedule="@daily", start_date=datetime(2025, 1, 1))
+    @dag(schedule="@daily", start_date=datetime(2025, 1, 1))  # noqa: DTZ001 - as users write it
     def my_dag():  # type: ignore[no-untyped-def]  # as users write it
         @task
         def extract():  # type: ignore[no-untyped-def]  # as users write it
@@ -247,7 +247,7 @@ def test_arguments_in_the_call_of_a_flow_are_defaults() -> None:
 
     assert (parameters["day"].default, parameters["day"].is_required) == ("2025-01-01", False)
     assert (parameters["rows"].default, parameters["rows"].schema["minimum"]) == (5, 1)
-    with pytest.raises(InvalidArgument, match="unexpected argument 'dy'.*did you mean 'day'"):
+    with pytest.raises(InvalidArgument, match=r"unexpected argument 'dy'.*did you mean 'day'"):
         flow(dy=1)
 
 

@@ -1,0 +1,242 @@
+"""This module holds functions that are tasks where a flow is declared."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from ostinato.authoring.groups import TaskGroup, open_group
+from ostinato.authoring.operators.operator import own_arguments
+from ostinato.authoring.operators.python import FunctionOperator
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.policies import POLICY_NAMES
+from ostinato.authoring.references import (
+    MORE_ARGUMENTS,
+    ElementReference,
+    ResultReference,
+    SeriesReference,
+    factors_of,
+    series_of,
+)
+from ostinato.authoring.signatures import name_of, signature_of
+from ostinato.authoring.suggestions import did_you_mean
+from ostinato.errors import InvalidArgument
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskFunction(Generic[P, R]):
+    """A function that is a task where a flow is declared, and a plain function elsewhere.
+
+    Args:
+        function: The function.
+        operator_class: What calls it.
+        options: Policies and arguments of the operator.
+
+    Attributes:
+        function: The plain function, for unit tests and type checkers.
+    """
+
+    __name__: str
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        operator_class: type[FunctionOperator],
+        options: Mapping[str, Any],
+    ) -> None:
+        self.function = function
+        self._operator_class = operator_class
+        self._options = options
+        self._task_id: str = options.get("task_id") or name_of(function)
+        self._settings = {k: v for k, v in options.items() if k != "task_id"}
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Declare a task and return what stands for its result; elsewhere, call the function.
+
+        Args:
+            args: Of the function; they may hold results of other tasks.
+            kwargs: Of the function; they may hold results of other tasks.
+
+        Raises:
+            InvalidArgument: If they do not fit the function.
+        """
+        group = open_group.get()
+        if group is None:
+            return self.function(*args, **kwargs)
+        surplus, named = self._bind(group, args, kwargs)
+        return ResultReference(self._declare(group, surplus, named))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Be a method where it is defined in a class."""
+        if instance is None:
+            return self
+        method = self.function.__get__(instance, owner)
+        return TaskFunction(method, self._operator_class, self._options)
+
+    def override(self, *, task_id: str | None = None, **options: Any) -> "TaskFunction[P, R]":
+        """Return the same task with other policies.
+
+        Args:
+            task_id: Its id instead of the function's name.
+            options: Policies and arguments of the operator.
+
+        Raises:
+            InvalidArgument: If a name is unknown.
+        """
+        check_options(self._operator_class, options)
+        named = {} if task_id is None else {"task_id": task_id}
+        return TaskFunction(
+            self.function, self._operator_class, {**self._options, **options, **named}
+        )
+
+    def partial(self, **fixed: Any) -> "PartialTask":
+        """Fix some arguments; the others are then mapped over by ``expand``.
+
+        Args:
+            fixed: Arguments that are the same for all indices; they may hold results.
+        """
+        return PartialTask(self, fixed)
+
+    def expand(self, **mapped: Any) -> ResultReference:
+        """Map the task: one task run for each combination of the values.
+
+        Args:
+            mapped: Lists, dicts or results by argument; the last one varies fastest. The items
+                of a dict are (key, value) pairs.
+
+        Returns:
+            What stands for the lazy sequence of all results.
+
+        Raises:
+            InvalidArgument: If an argument cannot be mapped over, or none is given.
+        """
+        return PartialTask(self, {}).expand(**mapped)
+
+    def expand_kwargs(self, kwargs: Any) -> ResultReference:
+        """Map the task: one task run for each dict of arguments.
+
+        Args:
+            kwargs: A list of dicts, or a result that is one.
+        """
+        return PartialTask(self, {}).expand_kwargs(kwargs)
+
+    def declare_mapped(
+        self, fixed: Mapping[str, Any], factors: Mapping[str, SeriesReference]
+    ) -> ResultReference:
+        """Declare the task once for all indices of what it is mapped over.
+
+        Args:
+            fixed: Arguments that are the same for all indices.
+            factors: What is mapped over, by argument.
+        """
+        group = open_group.get()
+        if group is None:
+            raise self._wrong_call("is mapped where no flow is declared; call it in a loop")
+        named: dict[str, Any] = dict(fixed)
+        is_whole = MORE_ARGUMENTS in factors
+        # Which arguments the dicts of expand_kwargs() have is known only when they are there.
+        checked = {**fixed, **({} if is_whole else factors)}
+        if is_whole:
+            try:
+                signature_of(self.function).assign((), checked)
+            except TypeError as err:
+                raise self._wrong_call(str(err)) from None
+        else:
+            named = self._bind(group, (), checked)[1]
+        operator = self._declare(group, (), named)
+        operator.factors = factors
+        elements = {
+            name: ElementReference(operator, factor, series)
+            for factor, (name, series) in enumerate(factors.items())
+        }
+        operator.op_kwargs = {**named, **elements}
+        return ResultReference(operator)
+
+    def _bind(
+        self, group: TaskGroup, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        signature = signature_of(self.function)
+        try:
+            surplus, named = signature.bind(args, kwargs, given=group.graph.resources)
+        except TypeError as err:
+            raise self._wrong_call(str(err)) from None
+        # With *args, what is given by position stays so.
+        return (args, dict(kwargs)) if surplus else ((), named)
+
+    def _declare(
+        self, group: TaskGroup, surplus: tuple[Any, ...], named: dict[str, Any]
+    ) -> FunctionOperator:
+        prefix = group.child_prefix
+        free = group.graph.free_id(prefix + self._task_id)
+        return self._operator_class(
+            free[len(prefix) :],
+            python_callable=self.function,
+            op_args=surplus,
+            op_kwargs=named,
+            **self._settings,
+        )
+
+    def _wrong_call(self, problem: str) -> InvalidArgument:
+        message = f"{self._task_id}() {problem}"
+        return InvalidArgument(message, place=relative_place(calling_place()))
+
+    def __repr__(self) -> str:
+        return f"<task {self._task_id!r}>"
+
+
+class PartialTask:
+    """A task of which some arguments are fixed; mapped by ``expand``.
+
+    Args:
+        task_function: The task.
+        fixed: Arguments that are the same for all indices.
+    """
+
+    def __init__(self, task_function: TaskFunction[Any, Any], fixed: Mapping[str, Any]) -> None:
+        self._task = task_function
+        self._fixed = fixed
+
+    def expand(self, **mapped: Any) -> ResultReference:
+        """Map the task: one task run for each combination of the values.
+
+        Args:
+            mapped: Lists, dicts or results by argument; the last one varies fastest.
+
+        Raises:
+            InvalidArgument: If an argument cannot be mapped over, or none is given.
+        """
+        return self._task.declare_mapped(self._fixed, factors_of(mapped, self._fixed))
+
+    def expand_kwargs(self, kwargs: Any) -> ResultReference:
+        """Map the task: one task run for each dict of arguments.
+
+        Args:
+            kwargs: A list of dicts, or a result that is one.
+        """
+        series = series_of(kwargs, "expand_kwargs()")
+        return self._task.declare_mapped(self._fixed, {MORE_ARGUMENTS: series})
+
+
+#: Arguments of operators that the decorators fill themselves.
+_FILLED = frozenset({"task_id", "python_callable", "op_args", "op_kwargs", "bash_command"})
+
+
+def check_options(operator_class: type[FunctionOperator], options: Mapping[str, Any]) -> None:
+    """Refuse options that neither the operator nor the policies know.
+
+    Args:
+        operator_class: What calls the function.
+        options: As the user wrote them.
+
+    Raises:
+        InvalidArgument: If a name is unknown.
+    """
+    known = (own_arguments(operator_class) | POLICY_NAMES) - _FILLED
+    for name in options:
+        if name not in known:
+            message = f"unknown argument {name!r} in @task"
+            raise InvalidArgument(
+                message, place=relative_place(calling_place()), hint=did_you_mean(name, known)
+            )
