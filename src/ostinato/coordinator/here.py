@@ -26,7 +26,7 @@ from ostinato.store.protocol import Store
 from ostinato.store.records import NewRun, RunRow
 
 if TYPE_CHECKING:
-    from ostinato.authoring.dag import DAG
+    from ostinato.authoring.ports import BuiltFlow
     from ostinato.executors.code_host import CodeHost
 
 #: What ``retry`` clears: ends that are no success.
@@ -56,7 +56,7 @@ class Runner:
         *,
         executor: str | None = None,
         clock: Clock | None = None,
-        flows: "Mapping[str, DAG] | None" = None,
+        flows: "Mapping[str, BuiltFlow] | None" = None,
         resources: Mapping[str, Any] | None = None,
         inline_for: tuple[str, ...] = (),
     ) -> None:
@@ -104,7 +104,10 @@ class Runner:
         self._closing.close()
 
     def _make_executors(
-        self, host: "CodeHost | None", flows: "Mapping[str, DAG]", resources: Mapping[str, Any]
+        self,
+        host: "CodeHost | None",
+        flows: "Mapping[str, BuiltFlow]",
+        resources: Mapping[str, Any],
     ) -> dict[str, Executor]:
         executors: dict[str, Executor] = {}
         if host is not None:

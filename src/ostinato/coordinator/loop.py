@@ -358,13 +358,10 @@ class Coordinator:
         self._touched[run.id] = run
         dirty = run.dirty
         for command in commands:
-            kind = type(command)
-            if kind is cmd.SaveTaskRun:
-                task_run = command.task_run
-                dirty[id(task_run)] = task_run
-            elif kind is cmd.Enqueue:
-                task_run = command.task_run
-                self._enqueue(run, task_run)
+            if isinstance(command, cmd.SaveTaskRun):
+                dirty[id(command.task_run)] = command.task_run
+            elif isinstance(command, cmd.Enqueue):
+                self._enqueue(run, command.task_run)
             else:
                 self._carry_out_rare(run, command)
 

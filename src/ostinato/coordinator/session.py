@@ -6,22 +6,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.executors.code_host import CodeHost
-from ostinato.runtime.values import decode_value
-from ostinato.store.sqlite import open_store
-
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
+from ostinato.executors.code_host import CodeHost
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.loading import Loaded
 from ostinato.project.target import Target
+from ostinato.runtime.values import decode_value
 from ostinato.store.protocol import Store
+from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
-    from ostinato.authoring.dag import DAG
+    from ostinato.authoring.ports import BuiltFlow
 
 
 class EmbeddedSession:
@@ -42,7 +41,7 @@ class EmbeddedSession:
 
     def run(
         self,
-        dag: "DAG",
+        dag: "BuiltFlow",
         *,
         params: Mapping[str, Any],
         date: datetime | str | None = None,
@@ -70,7 +69,7 @@ class EmbeddedSession:
         project = find_project(Target(path=path))
         values = validate_params(definition, params)
         flow = narrow(definition, select_tasks(definition, select)) if select else definition
-        flows = {dag.name: dag}
+        flows: dict[str, BuiltFlow] = {dag.name: dag}
         manifest = Manifest(project=project.name, flows=(flow,))
         data = encode_manifest(manifest)
         version = version_of(data)

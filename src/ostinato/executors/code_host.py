@@ -128,8 +128,8 @@ class CodeHost:
             if messages is None:
                 self.close()
                 raise LoadError("the process that loads the files ended: did one call os._exit?")
-            for message in messages:
-                self._note(message)
+            for told in messages:
+                self._note(told)
         return self._manifest.data, self._manifest.version
 
     @property

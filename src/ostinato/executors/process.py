@@ -4,11 +4,11 @@ import os
 import selectors
 import signal
 import socket
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from ostinato.clock import Clock, SystemClock
 from ostinato.errors import OstinatoError
 from ostinato.executors.code_host import CodeHost, Exited, Forked
 from ostinato.executors.credit import WORK_S, Credit
@@ -80,9 +80,18 @@ class ProcessExecutor:
         host: Forks the children.
         answer: Answers the calls of attempts.
         max_children: Children at a time; 0 for one per core.
+        clock: Measures how long attempts last.
     """
 
-    def __init__(self, host: CodeHost, answer: CallHandler, *, max_children: int = 0) -> None:
+    def __init__(
+        self,
+        host: CodeHost,
+        answer: CallHandler,
+        *,
+        max_children: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
         self._host = host
         self._answer = answer
         self._max_children = max_children or os.cpu_count() or 1
@@ -101,7 +110,7 @@ class ProcessExecutor:
         """Return how many attempts it takes: about 10 ms of work for each child."""
         if self._host_is_gone:
             return 0
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         warm = [child for child in self._children.values() if not child.is_fresh]
         free = sum(self._free(child, now_s) for child in warm)
         free += max(self._max_children - len(warm), 0) * self._credit.attempts
@@ -109,7 +118,7 @@ class ProcessExecutor:
 
     def start(self, attempts: Sequence[msg.AttemptSpec], run: msg.RunInfo) -> None:
         """Send attempts to the children that have least to do."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         given: dict[int, list[msg.AttemptSpec]] = {}
         for spec in attempts:
             if spec.is_fresh:
@@ -136,7 +145,7 @@ class ProcessExecutor:
             if child.kill_at_s is None or child.killed_for is None:
                 child.killed_for = FailureKind.CANCELLED
                 child.kill_reason = reason
-                child.kill_at_s = time.monotonic() + CANCEL_GRACE_S
+                child.kill_at_s = self._clock.monotonic_s() + CANCEL_GRACE_S
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Register the code host's socket; children follow as they are forked."""
@@ -145,7 +154,7 @@ class ProcessExecutor:
 
     def poll(self) -> list[msg.Report]:
         """Return the reports that have come, and end what has run out of time."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         for child in list(self._children.values()):
             if child.gone_s is not None:
                 self._bury_if_known(child, now_s)
@@ -166,7 +175,7 @@ class ProcessExecutor:
 
     def next_check_s(self) -> float | None:
         """Return when a child must be looked at: a time-out, a wait for a cause, a queue."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         return min((at_s - now_s for at_s in self._moments()), default=None)
 
     def close(self) -> None:
@@ -221,7 +230,7 @@ class ProcessExecutor:
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
         child = _Child(self._numbers, ours, is_fresh=is_fresh)
-        child.idle_since_s = time.monotonic()
+        child.idle_since_s = self._clock.monotonic_s()
         self._children[child.number] = child
         self._host.fork_child(child.number, theirs)
         theirs.close()
@@ -236,7 +245,7 @@ class ProcessExecutor:
                 return
             spec, run = self._fresh.popleft()
             child = self._fork(is_fresh=True)
-            self._give(child, spec, time.monotonic())
+            self._give(child, spec, self._clock.monotonic_s())
             self._send(child, self._introduction(child, run), msg.RunAttempts((spec,)), msg.Drain())
 
     def _forget_fresh(self, token: int) -> None:
@@ -312,8 +321,6 @@ class ProcessExecutor:
         match message:
             case msg.Call():
                 self._reply(child, message)
-            case msg.Beat() | msg.Began():
-                return
             case msg.Succeeded() | msg.Failed() | msg.Skipped() | msg.Deferred() | msg.Revoked():
                 self._report(child, message)
             case _:
@@ -331,7 +338,7 @@ class ProcessExecutor:
         child.revoked.discard(report.token)
         if not isinstance(report, msg.Revoked):
             self._credit.learn((report.ended_us - report.started_us) / 1e6)
-            child.began_s = child.idle_since_s = time.monotonic()
+            child.began_s = child.idle_since_s = self._clock.monotonic_s()
             child.kill_at_s = child.killed_for = None
             first = child.first
             if first is not None:
@@ -380,7 +387,7 @@ class ProcessExecutor:
         assert self._selector is not None
         self._selector.unregister(child.connection)
         child.connection.close()
-        child.gone_s = time.monotonic()
+        child.gone_s = self._clock.monotonic_s()
         if child.is_fresh or not child.attempts:
             self._bury(child)
 
@@ -392,7 +399,7 @@ class ProcessExecutor:
     def _bury(self, child: _Child) -> None:
         """Report what a child left: its first attempt is lost, the others had not begun."""
         if child.attempts and child.status is None and child.gone_s is not None:
-            waited_s = time.monotonic() - child.gone_s
+            waited_s = self._clock.monotonic_s() - child.gone_s
             if not self._host_is_gone and waited_s <= CAUSE_WAIT_S:
                 return
         del self._children[child.number]
@@ -408,8 +415,8 @@ class ProcessExecutor:
     def _end_of_first(self, child: _Child, spec: msg.AttemptSpec) -> msg.Report:
         if child.killed_for is None:
             return msg.Lost(spec.token, self._cause(child))
-        at_us = time.time_ns() // 1000  # noqa: TID251 - stamped where the report is made
-        began_us = at_us - int((time.monotonic() - child.began_s) * 1e6)
+        at_us = self._clock.now_us()
+        began_us = at_us - int((self._clock.monotonic_s() - child.began_s) * 1e6)
         if child.killed_for is FailureKind.TIMEOUT:
             type_name = "ostinato.errors.AttemptTimeout"
             text = (

@@ -64,9 +64,7 @@ class Executing:
         self._tasks: dict[str, Tasks] = {}
         self._containers = Containers()
 
-    def execute(
-        self, spec: msg.AttemptSpec, dag: BuiltFlow | None, info: msg.RunInfo
-    ) -> msg.Report:
+    def execute(self, spec: msg.AttemptSpec, dag: BuiltFlow | None, info: msg.RunInfo) -> msg.Ended:
         """Execute an attempt and return what is to be reported; user code never raises out of it.
 
         Args:
@@ -91,7 +89,7 @@ class Executing:
         started_us = now_us()
         try:
             report = self._call(spec, dag, info, context, rendered, started_us)
-        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+        except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and self._descriptors is None:
                 # In the user's own process this is the user, not the task.
                 raise
@@ -113,7 +111,7 @@ class Executing:
         context: TaskContext,
         rendered: list[str | None],
         started_us: int,
-    ) -> msg.Report:
+    ) -> msg.Ended:
         operator = dag.operators.get(spec.task_id)
         if operator is None:
             raise UnknownTask(f"flow {dag.name!r} has no task {spec.task_id!r} in this process")
@@ -152,7 +150,7 @@ class Executing:
         result: Any,
         times: tuple[int, int],
         rendered: str | None,
-    ) -> msg.Report:
+    ) -> msg.Ended:
         kind = operator.kind
         if result is None and kind is TaskKind.NORMAL:
             facts = self._tasks.get(dag.name)
@@ -182,7 +180,7 @@ class Executing:
         started_us: int,
         rendered: str | None,
         log: AttemptLog,
-    ) -> msg.Report:
+    ) -> msg.Ended:
         times = (started_us, self._clock.now_us())
         match error:
             case signals.Skip(reason=reason):
@@ -197,6 +195,17 @@ class Executing:
                 return msg.Failed(
                     spec.token, *times, failure, retry_after_s=after_s, inputs=rendered
                 )
+            case _:
+                return self._failed(error, spec, times, rendered, log)
+
+    def _failed(
+        self,
+        error: BaseException,
+        spec: msg.AttemptSpec,
+        times: tuple[int, int],
+        rendered: str | None,
+        log: AttemptLog,
+    ) -> msg.Failed:
         failure = self._failure(error, spec)
         log.write("ERROR", "ostinato", failure.summary)
         may_retry = getattr(error, "__ostinato_may_retry__", True)

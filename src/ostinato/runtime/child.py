@@ -79,7 +79,9 @@ class Child:
                 self._is_interruptible = False
         except AttemptCancelled:
             # It came just before or after users' code.
-            report = msg.Revoked(spec.token)
+            self._send(msg.Revoked(spec.token))
+            self._token = 0
+            return
         self._token = 0
         self._send(report)
 

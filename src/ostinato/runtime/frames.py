@@ -6,10 +6,10 @@ _HEADER = struct.Struct("!I")
 
 
 def frame(message: bytes) -> bytes:
-    """Return a message with its length before it.
+    r"""Return a message with its length before it.
 
     >>> frame(b"ab")
-    b'\\x00\\x00\\x00\\x02ab'
+    b'\x00\x00\x00\x02ab'
     """
     return _HEADER.pack(len(message)) + message
 

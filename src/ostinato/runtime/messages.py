@@ -219,24 +219,6 @@ class Revoked(Struct, frozen=True, tag="revoked", array_like=True):
     token: int
 
 
-class Began(Struct, frozen=True, tag="began", array_like=True):
-    """A child began with an attempt; sent only where more than one waits or it lasts."""
-
-    token: int
-
-
-class Beat(Struct, frozen=True, tag="beat", array_like=True):
-    """A child is alive.
-
-    Attributes:
-        rss_bytes: Its resident memory.
-        cpu_s: Processor seconds that it used so far.
-    """
-
-    rss_bytes: int
-    cpu_s: float
-
-
 class Call(Struct, frozen=True, tag="call", array_like=True):
     """A running attempt asks its coordinator for something and waits for the ``Reply``.
 
@@ -259,8 +241,10 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: a ``StoredValue`` travels as a builtin dict.
 CALLS = ("pull", "push")
 
-Report = Succeeded | Failed | Skipped | Deferred | Lost | Revoked
-FromChild = Succeeded | Failed | Skipped | Deferred | Revoked | Began | Beat | Call
+#: How an attempt's code can end.
+Ended = Succeeded | Failed | Skipped | Deferred
+Report = Ended | Lost | Revoked
+FromChild = Ended | Revoked | Call
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode

@@ -70,7 +70,8 @@ def decode_value(value: StoredValue | None, values_root: str) -> Any:
         case ValueFormat.ARROW | ValueFormat.PICKLE:
             import pickle  # noqa: PLC0415 - only where a value needs it
 
-            return pickle.loads(data)  # noqa: S301 - in the task's process, from the run's own values
+            # In the task's process, and of the run's own values.
+            return pickle.loads(data)
 
 
 def _encode(value: Any, task_id: str) -> tuple[ValueFormat, bytes, str]:
@@ -94,14 +95,14 @@ def _is_json(value: Any) -> bool:
     """Whether a value comes back equal, and of the same type, from JSON."""
     kind = type(value)
     if kind is str:
-        return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
+        return bool(value.isascii()) or not any("\ud800" <= c <= "\udfff" for c in value)
     if kind is bool or value is None:
         return True
     if kind is int:
-        return -(2**63) <= value < 2**64
+        return bool(-(2**63) <= value < 2**64)
     if kind is float:
         # Not a number and infinity are no JSON.
-        return value - value == 0
+        return bool(value - value == 0)
     if kind is list:
         return all(map(_is_json, value))
     if kind is dict:
@@ -144,7 +145,8 @@ def _from_parquet(data: bytes, type_name: str) -> Any:
     if type_name.startswith("polars."):
         import io  # noqa: PLC0415
 
-        import polars  # noqa: PLC0415
+        # Not among the packages that Ostinato itself is tested with.
+        import polars  # type: ignore[import-not-found]  # noqa: PLC0415
 
         return polars.read_parquet(io.BytesIO(data))
     import pyarrow  # noqa: PLC0415
@@ -279,7 +281,7 @@ class LazyResults(Sequence[Any]):
         values = self._pages.get(page)
         if values is None:
             values = self._pages[page] = self._fetch(page * PAGE, PAGE)
-            if len(self._pages) > 2:  # noqa: PLR2004 - the page that is read and the one before
+            if len(self._pages) > 2:
                 self._pages.popitem(last=False)
         return values[index % PAGE]
 
@@ -294,5 +296,5 @@ class LazyResults(Sequence[Any]):
 
     def __repr__(self) -> str:
         shown = ", ".join(repr(value) for value in self[:5])
-        more = f", … {self._count - 5} more" if self._count > 5 else ""  # noqa: PLR2004 - as above
+        more = f", … {self._count - 5} more" if self._count > 5 else ""
         return f"[{shown}{more}]"

@@ -277,7 +277,7 @@ class SqliteStore:
             condition = ("ORDER BY id DESC LIMIT 1", ())
         elif hash_ and number.isdecimal():
             condition = ("WHERE flow = ? AND number = ?", (flow, int(number)))
-        elif name.isdecimal() and len(name) <= 19:  # noqa: PLR2004 - digits of a 63-bit number
+        elif name.isdecimal() and len(name) <= 19:
             condition = ("WHERE id = ?", (int(name),))
         else:
             condition = ("WHERE flow = ? ORDER BY id DESC LIMIT 1", (name,))
@@ -391,7 +391,11 @@ class SqliteStore:
     def coordinator(self, coordinator_id: int) -> CoordinatorRow | None:
         """Return a coordinator as others see it."""
         rows = self._read(self._sql["select_coordinator"], (coordinator_id,))
-        return CoordinatorRow(*rows[0], self._is_alive(coordinator_id)) if rows else None
+        if not rows:
+            return None
+        row_id, epoch, pid, host, started_us, address = rows[0]
+        is_alive = self._is_alive(coordinator_id)
+        return CoordinatorRow(row_id, epoch, pid, host, started_us, address, is_alive)
 
     def unregister_coordinator(self, lease: CoordinatorLease) -> None:
         """Give up runs and identity of a coordinator of this process."""

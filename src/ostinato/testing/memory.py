@@ -13,9 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ostinato.runtime.values import decode_value
-from ostinato.store.sqlite import open_store
-
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
@@ -26,8 +23,10 @@ from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
 from ostinato.project.discovery import Project
 from ostinato.project.settings import Settings
+from ostinato.runtime.values import decode_value
 from ostinato.store.protocol import Store
 from ostinato.store.records import LoggedEvent
+from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
@@ -77,7 +76,7 @@ class MemoryRun(Run):
         """Return how many attempts a task run took."""
         return self.task_run(task_id, map_index=map_index).attempt
 
-    def started_at(self, task_id: str) -> list[datetime]:
+    def starts_of(self, task_id: str) -> list[datetime]:
         """Return when each attempt of a task was dispatched, in virtual time."""
         return [
             datetime.fromtimestamp(event.at_us / 1e6, UTC)
