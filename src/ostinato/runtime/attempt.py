@@ -25,7 +25,6 @@ from ostinato.errors import (
 )
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import TaskKind
-from ostinato.model.layout import log_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime import messages as msg
 from ostinato.runtime.capture import DescriptorCapture, current_log
@@ -77,9 +76,7 @@ class Executing:
             at_us = now_us()
             gone = UnknownFlow(f"the flow {info.flow!r} is not in this process")
             return msg.Failed(spec.token, at_us, at_us, describe_failure(gone), may_retry=False)
-        root = info.logs_root
-        file = log_path(spec.run_id, spec.task_id, spec.path, spec.generation, spec.attempt)
-        log = AttemptLog(Path(root) / file, self._clock)
+        log = AttemptLog(info.logs_root, spec, self._clock)
         context = TaskContext(spec, info, dag, self._port)
         log_token = current_log.set(log)
         context_token = current_context.set(context)

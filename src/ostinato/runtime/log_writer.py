@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 
 from ostinato.clock import Clock
+from ostinato.model.layout import log_path
 from ostinato.model.log import LogRecord
+from ostinato.runtime.messages import AttemptSpec
 
 #: Bytes of one attempt's log; what comes after them is dropped, and a line says so.
 MAX_LOG_BYTES = 64 * 1024 * 1024
@@ -25,12 +27,14 @@ class AttemptLog:
     survive the process. Methods may be called from any thread.
 
     Args:
-        path: The file.
+        root: Folder of logs.
+        spec: The attempt.
         clock: Stamps the lines.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
+    def __init__(self, root: str, spec: AttemptSpec, clock: Clock) -> None:
+        self._root = root
+        self._spec = spec
         self._clock = clock
         self._lock = threading.Lock()
         self._file = -1
@@ -67,6 +71,8 @@ class AttemptLog:
 
     def close(self) -> None:
         """Write what is incomplete and close the file."""
+        if self._file < 0 and not self._partial:
+            return
         with self._lock:
             for source, rest in self._partial.items():
                 self._append("ERROR" if source == "stderr" else "INFO", source, rest)
@@ -74,6 +80,13 @@ class AttemptLog:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
+
+    def _open(self) -> None:
+        spec = self._spec
+        name = log_path(spec.run_id, spec.task_id, spec.path, spec.generation, spec.attempt)
+        path = Path(self._root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _append(self, level: str, source: str, line: str) -> None:
         for start in range(0, len(line) or 1, MAX_LINE_CHARACTERS):
@@ -89,9 +102,7 @@ class AttemptLog:
 
     def _put(self, level: str, source: str, line: str) -> None:
         if self._file < 0:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o644)
+            self._open()
         self._seq += 1
         # A lone surrogate is no text that a file can hold.
         plain = line.encode("utf-8", "backslashreplace").decode()
