@@ -3,6 +3,7 @@
 The public names are loaded when they are first used, so that ``import ostinato`` costs little.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ostinato.authoring import session as _session
@@ -122,6 +123,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+@cache
 def _make_local_session() -> _session.LocalSession:
     from ostinato.coordinator.session import EmbeddedSession
 

@@ -56,6 +56,7 @@ class LiveRun:
         self.values = RunValues(store, row.id)
         self.outside = outside
         self.lanes: list[Lane | None] = [None] * len(plan.nodes)
+        self.priorities: list[int] = [0] * len(plan.nodes)
         #: Task runs whose rows the next commit writes, in the order of their change.
         self.dirty: dict[int, TaskRun] = {}
         #: What the last attempt of a task run left: error, rendered arguments, reason.
@@ -265,6 +266,7 @@ def make_lanes(
         elif policy.pool_slots > 1:
             _pool(task.id, policy, pools)
         run.lanes[position] = lane
+        run.priorities[position] = run.plan.priority_weight(position)
 
 
 def _pool(task_id: str, policy: Policy, pools: dict[str, Limit]) -> list[Limit]:

@@ -368,8 +368,8 @@ class Coordinator:
     def _enqueue(self, run: LiveRun, task_run: TaskRun) -> None:
         lane = run.lanes[task_run.position]
         assert lane is not None
-        policy = run.policy(task_run)
-        self._queue.push(Ready(run.id, task_run, lane, policy.pool_slots), policy.priority)
+        slots = run.policy(task_run).pool_slots
+        self._queue.push(Ready(run.id, task_run, lane, slots), run.priorities[task_run.position])
 
     def _carry_out_rare(self, run: LiveRun, command: cmd.Command) -> None:
         batch = self._batch

@@ -290,3 +290,14 @@ def test_unserialisable_results_name_task_and_type() -> None:
     assert failure is not None
     assert "make" in failure.message
     assert "generator" in failure.message
+
+
+def test_what_much_depends_on_goes_first_by_its_weight() -> None:
+    with DAG("weighted", default_args={"pool": "one", "weight_rule": "downstream"}) as flow:
+        EmptyOperator(task_id="alone")
+        head = EmptyOperator(task_id="head")
+        head >> EmptyOperator(task_id="middle") >> EmptyOperator(task_id="end")
+
+    run = testing.run(flow, pools={"one": 1})
+
+    assert run.order[0] == "head"
