@@ -1,0 +1,64 @@
+"""Every block of Python in the documents runs, and their tables say what the code says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ostinato.authoring.policies import ALIASES, POLICY_NAMES
+from ostinato.model.policy import TriggerRule
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
+
+BLOCKS = [
+    pytest.param(block, id=f"{path.relative_to(ROOT)}:{number}")
+    for path in DOCUMENTS
+    for number, block in enumerate(_BLOCK.findall(path.read_text()), 1)
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "block.py"
+    # A flow that a block ends with is run, so that its tasks are tried too.
+    file.write_text(block + "\nif 'flow' in globals():\n    flow.run().raise_for_state()\n")
+
+    done = subprocess.run(
+        [sys.executable, str(file)],
+        cwd=tmp_path,
+        env={"OSTINATO_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    broken = [
+        link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()
+    ]
+
+    assert broken == []
+
+
+def test_every_policy_is_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "authoring.md").read_text()
+    table = text.partition("## Policies of a task")[2].partition("## Trigger rules")[0]
+    documented = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|[^|]*\|", table, re.M))))
+
+    assert documented == set(POLICY_NAMES) - set(ALIASES)
+
+
+def test_every_trigger_rule_is_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "authoring.md").read_text()
+    table = text.partition("## Trigger rules")[2].partition("## The context")[0]
+
+    assert re.findall(r"^\| `(\w+)`", table, re.M) == [rule.value for rule in TriggerRule]
