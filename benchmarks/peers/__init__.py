@@ -1,0 +1,1 @@
+"""This package measures other orchestrators beside Ostinato, doing the same work."""
