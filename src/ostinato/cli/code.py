@@ -15,6 +15,9 @@ from ostinato.project.discovery import Project, find_project
 from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
 from ostinato.project.target import Target, choose_flow, parse_target
 
+#: Tag of a run of some of a flow's tasks.
+PARTIAL = "partial"
+
 
 class Code(Struct, frozen=True):
     """The code of a target, being loaded in a child process.

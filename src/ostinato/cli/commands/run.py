@@ -1,0 +1,197 @@
+"""This module is ``ostinato run``: one run here and now, or one for each day of a range."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ostinato.cli import options
+
+if TYPE_CHECKING:
+    from ostinato.cli.code import Code
+    from ostinato.cli.opening import Opened
+    from ostinato.model.flow import FlowDefinition
+    from ostinato.model.manifest import Manifest
+    from ostinato.store.records import RunRow
+
+
+@click.command("run")
+@click.argument("target", default="")
+@click.option(
+    "-p",
+    "--param",
+    "assignments",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A parameter; its type decides how the value is read. Can be given again.",
+)
+@click.option(
+    "--params",
+    "params_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file with parameters; -p is stronger.",
+)
+@click.option(
+    "--select",
+    metavar="EXPRESSION",
+    default="",
+    help="Tasks to run, such as 'clean+', '+load', 'group:marts and not report'.",
+)
+@click.option(
+    "--date",
+    metavar="DATE",
+    help="Logical date, in the flow's time zone; FROM..TO for a run each day, both included.",
+)
+@options.executor
+@options.environment
+@options.output("text", "json")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    target: str,
+    assignments: tuple[str, ...],
+    params_file: Path | None,
+    select: str,
+    date: str | None,
+    executor: str | None,
+    environment: str | None,
+    output: str,
+) -> None:
+    """Run the flow of TARGET here and now.
+
+    TARGET is a file, file.py:flow, a dotted module, a project's folder, or the name of a flow
+    of this project. Whatever happens to this process, what was recorded stays:
+    `ostinato resume` goes on.
+    """
+    from ostinato.cli import code
+
+    code.use_environment(environment)
+    # The child process loads the code; meanwhile this one imports what it needs itself.
+    loading = code.begin_loading(target, overrides={"executor": executor} if executor else {})
+    try:
+        from ostinato.cli.opening import open_project
+
+        with open_project(loading.project) as opened:
+            manifest, data, version = loading.definitions()
+            flow = code.choose(loading, manifest)
+            params = _read_params(flow, assignments, params_file)
+            dates = _read_dates(date, flow.timezone or loading.project.settings.timezone)
+            tags: tuple[str, ...] = ()
+            if select:
+                flow, data, version = _narrowed(manifest, flow, select)
+                tags = (code.PARTIAL,)
+            opened.store.save_manifest(version, loading.project.name, data)
+            ended = _run_all(
+                opened,
+                loading,
+                flow,
+                version=version,
+                params=params,
+                dates=dates,
+                tags=tags,
+                output=output,
+            )
+            ctx.exit(_report(opened, ended, dates, output))
+    finally:
+        loading.host.close()
+
+
+def _read_params(
+    flow: "FlowDefinition", assignments: Sequence[str], file: Path | None
+) -> dict[str, Any]:
+    import msgspec
+
+    from ostinato.client.parameters import read_texts, validate_params
+    from ostinato.errors import ParameterError
+
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ParameterError(f"{file} holds no JSON object: {error}") from None
+    return validate_params(flow, {**given, **read_texts(flow, assignments)})
+
+
+def _read_dates(text: str | None, timezone: str) -> list[int | None]:
+    """Return the logical dates of the runs that are asked for; None stands for now."""
+    from datetime import date, timedelta
+
+    from ostinato.client.parameters import parse_moment_us
+    from ostinato.errors import UsageError
+
+    if text is None or ".." not in text:
+        return [parse_moment_us(text, timezone)]
+    ends = text.split("..", 1)
+    try:
+        first, last = map(date.fromisoformat, ends)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no range of dates", hint="write 2025-01-01..2025-01-31"
+        ) from None
+    if last < first:
+        raise UsageError(f"{text!r} ends before it begins")
+    days = (first + timedelta(days=count) for count in range((last - first).days + 1))
+    return [parse_moment_us(day, timezone) for day in days]
+
+
+def _narrowed(
+    manifest: "Manifest", flow: "FlowDefinition", select: str
+) -> "tuple[FlowDefinition, bytes, str]":
+    from ostinato.errors import UsageError
+    from ostinato.model.manifest import Manifest, encode_manifest, version_of
+    from ostinato.model.selection import narrow, select_tasks
+
+    selected = select_tasks(flow, select)
+    if not selected:
+        raise UsageError(f"the selection {select!r} chooses no task")
+    flow = narrow(flow, selected)
+    data = encode_manifest(Manifest(manifest.project, (flow,), sources=manifest.sources))
+    return flow, data, version_of(data)
+
+
+def _run_all(
+    opened: "Opened",
+    loading: "Code",
+    flow: "FlowDefinition",
+    *,
+    version: str,
+    params: dict[str, Any],
+    dates: list[int | None],
+    tags: tuple[str, ...],
+    output: str,
+) -> "list[RunRow]":
+    """Run the flow for one date after the other, up to the first that does not succeed."""
+    from ostinato.cli import code, driving
+    from ostinato.coordinator.here import Runner
+    from ostinato.model.state import RunState
+
+    target = code.portable(loading, flow.name)
+    ended: list[RunRow] = []
+    with Runner(opened.project, opened.store, loading.host) as runner:
+        for date_us in dates:
+            row = runner.create(
+                flow, version, params=params, date_us=date_us, target=target, tags=tags
+            )
+            ended.append(driving.drive(opened, runner, row, flow, output=output, is_fresh=True))
+            if output == "text":
+                driving.print_summary(opened.client, ended[-1])
+            if ended[-1].state is not RunState.SUCCEEDED:
+                break
+    return ended
+
+
+def _report(opened: "Opened", ended: "list[RunRow]", dates: list[int | None], output: str) -> int:
+    """Say what remains to be said of all runs; return the exit code."""
+    from ostinato.cli import as_json, driving
+    from ostinato.cli.display import counted
+
+    if output == "json":
+        summaries = [driving.summary_as_json(opened.client, row) for row in ended]
+        as_json.echo(summaries if len(dates) > 1 else summaries[0])
+    elif len(ended) < len(dates):
+        left = len(dates) - len(ended)
+        click.echo(f"{counted(left, 'later date')} not run", err=True)
+    return driving.exit_code(ended[-1])

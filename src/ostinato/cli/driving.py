@@ -1,0 +1,162 @@
+"""This module drives a run to its end in the main thread, shown by another one."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from ostinato.cli import as_json
+from ostinato.cli.display import between, error_block, icon
+from ostinato.cli.entry import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
+from ostinato.cli.opening import Opened, name_of
+from ostinato.cli.progress.follower import Follower, View
+from ostinato.cli.progress.tally import Tally
+from ostinato.client.local import LocalClient
+from ostinato.clock import SystemClock
+from ostinato.coordinator.here import Runner
+from ostinato.errors import InternalError
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.state import RunState, TaskRunState
+from ostinato.store.records import RunRow
+
+#: Failures that are explained at the end of a run.
+MAX_EXPLAINED = 3
+
+#: Failures in the JSON form of a run.
+MAX_FAILURES_AS_JSON = 100
+
+#: By convention 128 plus the number of the signal.
+_EXIT_TERMINATED = 143
+
+
+def drive(
+    opened: Opened,
+    runner: Runner,
+    row: RunRow,
+    flow: FlowDefinition,
+    *,
+    output: str,
+    is_fresh: bool,
+) -> RunRow:
+    """Drive the runner's run to its end, and show it.
+
+    Args:
+        opened: Where it is recorded.
+        runner: Owns it.
+        row: The run.
+        flow: Its definition.
+        output: ``text`` shows it while it goes on; ``json`` keeps silent.
+        is_fresh: Whether the run begins now.
+
+    Returns:
+        The run as it ended.
+    """
+    follower = None
+    if output == "text":
+        follower = _begin_to_show(opened.client, row, flow, is_fresh=is_fresh)
+    try:
+        with _interruptible(runner, name_of(row)):
+            runner.drive()
+    finally:
+        if follower is not None:
+            follower.stop()
+    ended = opened.store.run(row.id)
+    if ended is None:
+        raise InternalError(f"run {name_of(row)} is gone from the store")
+    return ended
+
+
+def exit_code(row: RunRow) -> int:
+    """Return the exit code that tells how a run ended."""
+    match row.state:
+        case RunState.SUCCEEDED:
+            return EXIT_DONE
+        case RunState.CANCELLED:
+            return EXIT_CANCELLED
+        case _:
+            return EXIT_FAILED
+
+
+def summary_as_json(client: LocalClient, row: RunRow) -> dict[str, Any]:
+    """Return a run with counts and failures."""
+    failed = client.task_runs(row.id, states=[TaskRunState.FAILED], limit=MAX_FAILURES_AS_JSON)
+    return {
+        **as_json.run(row),
+        "counts": as_json.counts(client.counts(row.id)),
+        "failures": [as_json.task_run(view) for view in failed],
+    }
+
+
+def print_summary(client: LocalClient, row: RunRow) -> None:
+    """Say how a run ended, and what to look at if it did not go well."""
+    name = name_of(row)
+    took = between(row.started_us, row.ended_us)
+    reason = f": {row.reason}" if row.reason else ""
+    click.echo(f"{icon(row.state)} {name} {row.state.label} in {took}{reason}")
+    if row.state is not RunState.FAILED:
+        return
+    failed = client.task_runs(row.id, states=[TaskRunState.FAILED], limit=MAX_EXPLAINED)
+    for view in failed:
+        if view.failure is not None:
+            first, *rest = error_block(view.failure)
+            click.echo(f"  {view.name}: {first}")
+            for line in rest:
+                click.echo(f"    {line}")
+    click.echo(f"See: ostinato logs '{name}'   Again from there: ostinato retry '{name}'")
+
+
+def _begin_to_show(
+    client: LocalClient, row: RunRow, flow: FlowDefinition, *, is_fresh: bool
+) -> Follower:
+    tally = Tally(flow)
+    follower = Follower(
+        client,
+        row.id,
+        flow,
+        tally=tally,
+        view=_view(name_of(row), flow, tally),
+        is_fresh=is_fresh,
+    )
+    follower.start()
+    return follower
+
+
+def _view(name: str, flow: FlowDefinition, tally: Tally) -> View:
+    if sys.stdout.isatty():
+        # Rich takes 60 ms to import: only where somebody looks.
+        from ostinato.cli.progress.live import LiveView
+
+        return LiveView(name, flow, tally, started_us=SystemClock().now_us())
+    from ostinato.cli.progress.lines import Lines
+
+    return Lines(flow, tally, click.echo)
+
+
+@contextmanager
+def _interruptible(runner: Runner, name: str) -> Iterator[None]:
+    """Let Ctrl-C cancel the run, and a second one leave at once; the run can be resumed."""
+    was_asked = False
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal was_asked
+        if was_asked:
+            raise KeyboardInterrupt
+        was_asked = True
+        runner.request_cancel("Ctrl-C")
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(_EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        click.echo(f"left {name} unfinished: ostinato resume '{name}' goes on with it", err=True)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])

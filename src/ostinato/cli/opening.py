@@ -1,0 +1,113 @@
+"""This module opens the store of a project for the commands that name runs."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from ostinato.client.local import LocalClient
+from ostinato.errors import RunNotFound, UnknownTask, UsageError
+from ostinato.model.flow import FlowDefinition
+from ostinato.project.discovery import Project, find_project
+from ostinato.project.target import Target
+from ostinato.store.protocol import Store
+from ostinato.store.records import RunRow
+from ostinato.store.sqlite import open_store
+
+_TASK_RUN = re.compile(r"(.+?)(?:\[(\d+(?:\.\d+)*)\])?")
+
+
+class Opened(Struct, frozen=True):
+    """A project with its store.
+
+    Attributes:
+        project: The project.
+        store: Where its runs are recorded.
+        client: Asks the store.
+    """
+
+    project: Project
+    store: Store
+    client: LocalClient
+
+
+@contextmanager
+def open_project(project: Project) -> Iterator[Opened]:
+    """Open the store of a project, made if it is missing."""
+    _prepare(project)
+    store = open_store(project.store_path, durability=project.settings.store.durability)
+    try:
+        yield Opened(project, store, client_of(project, store))
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_runs(folder: Path | None) -> Iterator[Opened]:
+    """Open what was recorded of a project.
+
+    Args:
+        folder: In the project; None for the working directory.
+
+    Raises:
+        RunNotFound: Nothing has ever been recorded there.
+    """
+    project = find_project(Target(path=folder.resolve()) if folder is not None else None)
+    if not project.store_path.exists():
+        where = "outside of projects" if project.is_implicit else f"in project {project.name!r}"
+        hint = "go to its folder, or use --project FOLDER"
+        raise RunNotFound(f"no run has been recorded {where}", hint=hint)
+    with open_project(project) as opened:
+        yield opened
+
+
+def client_of(project: Project, store: Store) -> LocalClient:
+    """Return a client on an open store."""
+    return LocalClient(store, values_root=project.values_root, logs_root=project.logs_root)
+
+
+def name_of(row: RunRow) -> str:
+    """Return what people call a run, such as ``etl#17``."""
+    return f"{row.flow}#{row.number}"
+
+
+def is_interrupted(client: LocalClient, row: RunRow) -> bool:
+    """Whether a run has not ended and nobody drives it."""
+    return not row.state.is_terminal and client.owner(row) is None
+
+
+def parse_task_run(text: str, flow: FlowDefinition | None) -> tuple[str, str | None]:
+    """Return task id and map path of what a person wrote: ``load`` or ``load[3.17]``.
+
+    Args:
+        text: What was written.
+        flow: The run's definition, None where it is no longer kept.
+
+    Raises:
+        UnknownTask: The flow has no such task.
+    """
+    found = _TASK_RUN.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{text!r} names no task run", hint="write load or load[3]")
+    task_id, path = found[1], found[2]
+    if flow is not None and all(task.id != task_id for task in flow.tasks):
+        from ostinato.authoring.suggestions import did_you_mean
+
+        names = [task.id for task in flow.tasks]
+        hint = did_you_mean(task_id, names) or f"its tasks are {', '.join(names[:10])}"
+        raise UnknownTask(f"flow {flow.name!r} has no task {task_id!r}", hint=hint)
+    return task_id, path
+
+
+def _prepare(project: Project) -> None:
+    if project.data_dir.is_dir():
+        return
+    project.data_dir.mkdir(parents=True)
+    if project.is_implicit:
+        click.echo(f"Runs outside of projects are kept in {project.data_dir}", err=True)
+    else:
+        # Its data belong in no repository, whatever the project's own file says.
+        (project.data_dir / ".gitignore").write_text("*\n", encoding="utf-8")

@@ -1,0 +1,236 @@
+"""This module is a client on a store of this machine."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+
+from ostinato.client.views import AttemptView, TaskRunView, ValueView
+from ostinato.errors import RunNotFound
+from ostinato.model.failure import Failure
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.identity import MapPath, RunId
+from ostinato.model.layout import log_path
+from ostinato.model.log import LogRecord
+from ostinato.model.manifest import decode_manifest
+from ostinato.model.state import TaskRunState
+from ostinato.model.value import RETURN_VALUE, StoredValue, ValueFormat
+from ostinato.store.logs import RunLog
+from ostinato.store.protocol import RunFilter, Store
+from ostinato.store.records import (
+    AttemptRow,
+    CoordinatorRow,
+    ExpansionRow,
+    LoggedEvent,
+    NewRun,
+    RunRow,
+    TaskRunRow,
+)
+
+#: Larger JSON values are described like others: nobody reads them whole.
+MAX_CONTENT_BYTES = 1024 * 1024
+
+_PAGE = 1000
+_MAX_READ_BYTES = 4 * 1024 * 1024
+_log_decoder = msgspec.json.Decoder(LogRecord)
+_failure_decoder = msgspec.msgpack.Decoder(Failure)
+
+
+class LocalClient:
+    """Ask a store, and the folders of values and logs beside it; see ``Client``.
+
+    Args:
+        store: Where runs are recorded.
+        values_root: Folder of large values.
+        logs_root: Folder of logs.
+    """
+
+    def __init__(self, store: Store, *, values_root: Path, logs_root: Path) -> None:
+        self._store = store
+        self._values_root = values_root
+        self._logs_root = logs_root
+
+    def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
+        """Create runs in one commit; one with a known logical key returns the first run."""
+        return self._store.create_runs(runs)
+
+    def cancel(self, run_id: RunId, by: str) -> None:
+        """Ask the process that drives a run to cancel it."""
+        self._store.request(run_id, "cancel", by)
+
+    def run(self, name: str) -> RunRow:
+        """Return the run that a person names.
+
+        Raises:
+            RunNotFound: There is none; says what there is.
+        """
+        found = self._store.find_run(name)
+        if found is not None:
+            return found
+        newest, _ = self._store.runs(RunFilter(), limit=1)
+        if not newest:
+            raise RunNotFound("no run has been recorded here")
+        known = f"{newest[0].flow}#{newest[0].number}"
+        raise RunNotFound(f"there is no run {name!r}", hint=f"the newest is {known}")
+
+    def runs(
+        self, which: RunFilter | None = None, *, cursor: str = "", limit: int = 50
+    ) -> tuple[list[RunRow], str]:
+        """Return runs, newest first, and the cursor of the next page ("" at the end)."""
+        return self._store.runs(which or RunFilter(), cursor=cursor, limit=limit)
+
+    def owner(self, run: RunRow) -> CoordinatorRow | None:
+        """Return who drives a run at this moment; None if nobody does."""
+        if not run.owner or run.state.is_terminal:
+            return None
+        owner = self._store.coordinator(run.owner)
+        return owner if owner is not None and owner.is_alive else None
+
+    def flow(self, run: RunRow) -> FlowDefinition | None:
+        """Return the definition that a run is pinned to, None if it is no longer kept."""
+        data = self._store.load_manifest(run.manifest_version)
+        return None if data is None else decode_manifest(data).flow(run.flow)
+
+    def counts(self, run_id: RunId) -> dict[str, dict[TaskRunState, int]]:
+        """Return how many task runs of each task are in each state."""
+        counts: dict[str, dict[TaskRunState, int]] = {}
+        for task_id, state, number in self._store.task_run_counts(run_id):
+            counts.setdefault(task_id, {})[TaskRunState(state)] = number
+        return counts
+
+    def expansions(self, run_id: RunId) -> list[ExpansionRow]:
+        """Return the lengths of a run's mapped tasks and groups."""
+        return self._store.expansions(run_id)
+
+    def task_runs(
+        self,
+        run_id: RunId,
+        *,
+        task_id: str = "",
+        states: Sequence[TaskRunState] = (),
+        limit: int = 0,
+    ) -> Iterator[TaskRunView]:
+        """Yield task runs in the order of task and index; ``limit`` of 0 for all."""
+        cursor, left = "", limit
+        while True:
+            page, cursor = self._store.task_runs(
+                run_id,
+                task_id=task_id,
+                states=states,
+                cursor=cursor,
+                limit=min(left, _PAGE) if limit else _PAGE,
+            )
+            yield from map(_task_run, page)
+            left -= len(page)
+            if not cursor or (limit and left <= 0):
+                return
+
+    def attempts(self, run_id: RunId, task_id: str, path: str = "") -> list[AttemptView]:
+        """Return earlier attempts of a task run, oldest first."""
+        return [_attempt(row) for row in self._store.attempts(run_id, task_id, path)]
+
+    def values(
+        self, run_id: RunId, task_id: str, *, path: str | None = None, key: str = RETURN_VALUE
+    ) -> list[ValueView]:
+        """Return the newest values of a task in the order of index; of one path if given."""
+        values = self._store.values(run_id, task_id, path=path, key=key)
+        return [self._value(own_path, value) for own_path, value in values]
+
+    def events(
+        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+    ) -> list[LoggedEvent]:
+        """Return events in the order of the log, from behind a cursor."""
+        return self._store.events(after=after, run_id=run_id, limit=limit)
+
+    def event_cursor(self) -> str:
+        """Return the cursor behind the newest event."""
+        return self._store.event_cursor()
+
+    def log(self, run_id: RunId, *, task_id: str = "") -> RunLog:
+        """Return the log of a run, or of one of its tasks, which can be read as it grows."""
+        return RunLog(self._logs_root, run_id, task_id=task_id)
+
+    def attempt_log(
+        self, run_id: RunId, task_id: str, path: MapPath, *, generation: int, attempt: int
+    ) -> "GrowingLog":
+        """Return the log of one attempt, which can be read as it grows."""
+        return GrowingLog(self._logs_root / log_path(run_id, task_id, path, generation, attempt))
+
+    def _value(self, path: str, value: StoredValue) -> ValueView:
+        return ValueView(
+            path=path,
+            key=value.key,
+            format=value.format,
+            size_bytes=value.size_bytes,
+            type_name=value.type_name,
+            preview=value.preview,
+            location=value.location,
+            content=self._content(value),
+        )
+
+    def _content(self, value: StoredValue) -> object:
+        if value.format is not ValueFormat.JSON or value.size_bytes > MAX_CONTENT_BYTES:
+            return UNSET
+        data = value.data
+        if data is None:
+            file = self._values_root / value.location
+            if not file.is_file():
+                # Cleared away; the description says where it was.
+                return UNSET
+            data = file.read_bytes()
+        content: object = msgspec.json.decode(data)
+        return content
+
+
+class GrowingLog:
+    """The log of one attempt; reads only what is new, and only complete lines.
+
+    Args:
+        path: The file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def read(self) -> list[LogRecord]:
+        """Return the lines that came since the last call."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._position)
+                data = file.read(_MAX_READ_BYTES)
+        except FileNotFoundError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        self._position += len(complete)
+        return _log_decoder.decode_lines(complete)
+
+
+def _task_run(row: TaskRunRow) -> TaskRunView:
+    return TaskRunView(
+        task_id=row.task_id,
+        path=row.path,
+        state=TaskRunState(row.state),
+        attempt=row.attempt,
+        failures=row.failures,
+        generation=row.generation,
+        queued_us=row.queued_us,
+        started_us=row.started_us,
+        ended_us=row.ended_us,
+        due_us=row.due_us,
+        failure=None if row.failure is None else _failure_decoder.decode(row.failure),
+        inputs=row.inputs,
+        reason=row.reason,
+    )
+
+
+def _attempt(row: AttemptRow) -> AttemptView:
+    return AttemptView(
+        attempt=row.attempt,
+        generation=row.generation,
+        state=row.state,
+        started_us=row.started_us,
+        ended_us=row.ended_us,
+        failure=None if row.failure is None else _failure_decoder.decode(row.failure),
+    )

@@ -1,0 +1,123 @@
+"""This module is the interface of all clients: what people and programs may ask and want."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from ostinato.client.views import AttemptView, TaskRunView, ValueView
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.identity import MapPath, RunId
+from ostinato.model.log import LogRecord
+from ostinato.model.state import TaskRunState
+from ostinato.model.value import RETURN_VALUE
+from ostinato.store.logs import LoggedLine
+from ostinato.store.protocol import RunFilter
+from ostinato.store.records import (
+    CoordinatorRow,
+    ExpansionRow,
+    LoggedEvent,
+    NewRun,
+    RunRow,
+)
+
+
+class AttemptLog(Protocol):
+    """The log of an attempt, as it grows."""
+
+    def read(self) -> list[LogRecord]:
+        """Return the lines that came since the last call."""
+        ...
+
+
+class RunLog(Protocol):
+    """The log of a run, as it grows."""
+
+    def read(self) -> list[LoggedLine]:
+        """Return the lines that came since the last call, in the order of time."""
+        ...
+
+
+class Client(Protocol):
+    """Ask for runs and what became of them, and want something of them.
+
+    Raises:
+        StoreError: Any method may raise one of its kinds.
+    """
+
+    def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
+        """Create runs in one commit; one with a known logical key returns the first run."""
+        ...
+
+    def cancel(self, run_id: RunId, by: str) -> None:
+        """Ask the process that drives a run to cancel it."""
+        ...
+
+    def run(self, name: str) -> RunRow:
+        """Return the run that a person names: an id, ``flow#17``, a flow, or ``last``.
+
+        Raises:
+            RunNotFound: There is none; says what there is.
+        """
+        ...
+
+    def runs(
+        self, which: RunFilter | None = None, *, cursor: str = "", limit: int = 50
+    ) -> tuple[list[RunRow], str]:
+        """Return runs, newest first, and the cursor of the next page ("" at the end)."""
+        ...
+
+    def owner(self, run: RunRow) -> CoordinatorRow | None:
+        """Return who drives a run at this moment; None if nobody does."""
+        ...
+
+    def flow(self, run: RunRow) -> FlowDefinition | None:
+        """Return the definition that a run is pinned to, None if it is no longer kept."""
+        ...
+
+    def counts(self, run_id: RunId) -> dict[str, dict[TaskRunState, int]]:
+        """Return how many task runs of each task are in each state."""
+        ...
+
+    def expansions(self, run_id: RunId) -> list[ExpansionRow]:
+        """Return the lengths of a run's mapped tasks and groups."""
+        ...
+
+    def task_runs(
+        self,
+        run_id: RunId,
+        *,
+        task_id: str = "",
+        states: Sequence[TaskRunState] = (),
+        limit: int = 0,
+    ) -> Iterator[TaskRunView]:
+        """Yield task runs in the order of task and index; ``limit`` of 0 for all."""
+        ...
+
+    def attempts(self, run_id: RunId, task_id: str, path: str = "") -> list[AttemptView]:
+        """Return earlier attempts of a task run, oldest first."""
+        ...
+
+    def values(
+        self, run_id: RunId, task_id: str, *, path: str | None = None, key: str = RETURN_VALUE
+    ) -> list[ValueView]:
+        """Return the newest values of a task in the order of index; of one path if given."""
+        ...
+
+    def events(
+        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+    ) -> list[LoggedEvent]:
+        """Return events in the order of the log, from behind a cursor."""
+        ...
+
+    def event_cursor(self) -> str:
+        """Return the cursor behind the newest event."""
+        ...
+
+    def log(self, run_id: RunId, *, task_id: str = "") -> RunLog:
+        """Return the log of a run, or of one of its tasks, which can be read as it grows."""
+        ...
+
+    def attempt_log(
+        self, run_id: RunId, task_id: str, path: MapPath, *, generation: int, attempt: int
+    ) -> AttemptLog:
+        """Return the log of one attempt, which can be read as it grows."""
+        ...
