@@ -86,9 +86,9 @@ def _fib(n: int) -> int:
     return n if n < 2 else _fib(n - 1) + _fib(n - 2)
 
 
-def fib_ratio() -> tuple[float, float]:
-    """Return seconds of 40 x fib(10), then 10 x fib(33), as tasks in a process and as a loop."""
-    numbers = [10] * 40 + [33] * 10
+def fib_ratio(large: int) -> tuple[float, float]:
+    """Return seconds of 40 x fib(10), then 10 x fib(large), as tasks and as a loop."""
+    numbers = [10] * 40 + [large] * 10
 
     @dag
     def fibs():
