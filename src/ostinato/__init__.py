@@ -3,6 +3,7 @@
 The public names are loaded when they are first used, so that ``import ostinato`` costs little.
 """
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,20 +104,22 @@ _HOMES = {
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # to type checkers it would make every name exist
 
-        value: Any = version("ostinato")
-    elif name in _MODULES:
-        from importlib import import_module
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
 
-        value = getattr(import_module(_MODULES[name]), name)
-    else:
-        message = f"module 'ostinato' has no attribute {name!r}"
-        raise AttributeError(message, name=name, obj=__import__(__name__))
-    globals()[name] = value
-    return value
+            value: Any = version("ostinato")
+        elif name in _MODULES:
+            from importlib import import_module
+
+            value = getattr(import_module(_MODULES[name]), name)
+        else:
+            message = f"module 'ostinato' has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=sys.modules[__name__])
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

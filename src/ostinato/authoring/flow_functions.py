@@ -6,7 +6,7 @@ from typing import Any
 
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
-from ostinato.authoring.parameters import REQUIRED, Param
+from ostinato.authoring.parameters import REQUIRED, ParameterOptions
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.signatures import UNTYPED, Signature, name_of, signature_of
 from ostinato.errors import InvalidArgument
@@ -71,7 +71,8 @@ class FlowFunction:
         for key, parameter in signature.parameters.items():
             default = REQUIRED if parameter.default is parameter.empty else parameter.default
             if key in given:
-                default = _with_default(default, given[key])
+                is_option = isinstance(default, ParameterOptions)
+                default = default.with_default(given[key]) if is_option else given[key]
             annotation = signature.types.get(key, UNTYPED)
             arguments[key] = dag.add_parameter(key, default, annotation)
         with dag:
@@ -81,11 +82,3 @@ class FlowFunction:
 
     def __repr__(self) -> str:
         return f"<dag {name_of(self.function)!r}>"
-
-
-def _with_default(declared: Any, given: Any) -> Any:
-    if not isinstance(declared, Param) or isinstance(given, Param):
-        return given
-    changed = Param(given, description=declared.description)
-    changed.schema = declared.schema
-    return changed

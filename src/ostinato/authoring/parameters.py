@@ -51,7 +51,40 @@ class _Required:
 REQUIRED: Any = _Required()
 
 
-class Param:
+class ParameterOptions:
+    """What ``Param`` says about a parameter.
+
+    Attributes:
+        default: Used when a run says nothing, ``REQUIRED`` if every run must give it.
+        schema: JSON Schema that a value must fit, beside that of an annotation.
+        description: One line for people.
+    """
+
+    def __init__(self, default: Any, schema: dict[str, Any], description: str) -> None:
+        self.default = default
+        self.schema = schema
+        self.description = description
+
+    def with_default(self, default: Any) -> "ParameterOptions":
+        """Return the same with another default."""
+        return ParameterOptions(default, self.schema, self.description)
+
+
+def Param(  # noqa: N802 - Airflow's name; typed as Any to be the default of any annotation
+    default: Any = REQUIRED,
+    *,
+    type: str | Sequence[str] | None = None,
+    enum: Sequence[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    format: str | None = None,
+    items: Mapping[str, Any] | None = None,
+    title: str | None = None,
+    description: str = "",
+) -> Any:
     """Say what a parameter of a flow may be, in more words than an annotation has.
 
     Args:
@@ -70,40 +103,23 @@ class Param:
         description: One line for people.
 
     Example:
-        ``DAG("etl", params={"rows": Param(100, type="integer", minimum=1)})``
+        ``DAG("etl", params={"rows": Param(100, type="integer", minimum=1)})``, or
+        ``def etl(rows: int = Param(100, minimum=1))`` below ``@dag``.
     """
-
-    def __init__(
-        self,
-        default: Any = REQUIRED,
-        *,
-        type: str | Sequence[str] | None = None,
-        enum: Sequence[Any] | None = None,
-        minimum: float | None = None,
-        maximum: float | None = None,
-        min_length: int | None = None,
-        max_length: int | None = None,
-        pattern: str | None = None,
-        format: str | None = None,
-        items: Mapping[str, Any] | None = None,
-        title: str | None = None,
-        description: str = "",
-    ) -> None:
-        self.default = default
-        self.description = description
-        said = {
-            "type": type if type is None or isinstance(type, str) else list(type),
-            "enum": None if enum is None else list(enum),
-            "minimum": minimum,
-            "maximum": maximum,
-            "minLength": min_length,
-            "maxLength": max_length,
-            "pattern": pattern,
-            "format": format,
-            "items": None if items is None else dict(items),
-            "title": title,
-        }
-        self.schema = {key: value for key, value in said.items() if value is not None}
+    said = {
+        "type": type if type is None or isinstance(type, str) else list(type),
+        "enum": None if enum is None else list(enum),
+        "minimum": minimum,
+        "maximum": maximum,
+        "minLength": min_length,
+        "maxLength": max_length,
+        "pattern": pattern,
+        "format": format,
+        "items": None if items is None else dict(items),
+        "title": title,
+    }
+    schema = {key: value for key, value in said.items() if value is not None}
+    return ParameterOptions(default, schema, description)
 
 
 def parameter_of(
@@ -126,7 +142,7 @@ def parameter_of(
     """
     schema = schema_of(annotation)
     description = ""
-    if isinstance(default, Param):
+    if isinstance(default, ParameterOptions):
         schema = schema | default.schema
         description = default.description
         default = default.default
@@ -147,7 +163,7 @@ def json_default(name: str, default: Any, place: Place | None = None) -> Any:
         InvalidArgument: If it cannot be written as JSON.
     """
     try:
-        return msgspec.to_builtins(default, str_keys=True, enc_hook=_plain)
+        return msgspec.json.decode(msgspec.json.encode(default, enc_hook=_plain))
     except (TypeError, ValueError) as err:
         message = f"the default of parameter {name!r} cannot be written as JSON: {err}"
         raise InvalidArgument(message, place=place) from None

@@ -59,11 +59,12 @@ def schedule_text(schedule: object, place: Place | None = None) -> str:
     text = " ".join(schedule.split())
     if text.startswith("every "):
         try:
-            return _every(float(text.removeprefix("every ")), place)
+            seconds = float(text.removeprefix("every "))
         except ValueError:
             raise InvalidArgument(
                 f"schedule {schedule!r} is no interval", place=place, hint="write 'every <seconds>'"
             ) from None
+        return _every(seconds, place)
     if text.startswith("@"):
         if text not in PRESETS:
             hint = did_you_mean(text, PRESETS) or f"presets are {', '.join(PRESETS)}"

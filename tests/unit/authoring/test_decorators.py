@@ -213,7 +213,7 @@ def test_arguments_of_a_flow_are_its_parameters() -> None:
         mode: Literal["full", "new"] = "new",
         since: datetime | None = None,
         names: list[str] = ["a"],  # noqa: B006  # a default as users write it
-        limit: float = Param(1.5, minimum=0, description="How much."),  # type: ignore[assignment]  # as users write it
+        limit: float = Param(1.5, minimum=0, description="How much."),
     ) -> None:
         """Say what it does."""
         show(day=day, rows=rows, nested=[mode, {"since": since}])
@@ -241,7 +241,7 @@ def test_arguments_of_a_flow_are_its_parameters() -> None:
 
 def test_arguments_in_the_call_of_a_flow_are_defaults() -> None:
     @dag
-    def flow(day: str, rows: int = Param(1, minimum=1)) -> None: ...  # type: ignore[assignment]  # as users write it
+    def flow(day: str, rows: int = Param(1, minimum=1)) -> None: ...
 
     parameters = {p.name: p for p in flow("2025-01-01", rows=5).definition.parameters}
 
