@@ -108,9 +108,12 @@ if not TYPE_CHECKING:  # to type checkers it would make every name exist
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib.metadata import version
+            from importlib.metadata import PackageNotFoundError, version
 
-            value: Any = version("ostinato")
+            try:
+                value: Any = version("ostinato")
+            except PackageNotFoundError:  # used from its sources, not installed
+                value = "0+unknown"
         elif name in _MODULES:
             from importlib import import_module
 
