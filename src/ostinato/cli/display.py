@@ -52,11 +52,13 @@ def _look(state: State) -> tuple[str, str]:
 def duration(seconds: float) -> str:
     """Write a duration, coarser the longer it is.
 
-    >>> duration(0.0314), duration(71), duration(3661)
-    ('31 ms', '1 m 11 s', '1 h 01 m')
+    >>> duration(0.0003), duration(0.0314), duration(71), duration(3661)
+    ('0.3 ms', '31 ms', '1 m 11 s', '1 h 01 m')
     """
+    if seconds < 0.00995:
+        return f"{max(seconds, 0) * 1000:.1f} ms"
     if seconds < 0.9995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

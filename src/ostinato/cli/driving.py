@@ -59,11 +59,15 @@ def drive(
     if output == "text":
         follower = _begin_to_show(opened.client, row, flow, is_fresh=is_fresh)
     try:
-        with _interruptible(runner, name_of(row)):
+        with _interruptible(runner):
             runner.drive()
+    except (KeyboardInterrupt, SystemExit):
+        _stop(follower)
+        name = name_of(row)
+        click.echo(f"left {name} unfinished: ostinato resume '{name}' goes on with it", err=True)
+        raise
     finally:
-        if follower is not None:
-            follower.stop()
+        _stop(follower)
     ended = opened.store.run(row.id)
     if ended is None:
         raise InternalError(f"run {name_of(row)} is gone from the store")
@@ -99,6 +103,18 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
     click.echo(f"{icon(row.state)} {name} {row.state.label} in {took}{reason}")
     if row.state is not RunState.FAILED:
         return
+    if not sys.stdout.isatty():
+        # On a terminal they stand in the picture above.
+        _print_failures(client, row)
+    click.echo(f"See: ostinato logs '{name}'   Again from there: ostinato retry '{name}'")
+
+
+def _stop(follower: Follower | None) -> None:
+    if follower is not None:
+        follower.stop()
+
+
+def _print_failures(client: LocalClient, row: RunRow) -> None:
     failed = client.task_runs(row.id, states=[TaskRunState.FAILED], limit=MAX_EXPLAINED)
     for view in failed:
         if view.failure is not None:
@@ -106,7 +122,6 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
             click.echo(f"  {view.name}: {first}")
             for line in rest:
                 click.echo(f"    {line}")
-    click.echo(f"See: ostinato logs '{name}'   Again from there: ostinato retry '{name}'")
 
 
 def _begin_to_show(
@@ -137,7 +152,7 @@ def _view(name: str, flow: FlowDefinition, tally: Tally) -> View:
 
 
 @contextmanager
-def _interruptible(runner: Runner, name: str) -> Iterator[None]:
+def _interruptible(runner: Runner) -> Iterator[None]:
     """Let Ctrl-C cancel the run, and a second one leave at once; the run can be resumed."""
     was_asked = False
 
@@ -154,9 +169,6 @@ def _interruptible(runner: Runner, name: str) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        click.echo(f"left {name} unfinished: ostinato resume '{name}' goes on with it", err=True)
-        raise
     finally:
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])

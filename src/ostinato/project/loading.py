@@ -10,7 +10,6 @@ import importlib.util
 import os
 import re
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -43,12 +42,11 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9]+([_/][A-Za-z0-9]+)*")
 MODULE_PREFIX = "_ostinato_"
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-#: Begin the names of files that are not the user's own.
-_FOREIGN = (
-    "<",
-    _PACKAGE,
-    *{os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")},
-)
+#: Begin the names of files that are not the user's own: what has no file, Ostinato, Python.
+_FOREIGN = ("<", _PACKAGE, os.path.join(os.path.dirname(os.__file__), ""))
+
+#: Folders in which libraries are installed.
+_INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 class Loaded(Struct, frozen=True):
@@ -298,7 +296,7 @@ def _place_of(error: BaseException) -> Place | None:
 
 def is_users(file: str) -> bool:
     """Whether a file is the user's own: no library, and not of Ostinato."""
-    return not file.startswith(_FOREIGN)
+    return not file.startswith(_FOREIGN) and not any(part in file for part in _INSTALLED)
 
 
 def readable(file: str) -> str:

@@ -26,9 +26,11 @@ def _as_in_a_process_of_its_own() -> Iterator[None]:
     yield
     for name in set(sys.modules) - modules:
         # What a library has loaded stays: its C parts cannot be loaded twice.
-        if name.startswith("_ostinato_") or "/pytest-" in str(
-            getattr(sys.modules[name], "__file__", "")
-        ):
+        places = [
+            getattr(sys.modules[name], "__file__", ""),
+            *getattr(sys.modules[name], "__path__", ()),
+        ]
+        if any("/pytest-" in str(place) for place in places):
             del sys.modules[name]
     sys.path[:] = path
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ostinato.model.manifest import DefinitionProblem, Manifest
 
 
-@click.command("check")
+@click.command("check", short_help="Say what is wrong before anything runs.")
 @click.argument("target", default="")
 @options.output("text", "json", "github")
 @options.environment

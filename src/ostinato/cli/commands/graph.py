@@ -5,7 +5,7 @@ import click
 from ostinato.cli import options
 
 
-@click.command("graph")
+@click.command("graph", short_help="Draw a flow.")
 @click.argument("target", default="")
 @options.output("text", "mermaid", "dot", "json")
 @options.environment

@@ -64,7 +64,7 @@ README = """\
 """
 
 
-@click.command("init")
+@click.command("init", short_help="Make a small project that runs.")
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 def command(folder: Path) -> None:
     """Make a small project that runs, in FOLDER (by default here).

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ostinato.store.records import RunRow
 
 
-@click.command("run")
+@click.command("run", short_help="Run a flow here and now.")
 @click.argument("target", default="")
 @click.option(
     "-p",

@@ -95,7 +95,7 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Show what is left and return."""
+        """Show what is left and return; a second time does nothing."""
         self._stopping.set()
         self._thread.join()
 

@@ -20,6 +20,9 @@ MAX_FAILURES = 20
 #: Microseconds between two lines that say how far a wide task is.
 COUNT_EVERY_US = 5_000_000
 
+#: Source of the lines that the runtime itself adds to a log.
+OWN_SOURCE = "ostinato"
+
 #: A retry that comes sooner needs no line of its own.
 _LONG_DELAY_US = 500_000
 
@@ -75,7 +78,8 @@ class Lines:
 
     def log_line(self, key: TaskRunKey, record: LogRecord) -> None:
         """Say what a task wrote."""
-        if not self._is_wide(key.task_id):
+        # A failure is said by its event.
+        if record.source != OWN_SOURCE and not self._is_wide(key.task_id):
             level = "" if record.level in ("INFO", "DEBUG", "") else f"{record.level} "
             self._say(record.at_us, f"{key} | {level}{record.message}")
 

@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ostinato.cli.display import clock, colour, duration, error_block, icon
+from ostinato.cli.progress.lines import OWN_SOURCE
 from ostinato.cli.progress.tally import Tally, TaskTally
 from ostinato.engine import events as ev
 from ostinato.model.failure import Failure, FailureKind
@@ -64,6 +65,7 @@ class LiveView:
         self._tally = tally
         self._started_us = started_us
         self._ended_us = 0
+        self._now_us = started_us
         self._output: deque[tuple[TaskRunKey, LogRecord]] = deque(maxlen=LOG_LINES)
         self._failures: dict[TaskRunKey, Failure] = {}
         self._console = console or Console()
@@ -85,29 +87,33 @@ class LiveView:
 
     def log_line(self, key: TaskRunKey, record: LogRecord) -> None:
         """Keep one of the last lines of output."""
-        self._output.append((key, record))
+        # A failure stands above the output already.
+        if record.source != OWN_SOURCE:
+            self._output.append((key, record))
 
     def refresh(self, now_us: int) -> None:
         """Draw what has come since the last time."""
+        self._now_us = now_us
         self._live.update(self._picture(now_us, self._console.height), refresh=True)
 
     def close(self) -> None:
         """Draw the end, and leave it standing."""
-        picture = self._picture(self._ended_us or self._started_us, _FINAL_ROWS)
+        picture = self._picture(self._ended_us or self._now_us, _FINAL_ROWS)
         self._live.vertical_overflow = "visible"
         self._live.update(picture, refresh=True)
         self._live.stop()
 
     def _picture(self, now_us: int, height: int) -> Text:
         failures = self._failure_lines()
-        output = [] if self._ended_us else self._output_lines()
+        output = self._output_lines()
         room = max(height - _OTHER_ROWS - len(failures) - len(output), 5)
         lines = [self._header(now_us), *self._task_lines(now_us, room), *failures, *output]
         return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
     def _header(self, now_us: int) -> Text:
         state = self._tally.state
-        line = Text(f"{icon(state)} ", style=colour(state))
+        line = Text()
+        line.append(f"{icon(state)} ", style=colour(state))
         line.append(self._name, style="bold")
         line.append(f"  {state.label}  {duration((now_us - self._started_us) / 1e6)}")
         line.append(f"  {self._tally.done} of {self._tally.total}", style="bright_black")

@@ -1,0 +1,61 @@
+"""This module is ``ostinato cancel``: end a run before its time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostinato.cli import options
+
+if TYPE_CHECKING:
+    from ostinato.client.local import LocalClient
+    from ostinato.store.records import RunRow
+
+#: Seconds that the command waits for a run to end.
+WAIT_S = 30.0
+
+_LOOK_EVERY_S = 0.1
+
+
+@click.command("cancel", short_help="End a run before its time.")
+@click.argument("run")
+@options.project
+@options.output("text", "json")
+def command(run: str, project: Path | None, output: str) -> None:
+    """Cancel RUN: what runs is stopped, and nothing more begins.
+
+    RUN is flow#17, an id, the name of a flow for its newest run, or `last`. A run that another
+    process drives is cancelled there.
+    """
+    from ostinato.cli import again, as_json
+    from ostinato.cli.display import icon
+    from ostinato.cli.opening import name_of, open_runs
+    from ostinato.errors import UsageError
+
+    with open_runs(project) as opened:
+        row = opened.client.run(run)
+        if row.state.is_terminal:
+            raise UsageError(f"run {name_of(row)} has ended: it is {row.state.label}")
+        if opened.client.owner(row) is not None:
+            opened.client.cancel(row.id, "ostinato cancel")
+            row = _wait(opened.client, row)
+            if output == "json":
+                as_json.echo(as_json.run(row))
+            else:
+                click.echo(f"{icon(row.state)} {name_of(row)} {row.state.label}")
+            return
+    again.settle(again.known_run(str(row.id), project), "ostinato cancel", output=output)
+
+
+def _wait(client: "LocalClient", row: "RunRow") -> "RunRow":
+    """Return the run once it has ended, or as it is after a while."""
+    import time
+
+    from ostinato.clock import SystemClock
+
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + WAIT_S
+    while not row.state.is_terminal and clock.monotonic_s() < deadline_s:
+        time.sleep(_LOOK_EVERY_S)
+        row = client.run(str(row.id))
+    return row
