@@ -136,7 +136,12 @@ def _references(operators: Mapping[str, Operator]) -> dict[str, list[Reference]]
     for task_id, operator in operators.items():
         if not type(operator).__module__.startswith("ostinato."):
             operator.check_fields()
-        references = list(operator.references())
+        try:
+            references = list(operator.references())
+        except InvalidArgument as err:
+            message = f"{task_id!r}: {err.message}"
+            place = relative_place(operator.place)
+            raise InvalidArgument(message, place=place, hint=err.hint) from None
         if references:
             _check_reach(operator, references)
             found[task_id] = references

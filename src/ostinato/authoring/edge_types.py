@@ -36,8 +36,6 @@ def item_type(produced: Any) -> Any:
     Args:
         produced: Annotation of the value.
     """
-    if isinstance(produced, _Several):
-        return produced.item
     if not any(map(_may_be_mapped, _classes(produced))):
         return None
     origin, args = get_origin(produced), get_args(produced)
@@ -48,15 +46,6 @@ def item_type(produced: Any) -> Any:
     if origin is tuple and args[1:] != (...,):
         return typing.Union[args]  # noqa: UP007 - made at run time
     return args[0] if issubclass(origin, Iterable) else UNTYPED
-
-
-def several(produced: Any) -> Any:
-    """Return the type of all results of a mapped task.
-
-    Args:
-        produced: Annotation of one result.
-    """
-    return _Several(produced)
 
 
 def fits_several(item: Any, wanted: Any) -> bool:
@@ -90,20 +79,11 @@ def item_of_dict(produced: Any) -> Any:
 
 def written(annotation: Any) -> str:
     """Return an annotation as a user would write it."""
-    if isinstance(annotation, _Several):
-        return f"a sequence of {written(annotation.item)}"
     if annotation is None or annotation is type(None):
         return "None"
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     return str(annotation).replace("typing.", "")
-
-
-class _Several:
-    """The type of all results of a mapped task."""
-
-    def __init__(self, item: Any) -> None:
-        self.item = item
 
 
 def _may_be_mapped(kind: Any) -> bool:

@@ -17,16 +17,19 @@ from ostinato.authoring.references import (
     series_of,
 )
 from ostinato.authoring.signatures import name_of, signature_of
+from ostinato.authoring.wiring import Declarer
 from ostinato.errors import InvalidArgument
 
 
-class GroupFunction:
+class GroupFunction(Declarer):
     """A function whose call declares a task group.
 
     Args:
         function: Declares the group's tasks.
         options: Arguments of ``TaskGroup``.
     """
+
+    __name__: str
 
     def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         self.function = function

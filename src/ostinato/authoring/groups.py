@@ -101,7 +101,7 @@ class TaskGroup(Node):
         self.child_prefix = f"{self.node_id}." if prefix_group_id else ""
         self.tooltip = tooltip
         self.policies = (
-            PolicyReader(default_args, parent=around.policies, place=relative_place(self.place))
+            PolicyReader(default_args, parent=around.policies, place=self.place)
             if default_args
             else around.policies
         )
@@ -120,7 +120,7 @@ class TaskGroup(Node):
         root.parent = None
         root.label = root.node_id = root.child_prefix = root.tooltip = ""
         root.graph = flow
-        root.policies = PolicyReader(default_args, place=relative_place(place))
+        root.policies = PolicyReader(default_args, place=place)
         root.factors = {}
         root.children = []
         root._tokens = []

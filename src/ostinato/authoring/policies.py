@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
+from ostinato.authoring.places import relative_place
 from ostinato.authoring.quantities import bytes_of, seconds_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, Place
@@ -145,7 +146,7 @@ class PolicyReader:
     Args:
         defaults: What holds where a task says nothing.
         parent: Reader of what is around; its defaults hold where ``defaults`` say nothing.
-        place: Where the defaults stand.
+        place: Where the defaults stand, as the interpreter names the file.
     """
 
     def __init__(
@@ -156,7 +157,9 @@ class PolicyReader:
         place: Place | None = None,
     ) -> None:
         inherited: dict[str, Any] = parent._defaults if parent else {}
-        self._defaults: dict[str, Any] = inherited | canonical(defaults, "default_args", place)
+        self._defaults: dict[str, Any] = inherited | canonical(
+            defaults, "default_args", place and relative_place(place)
+        )
         self._known: dict[tuple[tuple[str, Any], ...], Settings] = {}
         self._shared: dict[Policy, Policy] = parent._shared if parent else {}
         #: What holds for a task that says nothing.
@@ -167,7 +170,7 @@ class PolicyReader:
 
         Args:
             policies: As the user wrote them.
-            place: Where they stand.
+            place: Where they stand, as the interpreter names the file.
 
         Raises:
             InvalidArgument: If a name or a value is wrong.
@@ -184,10 +187,10 @@ class PolicyReader:
         return known
 
     def _build(self, policies: Mapping[str, Any], place: Place | None) -> Settings:
-        given = self._defaults | canonical(policies, "task", place)
+        given = self._defaults | canonical(policies, "task", place and relative_place(place))
         if not given:
             return DEFAULT_SETTINGS
-        settings = read_settings(given, place)
+        settings = read_settings(given, relative_place(place) if place else None)
         return settings._replace(policy=self._shared.setdefault(settings.policy, settings.policy))
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.ports import Resolver
-from ostinato.authoring.wiring import Node, Wirable
+from ostinato.authoring.wiring import Declarer, Node, Wirable, call_hint
 from ostinato.errors import InvalidArgument
 from ostinato.model.flow import (
     Input,
@@ -279,7 +279,7 @@ class MapReference(SeriesReference):
     __slots__ = ("function", "source")
 
     def __init__(self, source: SeriesReference, function: Callable[[Any], Any]) -> None:
-        if hasattr(function, "expand"):
+        if isinstance(function, Declarer):
             source.refuse(f"cannot be mapped by {function!r}", "give a function, or use expand()")
         self.source = source
         self.function = function
@@ -523,10 +523,20 @@ def references_in(value: Any) -> Iterator[Reference]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         items = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
     else:
+        if isinstance(value, Node | Declarer):
+            _refuse_declared(value)
         return
     for item in items:
         if type(item) not in _PLAIN:
             yield from references_in(item)
+
+
+def _refuse_declared(value: Node | Declarer) -> NoReturn:
+    """Tell who passes a task where its result is meant."""
+    if isinstance(value, Node):
+        message = f"an argument is {value!r} itself"
+        raise InvalidArgument(message, hint="give its result: .output")
+    raise InvalidArgument(f"an argument is {value!r} itself", hint=call_hint(value))
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None), bytes})

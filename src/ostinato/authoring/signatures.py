@@ -112,6 +112,10 @@ class Signature:
                     found[name] = kind
         return found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It lies on the function as an attribute: a function that is pickled leaves it behind.
+        return type(None), ()
+
     def _is_context(self, name: str) -> bool:
         annotation = self.parameters[name].annotation
         if isinstance(annotation, str) and annotation.split(".")[-1] == "Context":

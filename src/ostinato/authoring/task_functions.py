@@ -19,13 +19,14 @@ from ostinato.authoring.references import (
 )
 from ostinato.authoring.signatures import name_of, signature_of
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.wiring import Declarer
 from ostinato.errors import InvalidArgument
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class TaskFunction(Generic[P, R]):
+class TaskFunction(Declarer, Generic[P, R]):
     """A function that is a task where a flow is declared, and a plain function elsewhere.
 
     Args:
@@ -220,7 +221,9 @@ class PartialTask:
 
 
 #: Arguments of operators that the decorators fill themselves.
-_FILLED = frozenset({"task_id", "python_callable", "op_args", "op_kwargs", "bash_command"})
+_FILLED = frozenset(
+    {"task_id", "dag", "task_group", "python_callable", "op_args", "op_kwargs", "bash_command"}
+)
 
 
 def check_options(operator_class: type[FunctionOperator], options: Mapping[str, Any]) -> None:

@@ -95,6 +95,12 @@ class Node(Wirable):
         return other
 
 
+class Declarer:
+    """A function that declares a task or a group when it is called; by itself it is neither."""
+
+    __slots__ = ()
+
+
 class Label(Wirable):
     """Write a text on an edge: ``check >> Label("rows are missing") >> repair``.
 
@@ -219,16 +225,21 @@ def _flatten(value: Any) -> Iterator[Node]:
         raise InvalidArgument(
             f"edges connect tasks and groups, not {_named(value)}",
             place=relative_place(calling_place()),
-            hint=f"call it: {value.__name__}()" if _is_task_function(value) else "",
+            hint=call_hint(value),
         )
 
 
-def _is_task_function(value: Any) -> bool:
+def call_hint(value: Any) -> str:
+    """Return the advice to call what is a function, or nothing."""
+    return f"call it: {value.__name__}()" if _is_function(value) else ""
+
+
+def _is_function(value: Any) -> bool:
     return callable(value) and hasattr(value, "__name__") and not isinstance(value, type)
 
 
 def _named(value: Any) -> str:
-    if _is_task_function(value):
+    if _is_function(value):
         return f"the function {value.__name__!r}"
     return f"{type(value).__name__} {value!r}"
 

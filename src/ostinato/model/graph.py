@@ -136,18 +136,12 @@ def _cycle_error(flow: FlowDefinition, graph: Graph, cycle: list[int]) -> CycleE
     first = cycle.index(min(cycle))
     turned = cycle[first:] + cycle[:first]
     path = " -> ".join(graph.ids[position] for position in [*turned, turned[0]])
-    place = None
-    if turned[0] < len(flow.tasks):
-        place = _place(flow.tasks[turned[0]].source)
+    # Groups alone form no cycle, and tasks have the lower positions: the first one is a task.
+    place = _place(flow.tasks[turned[0]].source)
     return CycleError(f"tasks of flow {flow.name!r} wait for each other: {path}", place=place)
 
 
 def _check_ids(flow: FlowDefinition) -> None:
-    places = {task.id: task.source for task in flow.tasks}
-    if len(places.keys() | {group.id for group in flow.groups}) == len(flow.tasks) + len(
-        flow.groups
-    ):
-        return
     seen: dict[str, Source] = {}
     members: list[TaskDefinition | GroupDefinition] = [*flow.tasks, *flow.groups]
     for member in members:

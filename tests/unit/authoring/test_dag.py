@@ -209,8 +209,10 @@ def test_task_made_outside_joins_the_flow_it_is_wired_into() -> None:
         inside = EmptyOperator(task_id="inside")
 
     inside >> alone
+    alone >> EmptyOperator(task_id="last")
 
     assert alone.dag is etl
+    assert alone.downstream_task_ids == {"last"}
     assert (alone.policy.retries, alone.policy.priority) == (3, 5)
     assert alone.upstream_task_ids == {"inside"}
 

@@ -1,12 +1,15 @@
 """This module tests flows made of functions."""
 
+import pickle
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+import cloudpickle
 import pytest
 
 from ostinato import DAG, Context, EmptyOperator, Param, TaskGroup, dag, task, task_group
 from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.signatures import signature_of
 from ostinato.authoring.task_functions import TaskFunction
 from ostinato.errors import DefinitionError, InvalidArgument
 from ostinato.model.flow import TaskDefinition, TaskKind
@@ -525,6 +528,35 @@ def test_group_function_declares_a_group_and_returns_what_it_returns() -> None:
     assert task_of(built, "inner").policy.retries == 4
 
 
+def test_group_can_be_declared_under_another_id() -> None:
+    @task_group
+    def clean() -> None:
+        EmptyOperator(task_id="a")
+
+    with DAG("flow") as flow:
+        clean.override(group_id="other")()
+
+    assert list(flow.operators) == ["other.a"]
+
+
+def test_declarations_say_what_they_are() -> None:
+    @task
+    def step() -> None: ...
+
+    @task_group
+    def clean() -> None: ...
+
+    @dag
+    def flow() -> None: ...
+
+    assert [repr(it) for it in (step, clean, flow, flow())] == [
+        "<task 'step'>",
+        "<task_group 'clean'>",
+        "<dag 'flow'>",
+        "<DAG 'flow'>",
+    ]
+
+
 def test_group_function_called_wrongly_is_told() -> None:
     @task_group
     def clean(value: Any) -> None: ...
@@ -572,3 +604,38 @@ def test_result_in_a_field_that_nothing_resolves_is_refused() -> None:
 
     with pytest.raises(InvalidArgument, match="add 'path' to its template_fields"):
         _ = flow.definition
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (lambda step: step, "'step': an argument is <task 'step'> itself (call it: step())"),
+        (lambda step: [EmptyOperator(task_id="a")], "<EmptyOperator 'a'> itself (give its result"),
+    ],
+)
+def test_task_where_its_result_is_meant_is_refused(argument: Any, message: str) -> None:
+    @task
+    def step(value: Any) -> None: ...
+
+    with DAG("flow") as flow:
+        step(argument(step))
+
+    with pytest.raises(InvalidArgument) as caught:
+        _ = flow.definition
+
+    assert message in str(caught.value)
+
+
+def test_function_of_a_task_is_pickled_without_what_is_known_of_it() -> None:
+    @task
+    def step(value: int) -> int:
+        return value + 1
+
+    with DAG("flow") as flow:
+        step(1)
+    assert list(flow.definition.tasks)
+
+    copied = pickle.loads(cloudpickle.dumps(step.function))
+
+    assert copied(1) == 2
+    assert signature_of(copied).names == {"value"}

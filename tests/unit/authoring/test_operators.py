@@ -307,6 +307,14 @@ def test_large_output_is_read_while_it_is_written(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+def test_line_of_any_length_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_bash("head -c 20000000 /dev/zero | tr '\\0' x; echo")
+
+    assert len(result) == 20_000_000
+    assert capsys.readouterr().out == result + "\n"
+
+
+@pytest.mark.slow
 def test_what_a_command_leaves_in_the_background_is_not_waited_for() -> None:
     before = time.monotonic()
 

@@ -147,17 +147,20 @@ class _Lines:
     def __init__(self, name: str) -> None:
         self.name = name
         self.last = ""
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._write(line)
+        # A line of many chunks is appended to, for joining it anew each time is quadratic.
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        for begun in others:
+            self._write(bytes(self._rest))
+            self._rest[:] = begun
 
     def finish(self) -> None:
         if self._rest:
-            self._write(self._rest)
-            self._rest = b""
+            self._write(bytes(self._rest))
+            self._rest.clear()
 
     def _write(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")

@@ -85,7 +85,7 @@ class Operator(Node):
             self.node_id = task_id
             self.graph = self.group = None
             self._policies = policies
-            self.settings = PolicyReader({}).read(policies, relative_place(self.place))
+            self.settings = PolicyReader({}).read(policies, self.place)
         else:
             self._join(group, policies)
 
@@ -108,9 +108,7 @@ class Operator(Node):
     def _join(self, group: TaskGroup, policies: Mapping[str, Any]) -> None:
         self.node_id = group.child_prefix + self.label
         self.settings = (
-            group.policies.read(policies, relative_place(self.place))
-            if policies
-            else group.policies.default
+            group.policies.read(policies, self.place) if policies else group.policies.default
         )
         self.group = group
         self.graph = group.graph
