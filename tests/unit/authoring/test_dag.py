@@ -213,8 +213,9 @@ def test_task_made_outside_joins_the_flow_it_is_wired_into() -> None:
 
     assert alone.dag is etl
     assert alone.downstream_task_ids == {"last"}
+    EmptyOperator(task_id="first") >> alone
+    assert alone.upstream_task_ids == {"inside", "first"}
     assert (alone.policy.retries, alone.policy.priority) == (3, 5)
-    assert alone.upstream_task_ids == {"inside"}
 
 
 def test_task_names_its_flow_where_none_is_open() -> None:
