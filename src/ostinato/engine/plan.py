@@ -48,6 +48,7 @@ class PlanNode:
         scope: Ids of the mapped groups around it, outermost first.
         decisions: Table of its trigger rule.
         upstream: Positions that it waits for, with the shared depth.
+        sources: Those of them whose results decide its lengths.
         dependents: By shared depth, who waits for it.
         depths: Keys of ``dependents``, ascending.
         members: For a mapped group: positions of tasks and mapped groups directly in it.
@@ -71,6 +72,7 @@ class PlanNode:
         "members",
         "position",
         "scope",
+        "sources",
         "subtree",
         "task",
         "upstream",
@@ -93,6 +95,7 @@ class PlanNode:
         self.scope = scope
         self.decisions = decisions
         self.upstream: list[tuple[int, int]] = []
+        self.sources: list[tuple[int, int]] = []
         self.dependents: dict[int, list[Dependent]] = {}
         self.depths: tuple[int, ...] = ()
         self.members: list[int] = []
@@ -176,7 +179,10 @@ class Plan:
             if node.expansion is not None:
                 for factor in node.expansion.factors:
                     for source in lengths_from(factor.length):
-                        pairs[positions[source], node.position] = None
+                        producer = self.nodes[positions[source]]
+                        pairs[producer.position, node.position] = None
+                        depth = _shared(producer.scope, node.scope)
+                        node.sources.append((producer.position, depth))
             if node.task is not None:
                 for value in node.task.inputs:
                     # A value from outside a partial run is no edge of it.

@@ -139,11 +139,9 @@ class RunGraph:
                 continue
             position = node.position
             root = self._roots[position]
-            if root is not None and not root.is_expanding:
+            if root is not None:
                 yield root
-            for task_run in self._nested.get(position, NO_RUNS).values():
-                if not task_run.is_expanding:
-                    yield task_run
+            yield from self._nested.get(position, NO_RUNS).values()
             yield from self._mapped.get(position, NO_RUNS).values()
             yield from unopened.get(position, ())
 
@@ -238,7 +236,9 @@ class RunGraph:
             return
         if decision is _RUN:
             if task_run.is_expanding:
-                self._expand(task_run, node)
+                # A rule may be content before what is mapped over has its length.
+                if self._has_lengths(node, task_run.path):
+                    self._expand(task_run, node)
             else:
                 self._enqueue(task_run)
             return
@@ -289,6 +289,9 @@ class RunGraph:
         self._out.append(cmd.SaveExpansion(node.id, task_run.path, lengths))
         self._out.append(cmd.Record(ev.Expanded(self._now_us, node.id, task_run.path, lengths)))
         self._open(task_run, node, lengths)
+
+    def _has_lengths(self, node: PlanNode, path: MapPath) -> bool:
+        return all(self._cell(source, path[:depth]).open == 0 for source, depth in node.sources)
 
     def _lengths(self, node: PlanNode, path: MapPath) -> tuple[int, ...] | TaskRunState:
         """Return the length of each mapped argument, or what becomes of the node instead."""

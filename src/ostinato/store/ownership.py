@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -82,3 +83,11 @@ def wake(address: str) -> None:
         except OSError:
             # Its owner is gone, or has wakes enough waiting; the slow poll is the net.
             return
+
+
+def remove_socket(address: str) -> None:
+    """Remove the socket of a coordinator that is gone, and its folder; none is no error."""
+    if address:
+        Path(address).unlink(missing_ok=True)
+        with suppress(OSError):  # the system may have tidied it away
+            Path(address).parent.rmdir()

@@ -21,7 +21,7 @@ from ostinato.store.faults import mapped_faults
 from ostinato.store.filters import run_conditions, task_run_conditions
 from ostinato.store.ids import NODE_BITS, IdGenerator
 from ostinato.store.migrate import migrate
-from ostinato.store.ownership import LockFile, is_locked, process_start, wake
+from ostinato.store.ownership import LockFile, is_locked, process_start, remove_socket, wake
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import (
     AttemptRow,
@@ -381,9 +381,11 @@ class SqliteStore:
 
     def _forget_the_dead(self, connection: sqlite3.Connection) -> None:
         """Drop coordinators that are gone and own nothing: nobody asks for them again."""
-        for (coordinator_id,) in connection.execute(self._sql["select_coordinators"]).fetchall():
+        rows = connection.execute(self._sql["select_coordinators"]).fetchall()
+        for coordinator_id, wake_address in rows:
             if self._is_alive(coordinator_id):
                 continue
+            remove_socket(wake_address)
             if connection.execute(self._sql["owns_runs"], (coordinator_id,)).fetchone() is None:
                 connection.execute(self._sql["delete_coordinator"], (coordinator_id,))
                 self._lock_path(coordinator_id).unlink(missing_ok=True)

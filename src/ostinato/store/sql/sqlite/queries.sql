@@ -154,7 +154,7 @@ SELECT id, epoch, pid, host, started_us, wake_address FROM coordinators WHERE id
 
 -- name: select_coordinators
 -- All coordinators that have not signed off.
-SELECT id FROM coordinators
+SELECT id, wake_address FROM coordinators
 
 -- name: select_epoch
 -- The newest epoch of a coordinator, checked in each commit. Primary key.
