@@ -91,6 +91,8 @@ def build_parts(
             operator.settings.map_name,
             operator.doc,
             source[operator.place],
+            operator.settings.owner,
+            operator.settings.tags,
         )
         for task_id, operator in operators.items()
     )

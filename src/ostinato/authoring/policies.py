@@ -137,6 +137,11 @@ ALIASES = {
     "map_index_template": "map_name",
 }
 
+#: Airflow's names for what is not there; where they say that it is not wanted, nothing is lost.
+ABSENT = frozenset(
+    {"depends_on_past", "wait_for_downstream", "email", "email_on_failure", "email_on_retry"}
+)
+
 POLICY_NAMES = frozenset(Policies.__annotations__)
 
 
@@ -209,6 +214,11 @@ def canonical(
     """
     result: dict[str, Any] = {}
     for name, value in policies.items():
+        if name in ABSENT:
+            if name != "email" and value:
+                message = f"{name!r} in {where} is not supported"
+                raise InvalidArgument(message, place=place, hint="leave it out")
+            continue
         if name not in POLICY_NAMES:
             message = f"unknown argument {name!r} in {where}"
             raise InvalidArgument(message, place=place, hint=did_you_mean(name, POLICY_NAMES))

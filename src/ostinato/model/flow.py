@@ -102,8 +102,11 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
         measured: Whether a mapping needs the length of its result.
         ignore_downstream_trigger_rules: For a short circuit: skip everything
             downstream and not only the direct neighbours.
+        map_name: Template of the names of its task runs, where it is mapped.
         doc: Markdown for people.
         source: Where it is declared.
+        owner: Who looks after it.
+        tags: For searching.
     """
 
     id: str
@@ -118,6 +121,8 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
     map_name: str = ""
     doc: str = ""
     source: Source = Source()
+    owner: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class GroupDefinition(Struct, frozen=True, omit_defaults=True):

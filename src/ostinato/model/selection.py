@@ -227,7 +227,7 @@ class _Names:
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> UnknownTask:
         close = get_close_matches(name, known, n=1)
-        names = sorted(task.id for task in self._flow.tasks)
+        names = [task.id for task in self._flow.tasks]
         listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
         hint = f"did you mean {close[0]!r}?" if close else f"its tasks are {listed}"
         return UnknownTask(f"flow {self._flow.name!r} has no {kind} {name!r}", hint=hint)

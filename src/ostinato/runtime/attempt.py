@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ostinato.authoring import signals
+from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
 from ostinato.clock import Clock, SystemClock
@@ -117,6 +118,9 @@ class Executing:
             resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
             arguments = {name: resolve(value, resolver) for name, value in arguments.items()}
             rendered[0] = render_inputs(arguments)
+        if arguments or not isinstance(operator, FunctionOperator):
+            # A copy for this attempt: what it sets on itself is gone with it. Calling a
+            # function sets nothing, and is what most tasks do.
             operator = operator.bind(arguments)
         with self._limits(spec):
             try:

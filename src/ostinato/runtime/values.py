@@ -294,6 +294,10 @@ class LazyResults(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]  # as for a list: its items may change
 
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        # Stored inside another value it is a list: what it fetches from is not there any more.
+        return list, (list(self),)
+
     def __repr__(self) -> str:
         shown = ", ".join(repr(value) for value in self[:5])
         more = f", … {self._count - 5} more" if self._count > 5 else ""
