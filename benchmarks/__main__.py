@@ -39,7 +39,7 @@ def workload(name: str, *arguments: Any) -> Any:
 
 def best_rate(name: str, *arguments: Any, repeats: int = 3) -> float:
     """Return the best of several rates: noise of other work only ever slows down."""
-    return max(workload(name, *arguments) for _ in range(repeats))
+    return max(float(workload(name, *arguments)) for _ in range(repeats))
 
 
 def fan_out(scale: float) -> Iterator[Figure]:

@@ -99,13 +99,13 @@ def fork_rate(forks: int = 300) -> float:
     return forks / (time.perf_counter() - began)
 
 
-def command_seconds(arguments: list[str], *, repeats: int = 15, **options: object) -> float:
+def command_seconds(
+    arguments: list[str], *, repeats: int = 15, env: dict[str, str] | None = None
+) -> float:
     """Return the median seconds of a whole process of this Python."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, **options
-        )
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=env)
         times.append(time.perf_counter() - began)
     return sorted(times)[len(times) // 2]

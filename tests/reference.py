@@ -284,10 +284,10 @@ class Reference:
             case SumLength(parts) | MinLength(parts):
                 lengths: list[int] = []
                 for part in parts:
-                    length = self._length(name, part, path)
-                    if isinstance(length, str):
-                        return length
-                    lengths.append(length)
+                    one = self._length(name, part, path)
+                    if isinstance(one, str):
+                        return one
+                    lengths.append(one)
                 return sum(lengths) if isinstance(source, SumLength) else min(lengths)
 
     def _length_of_result(self, name: str, task_id: str, path: MapPath) -> int | str:

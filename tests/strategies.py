@@ -165,7 +165,8 @@ def _is_in(group: str, outer: str) -> bool:
 
 
 def _measured(tasks: list[TaskDefinition], groups: list[GroupDefinition]) -> list[TaskDefinition]:
-    sources = {source for each in (*tasks, *groups) for source in _sources(each.expansion)}
+    expansions = [task.expansion for task in tasks] + [group.expansion for group in groups]
+    sources = {source for expansion in expansions for source in _sources(expansion)}
     return [replace(task, measured=task.id in sources) for task in tasks]
 
 

@@ -42,9 +42,7 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    broken = [
-        link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()
-    ]
+    broken = [link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()]
 
     assert broken == []
 

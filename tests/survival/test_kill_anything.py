@@ -172,9 +172,9 @@ def check(folder: Path, story: str) -> None:
         executions[task_id, path, int(attempt)] += 1
     twice = {key: count for key, count in executions.items() if count > 1}
     assert not twice, f"{story}: an attempt number ran twice: {twice}"
-    for (task_id, path), attempt in final.items():
+    for (task_id, path), last in final.items():
         # The recorded success is the last attempt: nothing ran after it.
-        assert executions[task_id, path, attempt] == 1, f"{story}: {task_id}[{path}]"
+        assert executions[task_id, path, last] == 1, f"{story}: {task_id}[{path}]"
     late = [key for key in executions if key[2] > final[key[0], key[1]]]
     assert not late, f"{story}: ran again after its result was recorded: {late}"
 

@@ -38,6 +38,9 @@ _READ_BYTES = 64 * 1024
 _MAX_DESCRIPTORS = 64
 _PR_SET_PDEATHSIG = 1
 
+#: The C library, for what Python does not offer; opened once for all forks.
+_LIBC = ctypes.CDLL(None)
+
 
 class ForkChild(Struct, frozen=True, tag="fork"):
     """Fork a child; its socket comes along as a file descriptor."""
@@ -386,7 +389,7 @@ def _die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends; 0 takes that back."""
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if parent else 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if parent else 0)
     if parent and os.getppid() != parent:
         os._exit(1)
 

@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
-from ostinato import DAG, EmptyOperator, PythonOperator, Resource, Skip, dag, task, task_group
-from ostinato import testing
+from ostinato import (
+    DAG,
+    EmptyOperator,
+    PythonOperator,
+    Resource,
+    Skip,
+    dag,
+    task,
+    task_group,
+    testing,
+)
 from ostinato.errors import ParameterError, RunFailed, UsageError
 
 
@@ -183,7 +192,8 @@ def test_resources_are_replaced() -> None:
     def counting() -> None:
         @task
         def count(warehouse: Warehouse) -> int:
-            return warehouse.rows  # type: ignore[attr-defined]  # the test's own
+            rows: int = warehouse.rows  # type: ignore[attr-defined]  # the test's own
+            return rows
 
         count()
 
