@@ -116,7 +116,7 @@ def _flow_of_today(known: Known, manifest: Manifest, *, newest: bool) -> FlowDef
         raise UnknownFlow(f"flow {known.row.flow!r} of run {name} could not be loaded")
     if code.PARTIAL in known.row.tags:
         flow = narrow(flow, frozenset(task.id for task in known.pinned.tasks))
-    if flow == known.pinned and manifest.sources == known.manifest.sources:
+    if known.manifest.sources == manifest.sources and flow == known.pinned:
         return flow
     difference = changed_shape(known.pinned, flow)
     if difference and not newest:
@@ -124,5 +124,7 @@ def _flow_of_today(known: Known, manifest: Manifest, *, newest: bool) -> FlowDef
             f"the code has changed since run {name} began: {difference}",
             hint=f"go back to that code, or start a new run of {known.row.flow!r}",
         )
-    click.echo(f"the code has changed since run {name} began: it goes on with today's", err=True)
+    if known.manifest.sources:
+        # Of a run that a script started, nobody knows the sources.
+        click.echo(f"the code has changed since {name} began: it goes on with today's", err=True)
     return flow

@@ -11,7 +11,7 @@ from ostinato.errors import UsageError
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
-from ostinato.project.discovery import Project, find_project
+from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
 from ostinato.project.target import Target, choose_flow, parse_target
 
@@ -53,6 +53,7 @@ def begin_loading(text: str, *, overrides: dict[str, str] | None = None) -> Code
     """
     target = parse_target(text)
     project = find_project(target, overrides=overrides)
+    check_target(project, target)
     return Code(text, target, project, CodeHost.fork(lambda: _load(project, target)))
 
 

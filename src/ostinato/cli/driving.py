@@ -1,5 +1,6 @@
 """This module drives a run to its end in the main thread, shown by another one."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -103,8 +104,8 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
     click.echo(f"{icon(row.state)} {name} {row.state.label} in {took}{reason}")
     if row.state is not RunState.FAILED:
         return
-    if not sys.stdout.isatty():
-        # On a terminal they stand in the picture above.
+    if not is_picture():
+        # In a picture they stand above.
         _print_failures(client, row)
     click.echo(f"See: ostinato logs '{name}'   Again from there: ostinato retry '{name}'")
 
@@ -141,7 +142,7 @@ def _begin_to_show(
 
 
 def _view(name: str, flow: FlowDefinition, tally: Tally) -> View:
-    if sys.stdout.isatty():
+    if is_picture():
         # Rich takes 60 ms to import: only where somebody looks.
         from ostinato.cli.progress.live import LiveView
 
@@ -149,6 +150,11 @@ def _view(name: str, flow: FlowDefinition, tally: Tally) -> View:
     from ostinato.cli.progress.lines import Lines
 
     return Lines(flow, tally, click.echo)
+
+
+def is_picture() -> bool:
+    """Whether standard output can show what changes in place."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 @contextmanager

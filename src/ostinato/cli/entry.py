@@ -102,13 +102,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        code = root.main(arguments, prog_name="ostinato", standalone_mode=False)
+        # https://no-color.org; None leaves it to whether the output is a terminal.
+        color = False if os.environ.get("NO_COLOR") else None
+        code = root.main(arguments, prog_name="ostinato", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return EXIT_USAGE
     except click.UsageError as error:
+        message = _sentence(error.format_message())
         command = error.ctx.command_path if error.ctx is not None else "ostinato"
-        _complain(f"{_sentence(error.format_message())} (see {command} --help)")
+        _complain(message if message.endswith(")") else f"{message} (see {command} --help)")
         return EXIT_USAGE
     except click.ClickException as error:
         _complain(error.format_message())

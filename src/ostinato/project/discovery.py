@@ -88,6 +88,21 @@ def find_project(
     return _project(name, root, settings, data_dir=root / DATA_FOLDER, is_implicit=False)
 
 
+def check_target(project: Project, target: Target) -> None:
+    """Refuse a target that names no file or module where there is no project to mean.
+
+    Raises:
+        UsageError: There is nothing to load.
+    """
+    if not project.is_implicit or target.path is not None or target.module:
+        return
+    where = f"there is no {SETTINGS_FILE} in this folder or above"
+    if target.flow:
+        message = f"{target.flow!r} is no file, and {where} whose flow it could be"
+        raise UsageError(message, hint=f"for a module write {target.flow}:flow")
+    raise UsageError(where, hint="name a file, or make a project by ostinato init")
+
+
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of what belongs to no project."""
     return Path(environ.get("OSTINATO_HOME") or "~/.local/share/ostinato").expanduser().absolute()

@@ -26,7 +26,7 @@ from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import DefinitionError, DuplicateFlow, LoadError, OstinatoError, Place
 from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
-from ostinato.project.discovery import Project, find_project
+from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -80,7 +80,12 @@ def load_target(text: str) -> Loaded:
 
 
 def load_project(project: Project, target: Target) -> Loaded:
-    """Load what a target names of a project; all of its flows if it names no file or module."""
+    """Load what a target names of a project; all of its flows if it names no file or module.
+
+    Raises:
+        UsageError: It names none, and there is no project.
+    """
+    check_target(project, target)
     loading = _Loading(project)
     with _announced_to(loading, project.root), _stdout_on_stderr():
         _prepend_to_path(project.root)

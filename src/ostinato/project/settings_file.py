@@ -24,7 +24,7 @@ ENVIRONMENT_VARIABLE = "OSTINATO_ENVIRONMENT"
 PREFIX = "OSTINATO_"
 
 #: Settings that are one of a few words.
-_WORDS = (*get_args(Durability), *get_args(ExecutorName))
+_WORDS = {"store.durability": get_args(Durability), "executor": get_args(ExecutorName)}
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
 _SECTIONS = ("pools", "storage", "store")
@@ -118,9 +118,7 @@ def _convert(raw: Any, schema: type[Any], locate: Locate) -> Any:
         path = tuple(re.findall(r"\.{3}|[^.\[\]]+", where))
         if "..." in path:
             path = _with_name(raw, schema, path)
-        message, hint = _explain(text)
-        named = ".".join(path) or "content"
-        raise SettingsError(f"{named}: {message}", place=locate(path), hint=hint) from None
+        raise _wrong(path, text, locate(path)) from None
 
 
 def _with_name(raw: Any, schema: type[Any], path: KeyPath) -> KeyPath:
@@ -134,13 +132,19 @@ def _with_name(raw: Any, schema: type[Any], path: KeyPath) -> KeyPath:
     return (section,)
 
 
-def _explain(text: str) -> tuple[str, str]:
+def _wrong(path: KeyPath, text: str, place: Place) -> SettingsError:
     """Turn msgspec's words into those of people who write YAML."""
+    named = ".".join(path) or "content"
+    # A flag has the name of its setting already.
+    subject = "" if place.file.startswith("--") else f"{named}: "
     enum = re.match(r"Invalid enum value '(.*)'", text)
     if enum:
-        return f"there is no {enum[1]!r}", did_you_mean(enum[1], _WORDS)
+        words = _WORDS[named]
+        hint = did_you_mean(enum[1], words) or f"there are {', '.join(words)}"
+        return SettingsError(f"{subject}there is no {enum[1]!r}", place=place, hint=hint)
     plain = re.sub(r"`(\w+)`", lambda found: _TYPE_NAMES.get(found[1], found[1]), text)
-    return plain.replace("`", "").replace("Expected", "must be").replace(", got", ", not"), ""
+    plain = plain.replace("`", "").replace("Expected", "must be").replace(", got", ", not")
+    return SettingsError(f"{subject}{plain}", place=place)
 
 
 def _lay_environment(
@@ -217,8 +221,7 @@ def _read_text(text: str, schema: Any, path: KeyPath, place: Place) -> Any:
     try:
         return msgspec.convert(text, schema, strict=False)
     except msgspec.ValidationError as error:
-        message, hint = _explain(str(error))
-        raise SettingsError(f"{'.'.join(path)}: {message}", place=place, hint=hint) from None
+        raise _wrong(path, str(error), place) from None
 
 
 def _check_zone(name: str, locate: Locate) -> None:

@@ -259,7 +259,9 @@ def test_what_is_wrong_in_a_variable_names_it(
 
 
 def test_what_is_wrong_in_a_flag_names_it(read: Read) -> None:
-    with pytest.raises(SettingsError, match="--executor: executor: there is no 'x'"):
+    with pytest.raises(
+        SettingsError, match=r"--executor: there is no 'x' \(there are process, thread, inline\)"
+    ):
         read(FULL, overrides={"executor": "x"})
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Task runs of a mapped task that are listed; the failed ones first.
 MAX_LISTED = 20
 
+#: Tasks that are explained.
+MAX_REASONS = 200
+
 #: Characters of a value that are shown.
 MAX_VALUE_CHARACTERS = 500
 
@@ -99,6 +102,7 @@ def _task_lines(opened: "Opened", row: "RunRow") -> list[str]:
     from ostinato.model.state import TaskRunState
 
     counts = opened.client.counts(row.id)
+    reasons = _reasons(opened, row)
     flow = opened.client.flow(row)
     names = [task.id for task in flow.tasks] if flow is not None else sorted(counts)
     table = []
@@ -107,12 +111,22 @@ def _task_lines(opened: "Opened", row: "RunRow") -> list[str]:
         total = sum(states.values())
         if total == 1:
             (state,) = states
-            table.append([f"  {icon(state)} {name}", state.label])
+            reason = f": {reasons[name]}" if reasons.get(name) else ""
+            table.append([f"  {icon(state)} {name}", f"{state.label}{reason}"])
         else:
             worst = TaskRunState.FAILED if TaskRunState.FAILED in states else min(states)
             parts = ", ".join(f"{number} {state.label}" for state, number in sorted(states.items()))
             table.append([f"  {icon(worst)} {name}", parts])
     return columns(table)
+
+
+def _reasons(opened: "Opened", row: "RunRow") -> dict[str, str]:
+    """Return why tasks that are not mapped did not run."""
+    from ostinato.model.state import TaskRunState
+
+    states = (TaskRunState.SKIPPED, TaskRunState.UPSTREAM_FAILED, TaskRunState.CANCELLED)
+    views = opened.client.task_runs(row.id, states=states, limit=MAX_REASONS)
+    return {view.name: view.reason for view in views}
 
 
 def _print_failures(opened: "Opened", row: "RunRow") -> None:

@@ -118,6 +118,9 @@ class Follower:
                 self._look()
                 pause_s = max(PAUSE_S, PAUSE_PER_LOOK * (self._clock.monotonic_s() - began_s))
             self._look()
+        except BrokenPipeError:
+            # The reader, such as ``head``, has seen enough; the run goes on.
+            return
         except Exception:  # noqa: BLE001 - what is shown must not touch the run, which goes on
             self._view.close()
             click.echo("warning: progress cannot be shown any more:", err=True)

@@ -1,0 +1,168 @@
+"""This module tests ``ostinato run``."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ostinato
+
+pytestmark = pytest.mark.slow
+
+
+def test_single_file_runs_outside_of_projects(
+    folder: Path, ostinato: Ostinato, environ: dict[str, str]
+) -> None:
+    (folder / "hello.py").write_text(
+        "from ostinato import dag, task\n\n"
+        "@dag\ndef hello():\n    @task\n    def say():\n        print('good day')\n    say()\n\n"
+        "hello()\n"
+    )
+
+    first = ostinato("run", "hello.py")
+    second = ostinato("run", "hello.py")
+
+    assert "say | good day" in first.out
+    assert re.search(r"✔ hello#1 succeeded in [\d.]+ m?s\n", first.out)
+    assert f"kept in {environ['OSTINATO_HOME']}" in first.err
+    assert second.err == ""
+
+
+def test_lines_say_what_happens(project: Path, ostinato: Ostinato) -> None:
+    result = ostinato("run", "etl")
+
+    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in result.out.splitlines()]
+    plain = [re.sub(r" in [\d.]+ m?s$", "", line) for line in lines]
+    assert sorted(plain[:-1]) == [
+        "double[0] succeeded",
+        "double[1] succeeded",
+        "double[2] succeeded",
+        "extract succeeded",
+        "extract | extracting 3",
+        "load succeeded",
+        "never skipped: nothing to do",
+        "report.draw succeeded",
+    ]
+    assert plain[-1] == "✔ etl#1 succeeded"
+
+
+@pytest.mark.parametrize(
+    "target", ["etl", "flows/etl.py", "flows/etl.py:etl", ".:etl", "flows.etl", "flows.etl:etl"]
+)
+def test_targets(target: str, project: Path, ostinato: Ostinato) -> None:
+    assert ostinato("run", target, "--format", "json").json["flow"] == "etl"
+
+
+def test_json_is_all_that_is_printed(project: Path, ostinato: Ostinato) -> None:
+    (project / "flows" / "etl.py").write_text(
+        "print('loading')\n" + (project / "flows" / "etl.py").read_text()
+    )
+
+    result = ostinato("run", "etl", "-p", "rows=2", "--format", "json")
+
+    run = result.json
+    assert result.err == "loading\n"
+    assert (run["name"], run["state"], run["trigger"]) == ("etl#1", "succeeded", "manual")
+    assert run["params"] == {"rows": 2, "day": "2025-01-01", "bad_row": -1, "words": "x"}
+    assert run["counts"] == {"succeeded": 5, "skipped": 1}
+    assert run["tags"] == ["nightly"]
+    assert run["failures"] == []
+
+
+def test_failed_run_says_why_and_ends_with_1(project: Path, ostinato: Ostinato) -> None:
+    result = ostinato("run", "etl", "-p", "bad_row=1", code=1)
+
+    assert "double[1] failed: flows/etl.py:18: ValueError: row 1 is bad" in result.out
+    assert "load upstream_failed" in result.out
+    assert "✖ etl#1 failed in" in result.out
+    assert 'raise ValueError(f"row {row} is bad")' in result.out
+    assert "ostinato retry 'etl#1'" in result.out
+
+
+def test_failures_are_in_the_json(project: Path, ostinato: Ostinato) -> None:
+    run = ostinato("run", "etl", "-p", "bad_row=1", "--format", "json", code=1).json
+
+    [failed] = run["failures"]
+    assert run["state"] == "failed"
+    assert (failed["task_id"], failed["map_path"]) == ("double", [1])
+    assert failed["failure"]["message"] == "row 1 is bad"
+    assert failed["failure"]["frames"][-1]["line"] == 18
+
+
+def test_parameters_come_from_file_and_arguments(project: Path, ostinato: Ostinato) -> None:
+    (project / "params.json").write_text(json.dumps({"rows": 5, "words": "from the file"}))
+
+    run = ostinato(
+        "run", "etl", "--params", "params.json", "-p", "rows=1", "-p", "day=2025-02-28",
+        "--format", "json",
+    ).json  # fmt: skip
+
+    assert run["params"] == {
+        "rows": 1, "day": "2025-02-28", "bad_row": -1, "words": "from the file",
+    }  # fmt: skip
+
+
+def test_selection_runs_a_part_with_values_of_an_earlier_run(
+    project: Path, ostinato: Ostinato
+) -> None:
+    ostinato("run", "etl")
+
+    run = ostinato("run", "etl", "--select", "report", "--format", "json").json
+
+    assert run["counts"] == {"succeeded": 1}
+    assert run["tags"] == ["nightly", "partial"]
+    assert ostinato("show", "last", "report.draw", "--format", "json").json["values"][0][
+        "content"
+    ] == {"total": 6}
+
+
+def test_date_is_midnight_in_the_flows_zone(project: Path, ostinato: Ostinato) -> None:
+    (project / "ostinato.yaml").write_text("timezone: Europe/Berlin\n")
+
+    run = ostinato("run", "etl", "--date", "2025-07-02", "--format", "json").json
+
+    assert run["logical_date"] == "2025-07-01T22:00:00.000000+00:00"
+    assert run["data_interval_start"] == "2025-06-30T22:00:00.000000+00:00"
+    assert run["data_interval_end"] == run["logical_date"]
+
+
+def test_range_of_dates_runs_each_day(project: Path, ostinato: Ostinato) -> None:
+    runs = ostinato("run", "etl", "--date", "2025-02-27..2025-03-01", "--format", "json").json
+
+    assert [run["logical_date"][:10] for run in runs] == ["2025-02-27", "2025-02-28", "2025-03-01"]
+    assert [run["state"] for run in runs] == ["succeeded"] * 3
+
+
+def test_range_of_dates_ends_with_the_first_that_fails(project: Path, ostinato: Ostinato) -> None:
+    result = ostinato("run", "etl", "--date", "2025-02-27..2025-03-01", "-p", "bad_row=1", code=1)
+
+    assert "✖ etl#1 failed" in result.out
+    assert "etl#2" not in result.out
+    assert "2 later dates not run" in result.err
+
+
+def test_environment_holds(project: Path, ostinato: Ostinato) -> None:
+    (project / "ostinato.yaml").write_text("environments:\n  prod:\n    store: {path: prod.db}\n")
+
+    ostinato("run", "etl", "--environment", "prod")
+    assert (project / "prod.db").exists()
+    assert ostinato("runs", "--format", "json").json == []
+    variables = {"OSTINATO_ENVIRONMENT": "prod"}
+    assert len(ostinato("runs", "--format", "json", variables=variables).json) == 1
+
+
+def test_broken_file_does_not_keep_another_flow_from_running(
+    project: Path, ostinato: Ostinato
+) -> None:
+    (project / "flows" / "broken.py").write_text("1 / 0\n")
+
+    result = ostinato("run", "etl")
+
+    assert result.err == "warning: flows/broken.py:1: ZeroDivisionError: division by zero\n"
+
+
+def test_data_folder_is_kept_out_of_repositories(project: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "etl")
+
+    assert (project / ".ostinato" / ".gitignore").read_text() == "*\n"
