@@ -112,14 +112,14 @@ class Runner:
         executors: dict[str, Executor] = {}
         if host is not None:
             # Each kind of executor is imported only where it is used.
-            from ostinato.executors.process import ProcessExecutor  # noqa: PLC0415
+            from ostinato.executors.process import ProcessExecutor
 
             executors["process"] = ProcessExecutor(
                 host, self._answer, max_children=self._project.settings.max_children
             )
         if flows:
-            from ostinato.executors.inline import InlineExecutor  # noqa: PLC0415
-            from ostinato.executors.thread import ThreadExecutor  # noqa: PLC0415
+            from ostinato.executors.inline import InlineExecutor
+            from ostinato.executors.thread import ThreadExecutor
 
             executors["inline"] = InlineExecutor(flows, self._answer, resources=resources)
             if not isinstance(self._clock, VirtualClock):
@@ -287,7 +287,7 @@ def pinned_flow(store: Store, row: RunRow) -> FlowDefinition:
     Raises:
         RunNotFound: Its definitions are no longer in the store.
     """
-    from ostinato.model.manifest import decode_manifest  # noqa: PLC0415 - only where a run is taken up again
+    from ostinato.model.manifest import decode_manifest
 
     data = store.load_manifest(row.manifest_version)
     flow = decode_manifest(data).flow(row.flow) if data is not None else None

@@ -45,7 +45,7 @@ class Decision(IntEnum):
 WAIT, RUN, SKIP, FAIL = Decision
 
 
-def _all_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001 - a table row, called in one place
+def _all_success(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & _BAD:
         return FAIL
     if not is_settled:
@@ -53,17 +53,17 @@ def _all_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa
     return SKIP if seen & SKIPPED else RUN
 
 
-def _all_failed(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _all_failed(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & (SUCCEEDED | SKIPPED):
         return SKIP
     return RUN if is_settled else WAIT
 
 
-def _all_done(_seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _all_done(_seen: int, is_settled: bool, _setups: int) -> Decision:
     return RUN if is_settled else WAIT
 
 
-def _all_done_min_one_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _all_done_min_one_success(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & SKIPPED:
         return SKIP
     if not is_settled:
@@ -71,7 +71,7 @@ def _all_done_min_one_success(seen: int, is_settled: bool, _setups: int) -> Deci
     return RUN if seen & SUCCEEDED else FAIL
 
 
-def _all_done_setup_success(_seen: int, is_settled: bool, setups: int) -> Decision:  # noqa: FBT001
+def _all_done_setup_success(_seen: int, is_settled: bool, setups: int) -> Decision:
     if not is_settled:
         return WAIT
     if not setups or setups & SUCCEEDED:
@@ -79,7 +79,7 @@ def _all_done_setup_success(_seen: int, is_settled: bool, setups: int) -> Decisi
     return SKIP if setups == SKIPPED else FAIL
 
 
-def _one_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _one_success(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & SUCCEEDED:
         return RUN
     if not is_settled:
@@ -87,25 +87,25 @@ def _one_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa
     return SKIP if seen == SKIPPED else FAIL
 
 
-def _one_failed(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _one_failed(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & _BAD:
         return RUN
     return SKIP if is_settled else WAIT
 
 
-def _one_done(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _one_done(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & (SUCCEEDED | FAILED):
         return RUN
     return SKIP if is_settled else WAIT
 
 
-def _none_failed(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _none_failed(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & _BAD:
         return FAIL
     return RUN if is_settled else WAIT
 
 
-def _none_failed_min_one_success(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _none_failed_min_one_success(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & _BAD:
         return FAIL
     if not is_settled:
@@ -113,19 +113,19 @@ def _none_failed_min_one_success(seen: int, is_settled: bool, _setups: int) -> D
     return RUN if seen & SUCCEEDED else SKIP
 
 
-def _none_skipped(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _none_skipped(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & SKIPPED:
         return SKIP
     return RUN if is_settled else WAIT
 
 
-def _all_skipped(seen: int, is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _all_skipped(seen: int, is_settled: bool, _setups: int) -> Decision:
     if seen & ~SKIPPED & OUTCOMES:
         return SKIP
     return RUN if is_settled else WAIT
 
 
-def _always(_seen: int, _is_settled: bool, _setups: int) -> Decision:  # noqa: FBT001
+def _always(_seen: int, _is_settled: bool, _setups: int) -> Decision:
     return RUN
 
 

@@ -256,8 +256,7 @@ def _run_host(
         loaded = _load(connection, load)
         if loaded is not None:
             _die_with_parent(0)
-            # Once for all children, which would each spend as long on it as on a fork.
-            import ostinato.runtime.child  # noqa: F401, PLC0415
+            import ostinato.runtime.child  # noqa: F401, PLC0415 - once for all children
 
             gc.collect()
             gc.freeze()

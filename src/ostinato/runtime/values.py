@@ -68,7 +68,7 @@ def decode_value(value: StoredValue | None, values_root: str) -> Any:
         case ValueFormat.PARQUET:
             return _from_parquet(data, value.type_name)
         case ValueFormat.ARROW | ValueFormat.PICKLE:
-            import pickle  # noqa: PLC0415 - only where a value needs it
+            import pickle
 
             # In the task's process, and of the run's own values.
             return pickle.loads(data)
@@ -81,7 +81,7 @@ def _encode(value: Any, task_id: str) -> tuple[ValueFormat, bytes, str]:
     if frame is not None:
         return ValueFormat.PARQUET, frame, _preview(value)
     # Heavy, and few values need it.
-    import cloudpickle  # noqa: PLC0415
+    import cloudpickle
 
     try:
         return ValueFormat.PICKLE, cloudpickle.dumps(value), _preview(value)
@@ -115,7 +115,7 @@ def _is_json(value: Any) -> bool:
 def _to_parquet(value: Any) -> bytes | None:
     package, name = type(value).__module__.partition(".")[0], type(value).__name__
     if (package, name) == ("polars", "DataFrame"):
-        import io  # noqa: PLC0415 - only for frames
+        import io
 
         buffer = io.BytesIO()
         value.write_parquet(buffer)
@@ -124,8 +124,8 @@ def _to_parquet(value: Any) -> bytes | None:
         return None
     try:
         # Optional; without it frames are pickled.
-        import pyarrow  # noqa: PLC0415
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow
+        import pyarrow.parquet
     except ImportError:
         return None
     try:
@@ -143,14 +143,14 @@ def _to_parquet(value: Any) -> bytes | None:
 
 def _from_parquet(data: bytes, type_name: str) -> Any:
     if type_name.startswith("polars."):
-        import io  # noqa: PLC0415
+        import io
 
         # Not among the packages that Ostinato itself is tested with.
-        import polars  # type: ignore[import-not-found]  # noqa: PLC0415
+        import polars  # type: ignore[import-not-found]
 
         return polars.read_parquet(io.BytesIO(data))
-    import pyarrow  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: PLC0415
+    import pyarrow
+    import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
     return table.to_pandas() if type_name.startswith("pandas.") else table
