@@ -1,0 +1,1 @@
+"""How the flow `nyc_flights` reads its source, keeps its warehouse and draws its dashboard."""
