@@ -92,15 +92,15 @@ def use_environment(name: str | None) -> None:
         os.environ[ENVIRONMENT_VARIABLE] = name
 
 
-def portable(code: Code, flow: str) -> str:
+def portable(target: Target, project: Project, flow: str) -> str:
     """Return a target as a run keeps it: found again from any folder, and after a move."""
-    if code.target.module:
-        return f"{code.target.module}:{flow}"
-    path = code.target.path
-    if path is None or path == code.project.root:
+    if target.module:
+        return f"{target.module}:{flow}"
+    path = target.path
+    if path is None or path == project.root:
         return ""
-    if not code.project.is_implicit and path.is_relative_to(code.project.root):
-        return f"{path.relative_to(code.project.root)}:{flow}"
+    if not project.is_implicit and path.is_relative_to(project.root):
+        return f"{path.relative_to(project.root)}:{flow}"
     return f"{path}:{flow}"
 
 
@@ -108,9 +108,7 @@ def found_again(kept: str, project: Project) -> str:
     """Return a target as ``begin_loading`` takes it, from what a run has kept."""
     if not kept:
         return str(project.root)
-    path, colon, flow = kept.rpartition(":")
-    if not colon:
-        path, flow = kept, ""
+    path, colon, flow = kept.rpartition(":") if ":" in kept else (kept, "", "")
     if not Path(path).is_absolute() and (project.root / path).exists():
         path = str(project.root / path)
     return f"{path}{colon}{flow}"

@@ -168,7 +168,7 @@ def _run_all(
     from ostinato.coordinator.here import Runner
     from ostinato.model.state import RunState
 
-    target = code.portable(loading, flow.name)
+    target = code.portable(loading.target, loading.project, flow.name)
     ended: list[RunRow] = []
     with Runner(opened.project, opened.store, loading.host) as runner:
         for date_us in dates:

@@ -42,9 +42,9 @@ class Lines:
         self._write = write
         self._started_us: dict[TaskRunKey, int] = {}
         self._failed: dict[str, int] = {}
-        #: Wide tasks of which something happened since the last count, with that moment.
-        self._counting: dict[str, int] = {}
-        self._counted_us = 0
+        #: Wide tasks of which something happened since the last count, in that order.
+        self._counting: dict[str, None] = {}
+        self._counted_us: int | None = None
 
     def event(self, event: ev.Event) -> None:
         """Say what happened, if it is worth a line."""
@@ -85,11 +85,14 @@ class Lines:
 
     def refresh(self, now_us: int) -> None:
         """Say now and then how far wide tasks are."""
-        if self._counting and now_us - self._counted_us >= COUNT_EVERY_US:
-            if self._counted_us:
-                for task_id in self._counting:
-                    self._say(now_us, _progress(task_id, self._tally.tasks[task_id]))
-                self._counting.clear()
+        if not self._counting:
+            return
+        if self._counted_us is None:
+            self._counted_us = now_us
+        elif now_us - self._counted_us >= COUNT_EVERY_US:
+            for task_id in self._counting:
+                self._say(now_us, _progress(task_id, self._tally.tasks[task_id]))
+            self._counting.clear()
             self._counted_us = now_us
 
     def close(self) -> None:
@@ -134,7 +137,7 @@ class Lines:
             self._counting.pop(task_id, None)
             self._say(at_us, _progress(task_id, task))
         else:
-            self._counting[task_id] = at_us
+            self._counting[task_id] = None
 
     def _is_wide(self, task_id: str) -> bool:
         task = self._tally.tasks.get(task_id)

@@ -1,0 +1,65 @@
+"""This module tests how flows are drawn."""
+
+from ostinato.cli.graphs import as_dot, as_mermaid, as_text
+from ostinato.model.flow import (
+    Edge,
+    Expansion,
+    Factor,
+    FlowDefinition,
+    GroupDefinition,
+    LiteralLength,
+    TaskDefinition,
+)
+
+MAPPED = Expansion((Factor("x", LiteralLength(3)),))
+FLOW = FlowDefinition(
+    'say "hi"',
+    tasks=(
+        TaskDefinition("a"),
+        TaskDefinition("g.b", group="g", expansion=MAPPED),
+        TaskDefinition("g.h.c", group="g.h"),
+        TaskDefinition("wide"),
+        *(TaskDefinition(f"x{index}") for index in range(6)),
+    ),
+    groups=(GroupDefinition("g", expansion=MAPPED), GroupDefinition("g.h", parent="g")),
+    edges=(
+        Edge("a", "g.b", label='if "new"'),
+        Edge("g.b", "g.h.c"),
+        *(Edge(f"x{index}", "wide") for index in range(6)),
+    ),
+)
+
+
+def test_text() -> None:
+    lines = as_text(FLOW).splitlines()
+
+    assert lines[:3] == [
+        'say "hi"',
+        "  a",
+        "  wide  <- x0, x1, x2, x3, x4 and 1 more",
+    ]
+    assert lines[9:] == [
+        "  g ×n/",  # noqa: RUF001 - it is the sign that is meant
+        "    b ×n  <- a",  # noqa: RUF001 - it is the sign that is meant
+        "    h/",
+        "      c  <- g.b",
+    ]
+
+
+def test_mermaid() -> None:
+    text = as_mermaid(FLOW)
+
+    assert '  t0["a"]\n' in text
+    assert '  subgraph g0["g ×n"]\n    t1[["b ×n"]]\n' in text  # noqa: RUF001 - the sign is meant
+    assert '    subgraph g1["h"]\n      t2["c"]\n    end\n  end\n' in text
+    assert '  t0 -->|"if #quot;new#quot;"| t1\n' in text
+
+
+def test_graphviz() -> None:
+    text = as_dot(FLOW)
+
+    assert text.startswith('digraph "say \\"hi\\"" {\n')
+    assert '  subgraph "cluster_g" { label="g ×n";\n' in text  # noqa: RUF001 - the sign is meant
+    assert '    "g.b" [label="b ×n", peripheries=2];\n' in text  # noqa: RUF001 - the sign is meant
+    assert '  "a" -> "g.b" [label="if \\"new\\""];\n' in text
+    assert text.endswith("}")
