@@ -227,7 +227,7 @@ def test_the_dashboard_needs_no_network(finished: Path) -> None:
 
 def test_the_tasks_are_plain_functions(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(finished))
-    from nyc import source as module  # type: ignore[import-not-found]  # the example's own
+    from nyc import source as module
 
     staged = module.stage("airlines", date(2013, 1, 1), finished / "staging")
 
