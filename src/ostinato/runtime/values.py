@@ -146,7 +146,7 @@ def _from_parquet(data: bytes, type_name: str) -> Any:
         import io
 
         # Not among the packages that Ostinato itself is tested with.
-        import polars  # type: ignore[import-not-found]
+        import polars  # type: ignore[import-not-found]  # optional
 
         return polars.read_parquet(io.BytesIO(data))
     import pyarrow
