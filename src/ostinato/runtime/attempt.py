@@ -220,9 +220,9 @@ class Executing:
         if isinstance(error, AttemptTimeout):
             return describe_failure(error, FailureKind.TIMEOUT)
         if isinstance(error, MemoryError) and spec.memory_bytes:
-            limit = spec.memory_bytes / MIB
             exceeded = MemoryLimitExceeded(
-                f"task {spec.task_id!r} needed more than its limit of {limit:g} MiB"
+                f"task {spec.task_id!r} needed more than its limit of "
+                f"{format_bytes(spec.memory_bytes)}"
             ).with_traceback(error.__traceback__)
             return describe_failure(exceeded, FailureKind.MEMORY)
         return describe_failure(error)
@@ -246,6 +246,17 @@ class Executing:
             if spec.timeout_s and threading.current_thread() is threading.main_thread():
                 limits.enter_context(_time_limit(spec))
             yield
+
+
+def format_bytes(size: int) -> str:
+    """Write a size as people would: in MB or MiB, whichever is even.
+
+    >>> format_bytes(64_000_000), format_bytes(64 * 1024 * 1024)
+    ('64 MB', '64 MiB')
+    """
+    if size % 1_000_000 == 0:
+        return f"{size // 1_000_000} MB"
+    return f"{size / MIB:g} MiB"
 
 
 def _may_retry(operator: Any, error: BaseException) -> bool | None:
