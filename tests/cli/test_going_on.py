@@ -237,6 +237,15 @@ def test_cancel_of_an_interrupted_run(
     assert ledger(project) == ["first", "second"]
 
 
+def test_cancel_needs_no_sound_code(
+    project: Path, pipe: Path, begin: Begin, ostinato: Ostinato
+) -> None:
+    interrupted(project, begin, pipe)
+    (project / "flows" / "steps.py").unlink()
+
+    assert "⊗ steps#1 cancelled in" in ostinato("cancel", "last").out
+
+
 def test_log_is_followed_while_it_grows(
     project: Path, pipe: Path, begin: Begin, ostinato: Ostinato
 ) -> None:

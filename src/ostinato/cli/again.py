@@ -11,7 +11,7 @@ from ostinato.cli.opening import Opened, name_of, open_project, open_runs
 from ostinato.coordinator.here import Runner, changed_shape, pinned_flow
 from ostinato.errors import UnknownFlow, UsageError
 from ostinato.executors.code_host import CodeHost
-from ostinato.model.flow import FlowDefinition
+from ostinato.model.flow import FlowDefinition, TaskKind
 from ostinato.model.manifest import Manifest, decode_manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow
 from ostinato.project.discovery import Project
@@ -76,17 +76,17 @@ def go_on(known: Known, take: Take, *, newest: bool, executor: str | None, outpu
 
 
 def settle(known: Known, by: str, *, output: str) -> int:
-    """Cancel a run whose process is gone, and return the exit code.
-
-    Its code is not loaded: nothing but teardowns could run, and they are cancelled too.
-    """
-    data = encode_manifest(known.manifest)
-    loaded = Loaded({}, known.manifest, data, version_of(data))
-    host = CodeHost.fork(lambda: loaded)
+    """Cancel a run whose process is gone, and return the exit code."""
 
     def take(runner: Runner, row: RunRow, flow: FlowDefinition) -> RunRow:
         return runner.settle(row.id, flow, by)
 
+    if any(task.kind is TaskKind.TEARDOWN for task in known.pinned.tasks):
+        return go_on(known, take, newest=True, executor=None, output=output)
+    # Nothing will be executed, so a run can be cancelled whose code is broken or gone.
+    data = encode_manifest(known.manifest)
+    loaded = Loaded({}, known.manifest, data, version_of(data))
+    host = CodeHost.fork(lambda: loaded)
     try:
         with open_project(known.project) as opened:
             return _drive(opened, host, known.row, known.pinned, take=take, output=output)

@@ -94,16 +94,17 @@ class LiveView:
     def refresh(self, now_us: int) -> None:
         """Draw what has come since the last time."""
         self._now_us = now_us
-        self._live.update(self._picture(now_us, self._console.height), refresh=True)
+        self._live.update(self.picture(now_us, self._console.height), refresh=True)
 
     def close(self) -> None:
         """Draw the end, and leave it standing."""
-        picture = self._picture(self._ended_us or self._now_us, _FINAL_ROWS)
+        picture = self.picture(self._ended_us or self._now_us, _FINAL_ROWS)
         self._live.vertical_overflow = "visible"
         self._live.update(picture, refresh=True)
         self._live.stop()
 
-    def _picture(self, now_us: int, height: int) -> Text:
+    def picture(self, now_us: int, height: int) -> Text:
+        """Return what is to be seen at a moment, on so many lines."""
         failures = self._failure_lines()
         output = self._output_lines()
         room = max(height - _OTHER_ROWS - len(failures) - len(output), 5)
