@@ -182,11 +182,13 @@ class LiveRun:
         return MappedValues(wanted.task_id, prefix, len(paths), tuple(first))
 
     def mapped_paths(self, task_id: str, prefix: MapPath) -> list[MapPath]:
-        """Return the paths below a prefix at which a settled mapped task succeeded, in order."""
+        """Return the paths below a prefix at which a mapped task succeeded, in order."""
         key = (task_id, prefix)
         paths = self._mapped.get(key)
         if paths is None:
-            paths = self._mapped[key] = self.machine.successful_paths(task_id, prefix)
+            paths = self.machine.successful_paths(task_id, prefix)
+            if self.machine.is_settled(task_id, prefix):
+                self._mapped[key] = paths
         return paths
 
     def mapped_values(

@@ -28,6 +28,8 @@ class RunValues:
         self._run_id = run_id
         self._known: OrderedDict[ValueKey, StoredValue] = OrderedDict()
         self._evicted: set[ValueKey] = set()
+        #: Keys by task run, so that one can be dropped without a look at all others.
+        self._keys: dict[tuple[str, MapPath], set[str]] = {}
         self._bytes = 0
 
     def put(self, task_id: str, path: MapPath, value: StoredValue) -> None:
@@ -35,6 +37,7 @@ class RunValues:
         key = (task_id, path, value.key)
         self._forget(key)
         self._known[key] = value
+        self._keys.setdefault((task_id, path), set()).add(value.key)
         if value.data is not None:
             self._bytes += len(value.data)
         while self._bytes > MEMORY_LIMIT_BYTES:
@@ -53,8 +56,8 @@ class RunValues:
 
     def drop(self, task_id: str, path: MapPath) -> None:
         """Forget the values of a task run that runs again."""
-        for name in [n for n in (*self._known, *self._evicted) if n[:2] == (task_id, path)]:
-            self._forget(name)
+        for key in self._keys.pop((task_id, path), ()):
+            self._forget((task_id, path, key))
 
     def _forget(self, name: ValueKey) -> None:
         self._evicted.discard(name)

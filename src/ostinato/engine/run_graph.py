@@ -145,6 +145,24 @@ class RunGraph:
             yield from self._mapped.get(position, NO_RUNS).values()
             yield from unopened.get(position, ())
 
+    def is_settled(self, task_id: str, prefix: MapPath) -> bool:
+        """Whether all runs of a task below a prefix have ended, so that no result follows."""
+        size = len(prefix)
+        return all(
+            task_run.state.is_terminal
+            for task_run in self.runs_of(task_id)
+            if task_run.path[:size] == prefix
+        )
+
+    def runs_of(self, task_id: str) -> Iterator[TaskRun]:
+        """Yield the task runs of one task that exist."""
+        position = self.plan.positions[task_id]
+        root = self._roots[position]
+        if root is not None:
+            yield root
+        yield from self._nested.get(position, NO_RUNS).values()
+        yield from self._mapped.get(position, NO_RUNS).values()
+
     def successful_paths(self, task_id: str, prefix: MapPath) -> list[MapPath]:
         """Return, in order, the paths below a prefix at which a task succeeded."""
         position = self.plan.positions[task_id]
