@@ -1,5 +1,6 @@
 """This module runs flows here and now: coordinator, executors and store in one process."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -20,6 +21,7 @@ from ostinato.executors.protocol import Executor
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, RunId
 from ostinato.model.state import RunState, TaskRunState
+from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.runtime.messages import RunInfo
 from ostinato.store.protocol import Store
@@ -63,6 +65,8 @@ class Runner:
         self._project = project
         self._store = store
         self._clock = clock or SystemClock()
+        versions = {"commit": read_commit(project.root), "python": sys.version.split()[0]}
+        self._code = msgspec.json.encode(versions).decode()
         self._closing = ExitStack()
         wake = WakeSocket()
         self._closing.callback(wake.close)
@@ -171,6 +175,7 @@ class Runner:
             interval_end_us=end_us,
             tags=(*flow.tags, *tags),
             target=target,
+            code=self._code,
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
         run = new_run(self._store, row, flow, self._info(row, flow, now_us))
