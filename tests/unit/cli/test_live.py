@@ -89,7 +89,7 @@ def test_ended_task_keeps_its_time() -> None:
 
     lines = screen.lines(now_us=99 * SECOND_US)
     assert lines[1] == "  ✔ extract   1.0 s"
-    assert lines[4] == "    ⊘ draw   upstream_failed"
+    assert lines[4] == "    ⊘ draw    upstream_failed"
 
 
 def test_mapped_task_has_a_bar() -> None:
