@@ -43,6 +43,7 @@ def run(row: RunRow, *, is_interrupted: bool = False) -> Json:
         "partition": row.partition,
         "manifest_version": row.manifest_version,
         "target": row.target,
+        "code": msgspec.json.decode(row.code) if row.code else {},
         "created_at": iso(row.created_us),
         "started_at": iso(row.started_us),
         "ended_at": iso(row.ended_us),

@@ -79,6 +79,7 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
         ["data interval", _interval(row)],
         ["params", row.params.decode()],
         ["tags", ", ".join(row.tags)],
+        ["commit", msgspec.json.decode(row.code or b"{}").get("commit", "")[:12]],
     ]
     for line in columns([["  " + name, value] for name, value in facts if value]):
         click.echo(line)
