@@ -1,11 +1,15 @@
 """This module says where logs and large values lie below their roots."""
 
+import hashlib
 from urllib.parse import quote
 
 from ostinato.model.identity import MapPath, format_path
 
 #: Stands for the path of a task run that is not mapped.
 NO_PATH = "_"
+
+#: Characters of a name: file systems take 255 bytes, of which an ending needs some.
+MAX_NAME_CHARACTERS = 200
 
 _SAFE = "-_.~"
 
@@ -33,14 +37,25 @@ def value_path(
     >>> value_path(7, "load", (), 0, 2, "return_value", "parquet")
     '7/load/_/0-2/return_value.parquet'
     """
-    return f"{_folder(run_id, task_id, path)}/{generation}-{attempt}/{_name(key)}.{value_format}"
+    return (
+        f"{_folder(run_id, task_id, path)}/{generation}-{attempt}/{file_name(key)}.{value_format}"
+    )
+
+
+def file_name(text: str) -> str:
+    """Make the name of a file or folder of any text: what is unsafe is percent-encoded.
+
+    A name that would be too long ends in a digest of the whole text instead.
+
+    >>> file_name("a/b")
+    'a%2Fb'
+    """
+    quoted = quote(text, safe=_SAFE)
+    if len(quoted) > MAX_NAME_CHARACTERS:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{quoted[: MAX_NAME_CHARACTERS - 20]}~{digest}"
+    return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 
 
 def _folder(run_id: int, task_id: str, path: MapPath) -> str:
-    return f"{run_id}/{_name(task_id)}/{format_path(path) or NO_PATH}"
-
-
-def _name(text: str) -> str:
-    """Make a file name of any text: what is unsafe is percent-encoded."""
-    quoted = quote(text, safe=_SAFE)
-    return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
+    return f"{run_id}/{file_name(task_id)}/{format_path(path) or NO_PATH}"

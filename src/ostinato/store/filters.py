@@ -1,71 +1,191 @@
-"""This module joins WHERE clauses from fixed fragments; values are always parameters."""
+"""This module joins queries from fixed fragments; values are always parameters.
+
+Each list is served by one index, which is named where SQLite might choose another: its
+planner has no statistics here, and a sort of a million runs is not a page.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ostinato.model.state import TaskRunState
 from ostinato.store.protocol import RunFilter
+from ostinato.store.rows import path_key
+
+#: Digits that are surely within 63 bits.
+_MAX_DIGITS = 18
 
 
-def run_conditions(which: RunFilter, before_id: int | None) -> tuple[str, list[object]]:
-    """Return the condition for a page of runs and its parameters.
+class Query(NamedTuple):
+    """A statement and its parameters."""
+
+    sql: str
+    values: list[object]
+
+
+class _Source(NamedTuple):
+    """Where a page of runs is read from.
+
+    Attributes:
+        table: With the index that gives the order.
+        id: The column in that order.
+        condition: What the index looks up, or empty.
+        values: Its parameters.
+    """
+
+    table: str
+    id: str
+    condition: str
+    values: tuple[object, ...]
+
+
+_BY_TAG = "run_tags CROSS JOIN runs ON runs.id = run_tags.run_id"
+_BY_PARAM = "run_params CROSS JOIN runs ON runs.id = run_params.run_id"
+
+_HAS_PARAM = (
+    "EXISTS (SELECT 1 FROM run_params"
+    " WHERE run_params.name = ? AND run_params.value = ? AND run_params.run_id = runs.id)"
+)
+
+# A run that is created later has a larger id and no earlier moment (see ``create_runs``), so
+# that a range of moments is a range of ids.
+_FROM_MOMENT = "{id} >= (SELECT id FROM runs WHERE created_us >= ? ORDER BY created_us, id LIMIT 1)"
+_TO_MOMENT = (
+    "{id} <= (SELECT id FROM runs WHERE created_us < ? ORDER BY created_us DESC, id DESC LIMIT 1)"
+)
+
+
+def runs_page(select: str, which: RunFilter, *, before_id: int, limit: int) -> Query:
+    """Return the query for runs, newest first.
 
     Args:
+        select: The columns.
         which: Which runs are asked for.
-        before_id: Only those created before this one; None for the newest.
+        before_id: Only those created before this one; 0 for the newest.
+        limit: How many at most.
     """
-    clauses: list[str] = []
-    values: list[object] = []
-    if which.flow:
-        clauses.append("flow = ?")
-        values.append(which.flow)
-    if which.states:
-        clauses.append(f"state IN ({_marks(len(which.states))})")
-        values.extend(int(state) for state in which.states)
-    if which.trigger:
-        clauses.append('"trigger" = ?')
-        values.append(which.trigger)
+    pages = [
+        _page(select, which, source, before_id=before_id, limit=limit) for source in _sources(which)
+    ]
+    if len(pages) == 1:
+        return pages[0]
+    union = " UNION ALL ".join(f"SELECT * FROM ({page.sql})" for page in pages)
+    values = [value for page in pages for value in page.values]
+    return Query(f"{union} ORDER BY id DESC LIMIT ?", [*values, limit])
+
+
+def _sources(which: RunFilter) -> list[_Source]:
+    """Return the source with the fewest rows that are not asked for; one a state without it."""
+    if which.params:
+        condition = "run_params.name = ? AND run_params.value = ?"
+        return [_Source(_BY_PARAM, "run_params.run_id", condition, which.params[0])]
     if which.tag:
-        clauses.append("id IN (SELECT run_id FROM run_tags WHERE tag = ?)")
+        return [_Source(_BY_TAG, "run_tags.run_id", "run_tags.tag = ?", (which.tag,))]
+    if which.flow:
+        return [_Source("runs INDEXED BY runs_by_flow", "id", "flow = ?", (which.flow,))]
+    if which.trigger:
+        condition = '"trigger" = ?'
+        return [_Source("runs INDEXED BY runs_by_trigger", "id", condition, (which.trigger,))]
+    if which.states:
+        table = "runs INDEXED BY runs_by_state"
+        return [_Source(table, "id", "state = ?", (int(s),)) for s in sorted(set(which.states))]
+    return [_Source("runs NOT INDEXED", "id", "", ())]
+
+
+def _page(select: str, which: RunFilter, source: _Source, *, before_id: int, limit: int) -> Query:
+    clauses = [source.condition] if source.condition else []
+    values: list[object] = list(source.values)
+    for param in which.params[1:]:
+        clauses.append(_HAS_PARAM)
+        values.extend(param)
+    if which.tag and which.params:
+        clauses.append("runs.id IN (SELECT run_id FROM run_tags WHERE tag = ?)")
         values.append(which.tag)
+    if which.flow and "runs_by_flow" not in source.table:
+        clauses.append("runs.flow = ?")
+        values.append(which.flow)
+    if which.trigger and "runs_by_trigger" not in source.table:
+        clauses.append('runs."trigger" = ?')
+        values.append(which.trigger)
+    if which.states and "runs_by_state" not in source.table:
+        clauses.append(f"runs.state IN ({_marks(len(which.states))})")
+        values.extend(int(state) for state in which.states)
     if which.created_from_us:
-        clauses.append("created_us >= ?")
+        clauses.append(_FROM_MOMENT.format(id=source.id))
         values.append(which.created_from_us)
     if which.created_to_us:
-        clauses.append("created_us < ?")
+        clauses.append(_TO_MOMENT.format(id=source.id))
         values.append(which.created_to_us)
-    if before_id is not None:
-        clauses.append("id < ?")
+    if before_id:
+        clauses.append(f"{source.id} < ?")
         values.append(before_id)
-    return _where(clauses), values
+    sql = f"{select} FROM {source.table}{_where(clauses)} ORDER BY {source.id} DESC LIMIT ?"
+    return Query(sql, [*values, limit])
 
 
-def task_run_conditions(
-    run_id: int,
-    *,
-    task_id: str,
-    states: Sequence[TaskRunState],
-    after: tuple[str, bytes] | None,
-) -> tuple[str, list[object]]:
-    """Return the condition for a page of a run's task runs and its parameters.
+def named_run(select: str, name: str) -> Query:
+    """Return the query for the run that a person names; see ``Store.find_run``.
 
     Args:
+        select: The columns.
+        name: An id, ``flow#17``, ``flow`` or ``last``.
+    """
+    flow, hash_, number = name.rpartition("#")
+    if name == "last":
+        return Query(f"{select} FROM runs ORDER BY id DESC LIMIT 1", [])
+    if hash_ and _is_number(number):
+        return Query(f"{select} FROM runs WHERE flow = ? AND number = ?", [flow, int(number)])
+    if _is_number(name):
+        return Query(f"{select} FROM runs WHERE id = ?", [int(name)])
+    by_flow = f"{select} FROM runs INDEXED BY runs_by_flow WHERE flow = ?"
+    return Query(f"{by_flow} ORDER BY id DESC LIMIT 1", [name])
+
+
+def run_by_id(select: str, run_id: int) -> Query:
+    """Return the query for one run.
+
+    Args:
+        select: The columns.
+        run_id: The run.
+    """
+    return Query(f"{select} FROM runs WHERE id = ?", [run_id])
+
+
+def task_runs_page(
+    select: str,
+    run_id: int,
+    *,
+    task_id: str = "",
+    states: Sequence[TaskRunState] = (),
+    after: tuple[str, str] | None = None,
+    limit: int,
+) -> Query:
+    """Return the query for a run's task runs, in the order of task id and index.
+
+    Args:
+        select: The columns and the table.
         run_id: The run.
         task_id: Only this task; empty for all.
         states: Only these; empty for all.
-        after: Task id and path key of the last row of the page before.
+        after: Task id and path of the last row of the page before.
+        limit: How many at most; -1 for all.
     """
     clauses = ["run_id = ?"]
     values: list[object] = [run_id]
     if task_id:
         clauses.append("task_id = ?")
         values.append(task_id)
+    if after is not None:
+        clauses.append("(task_id, path_key) > (?, ?)")
+        values.extend((after[0], path_key(after[1])))
     if states:
         clauses.append(f"state IN ({_marks(len(states))})")
         values.extend(int(state) for state in states)
-    if after is not None:
-        clauses.append("(task_id, path_key) > (?, ?)")
-        values.extend(after)
-    return _where(clauses), values
+    sql = f"{select}{_where(clauses)} ORDER BY task_id, path_key LIMIT ?"
+    return Query(sql, [*values, limit])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _where(clauses: list[str]) -> str:

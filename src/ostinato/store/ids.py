@@ -3,6 +3,8 @@
 import threading
 
 from ostinato.clock import Clock
+from ostinato.errors import StoreFull
+from ostinato.store.locks import Locks
 
 NODE_BITS = 10
 COUNTER_BITS = 12
@@ -14,30 +16,61 @@ EPOCH_MS = 1_577_836_800_000
 class IdGenerator:
     """Make ids that no other node makes; safe to call from several threads.
 
-    When the clock stands still or jumps back, ids go on from the last one.
+    Where the clock stands still, jumps back or is older than the epoch, and where the counter
+    of a millisecond is used up, ids go on from the last one: waiting for the clock could
+    last for ever.
 
     Args:
         node: Leased from the store; 0 to 1023.
         clock: Tells the milliseconds.
+        after: The largest id that is known: an earlier holder of the node, or one whose clock
+            was ahead, may have made it.
     """
 
-    # Invariant: each id is larger than the one before.
-    def __init__(self, node: int, clock: Clock) -> None:
+    # Invariant: each id is larger than the one before, and than each ``after``.
+    def __init__(self, node: int, clock: Clock, *, after: int = 0) -> None:
         self._node = node << COUNTER_BITS
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_ms = 0
-        self._counter = 0
+        self._last_ms = after >> (NODE_BITS + COUNTER_BITS)
+        # The first id lies in a later millisecond: it must not meet another holder's counter.
+        self._counter = (1 << COUNTER_BITS) - 1
 
-    def next(self) -> int:
-        """Return a new id."""
+    def next(self, *, after: int = 0) -> int:
+        """Return a new id.
+
+        Args:
+            after: An id that the new one must be larger than.
+        """
         with self._lock:
             now_ms = self._clock.now_us() // 1000 - EPOCH_MS
+            after_ms = after >> (NODE_BITS + COUNTER_BITS)
             if now_ms > self._last_ms:
                 self._last_ms, self._counter = now_ms, 0
-            else:
+            elif self._counter + 1 < 1 << COUNTER_BITS:
                 self._counter += 1
-                if self._counter >> COUNTER_BITS:
-                    # The counter ran over: borrow from the next millisecond.
-                    self._last_ms, self._counter = self._last_ms + 1, 0
-            return self._last_ms << (NODE_BITS + COUNTER_BITS) | self._node | self._counter
+            else:
+                self._last_ms, self._counter = self._last_ms + 1, 0
+            if self._last_ms <= after_ms and self._id() <= after:
+                self._last_ms, self._counter = after_ms + 1, 0
+            return self._id()
+
+    def _id(self) -> int:
+        return self._last_ms << (NODE_BITS + COUNTER_BITS) | self._node | self._counter
+
+
+def lease_node(locks: Locks, path: str) -> int:
+    """Take a node that nobody alive has; it is given back with the locks.
+
+    Args:
+        locks: Of the store object that makes ids.
+        path: Of the store, for messages.
+
+    Raises:
+        StoreFull: As many processes use the store as there are nodes.
+    """
+    for node in range(1 << NODE_BITS):
+        if locks.acquire(f"nodes/{node}.lock"):
+            return node
+    message = f"the store {path} is used by {1 << NODE_BITS} processes at once"
+    raise StoreFull(message, hint="end some of them")

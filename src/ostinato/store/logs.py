@@ -1,6 +1,7 @@
 """This module reads the logs of attempts: JSON lines in files, as tasks write them."""
 
 from collections.abc import Callable, Iterator
+from heapq import merge
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,8 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from ostinato.model.identity import MapPath, parse_path
-from ostinato.model.layout import NO_PATH, log_path
+from ostinato.model.layout import NO_PATH, file_name, log_path
 from ostinato.model.log import LogRecord
+
+#: Bytes that are read of a file at a time, so that a large log does not fill the memory.
+CHUNK_BYTES = 64 * 1024
+
+#: Source of the records by which a reader says what is wrong with a log.
+DAMAGE = "ostinato"
 
 _decoder = msgspec.json.Decoder(LogRecord)
 
@@ -36,8 +43,8 @@ def read_attempt(
     logs_root: Path, run_id: int, task_id: str, path: MapPath, generation: int, attempt: int
 ) -> list[LogRecord]:
     """Return the log of an attempt; nothing where it wrote nothing."""
-    file = _Tail(logs_root / log_path(run_id, task_id, path, generation, attempt))
-    return file.read()
+    tail = _Tail(logs_root / log_path(run_id, task_id, path, generation, attempt))
+    return list(tail.read())
 
 
 def read_run(logs_root: Path, run_id: int, *, task_id: str = "") -> list[LoggedLine]:
@@ -63,23 +70,24 @@ class RunLog:
     def __init__(self, logs_root: Path, run_id: int, *, task_id: str = "") -> None:
         self._root = logs_root / str(run_id)
         self._task_id = task_id
-        self._tails: dict[Path, _Tail] = {}
+        self._pattern = f"{file_name(task_id) if task_id else '*'}/*/*.jsonl"
+        #: None stands for a file that is no log.
+        self._attempts: dict[Path, _AttemptTail | None] = {}
 
     def read(self) -> list[LoggedLine]:
         """Return the lines that came since the last call, in the order of time."""
-        lines: list[LoggedLine] = []
-        for path in sorted(self._root.glob("*/*/*.jsonl")):
-            tail = self._tails.get(path)
-            if tail is None:
-                tail = self._tails[path] = _Tail(path)
-            task_id, map_path, generation, attempt = _parse(path)
-            if self._task_id and task_id != self._task_id:
-                continue
-            lines.extend(
-                LoggedLine(task_id, map_path, generation, attempt, record) for record in tail.read()
-            )
-        lines.sort(key=lambda line: (line.record.at_us, line.record.seq))
-        return lines
+        return list(self.lines())
+
+    def lines(self) -> Iterator[LoggedLine]:
+        """Yield the lines that came since the last look, in the order of time.
+
+        Lines of one attempt stay in the order in which they were written.
+        """
+        for path in sorted(self._root.glob(self._pattern)):
+            if path not in self._attempts:
+                self._attempts[path] = _attempt_tail(path, self._task_id)
+        tails = [attempt.lines() for attempt in self._attempts.values() if attempt is not None]
+        return merge(*tails, key=lambda line: line.record.at_us)
 
     def follow(
         self, *, wait: Callable[[], None], is_over: Callable[[], bool]
@@ -91,8 +99,9 @@ class RunLog:
             is_over: Whether nothing more will come.
         """
         while True:
+            # Asked before the look, so that what came until the end is read too.
             was_over = is_over()
-            yield from self.read()
+            yield from self.lines()
             if was_over:
                 return
             wait()
@@ -104,29 +113,60 @@ class _Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
+        self._last = LogRecord(0, 0, "INFO", DAMAGE, "")
 
-    def read(self) -> list[LogRecord]:
+    def read(self) -> Iterator[LogRecord]:
+        while data := self._chunk():
+            self._position += len(data)
+            for line in data[:-1].split(b"\n"):
+                self._last = self._decode(line)
+                yield self._last
+
+    def _chunk(self) -> bytes:
+        """Return complete lines; at least one if there is one."""
+        size_bytes = CHUNK_BYTES
         try:
             with open(self._path, "rb") as file:
-                file.seek(self._position)
-                data = file.read()
+                while True:
+                    file.seek(self._position)
+                    data = file.read(size_bytes)
+                    end = data.rfind(b"\n") + 1
+                    if end or len(data) < size_bytes:
+                        return data[:end]
+                    size_bytes *= 2
         except FileNotFoundError:
-            return []
-        end = data.rfind(b"\n") + 1
-        self._position += end
-        return [_decode(line) for line in data[:end].splitlines()]
+            return b""
+
+    def _decode(self, line: bytes) -> LogRecord:
+        try:
+            return _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            text = f"this line of the log is damaged: {line.decode('utf-8', 'backslashreplace')}"
+            # Its neighbour's moment keeps it in its place.
+            return LogRecord(self._last.seq, self._last.at_us, "ERROR", DAMAGE, text)
 
 
-def _decode(line: bytes) -> LogRecord:
+class _AttemptTail(Struct):
+    """The log of an attempt whose name was read from its path."""
+
+    task_id: str
+    path: MapPath
+    generation: int
+    attempt: int
+    tail: _Tail
+
+    def lines(self) -> Iterator[LoggedLine]:
+        for record in self.tail.read():
+            yield LoggedLine(self.task_id, self.path, self.generation, self.attempt, record)
+
+
+def _attempt_tail(path: Path, task_id: str) -> _AttemptTail | None:
+    folder, map_path, name = path.parts[-3:]
+    generation, _, attempt = name.removesuffix(".jsonl").partition("-")
     try:
-        return _decoder.decode(line)
-    except msgspec.DecodeError:
-        text = line.decode("utf-8", "replace")
-        return LogRecord(0, 0, "ERROR", "ostinato", f"this line of the log is damaged: {text}")
-
-
-def _parse(path: Path) -> tuple[str, MapPath, int, int]:
-    task, map_path, name = path.parts[-3:]
-    generation, attempt = name.removesuffix(".jsonl").split("-")
-    indices = parse_path("" if map_path == NO_PATH else map_path)
-    return unquote(task), indices, int(generation), int(attempt)
+        indices = parse_path("" if map_path == NO_PATH else map_path)
+        numbers = int(generation), int(attempt)
+    except ValueError:
+        # Somebody else's file.
+        return None
+    return _AttemptTail(task_id or unquote(folder), indices, *numbers, _Tail(path))

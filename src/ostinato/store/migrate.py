@@ -1,44 +1,113 @@
 """This module brings a store to the schema of this version."""
 
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 
-from ostinato.errors import StoreVersionError
+from ostinato.errors import StoreCorrupt, StoreError, StoreVersionError
+from ostinato.store.database import Database
+from ostinato.store.faults import mapped_faults
+
+#: Marks a file as ours, in its header: ``Osti`` in ASCII.
+APPLICATION_ID = 0x4F737469
+
+#: The first version of SQLite that has all that the statements use (STRICT tables).
+OLDEST_SQLITE = (3, 37, 0)
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
+def load_migrations() -> dict[int, str]:
+    """Return the scripts by the version of the schema that each leads to."""
+    folder = files("ostinato.store") / "sql" / "sqlite" / "migrations"
+    return {
+        int(file.name.partition("_")[0]): file.read_text()
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    }
+
+
+def migrate(database: Database, migrations: Mapping[int, str]) -> None:
     """Run the migrations that a store has not had, each in a transaction of its own.
 
     Args:
-        connection: To the store, in autocommit mode.
-        path: For messages.
+        database: Of the store.
+        migrations: From ``load_migrations``.
 
     Raises:
-        StoreVersionError: The store was made by a newer version.
+        StoreVersionError: A newer version made the store, or SQLite is too old.
+        StoreCorrupt: The file is the database of another program.
     """
-    migrations = _migrations()
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        message = f"this Python has SQLite {sqlite3.sqlite_version}; the store needs {needed}"
+        raise StoreVersionError(message, hint="use a newer Python")
     newest = max(migrations)
-    version = _version(connection)
+    with mapped_faults(database.path):
+        if _is_ready(database, newest):
+            return
+        with _alone(database):
+            if database.is_file:
+                _use_wal(database)
+            for number in sorted(migrations):
+                _run(database, number, migrations[number])
+
+
+def _is_ready(database: Database, newest: int) -> bool:
+    """Whether there is nothing to do; refuses what is not ours."""
+    version = _pragma(database, "user_version")
+    application = _pragma(database, "application_id")
+    if application != APPLICATION_ID:
+        if application or version or _pragma(database, "schema_version"):
+            message = f"the store {database.path} is the database of another program"
+            hint = "name another path under 'store' in ostinato.yaml"
+            raise StoreCorrupt(message, hint=hint)
+        return False
     if version > newest:
-        message = f"the store {path} has schema {version}, but this version knows up to {newest}"
-        raise StoreVersionError(message, hint="use the newer version that made it")
-    for number in sorted(migrations):
-        if number > version:
-            _run(connection, number, migrations[number])
+        message = (
+            f"the store {database.path} has schema {version}, but this version of Ostinato "
+            f"knows none above {newest}"
+        )
+        hint = "use the newer version that made it, or name another path under 'store'"
+        raise StoreVersionError(message, hint=hint)
+    return version == newest and (not database.is_file or _journal(database) == "wal")
 
 
-def _run(connection: sqlite3.Connection, number: int, script: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """Let one process at a time prepare the stores of a folder.
+
+    SQLite does not wait for others when it changes to WAL, but fails.
+    """
+    if not database.is_file:
+        yield
+        return
+    folder = os.open(Path(database.path).parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _use_wal(database: Database) -> None:
+    mode = _journal(database, " = WAL")
+    if mode != "wal":
+        message = f"the store {database.path} cannot use a write-ahead log, only {mode!r}"
+        raise StoreError(message, hint="put it on a local disk")
+
+
+def _run(database: Database, number: int, script: str) -> None:
+    with database.writing() as connection:
         # Another process may have been quicker.
-        if _version(connection) < number:
-            for statement in _split(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+        if _pragma(database, "user_version") >= number:
+            return
+        for statement in _split(script):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _split(script: str) -> list[str]:
@@ -53,15 +122,11 @@ def _split(script: str) -> list[str]:
     return statements
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+def _journal(database: Database, change: str = "") -> str:
+    mode: str = database.writer.execute(f"PRAGMA journal_mode{change}").fetchone()[0]
+    return mode
 
 
-def _migrations() -> dict[int, str]:
-    folder = files("ostinato.store") / "sql" / "sqlite" / "migrations"
-    return {
-        int(file.name.partition("_")[0]): file.read_text()
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
+def _pragma(database: Database, name: str) -> int:
+    value: int = database.writer.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

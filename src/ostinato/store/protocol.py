@@ -32,6 +32,7 @@ class RunFilter(Struct, frozen=True):
         states: Any of these.
         trigger: What asked for the run.
         tag: One of its tags.
+        params: Scalar parameters that it was given, as (name, JSON).
         created_from_us, created_to_us: When it was created, half open.
     """
 
@@ -39,6 +40,7 @@ class RunFilter(Struct, frozen=True):
     states: tuple[RunState, ...] = ()
     trigger: str = ""
     tag: str = ""
+    params: tuple[tuple[str, str], ...] = ()
     created_from_us: int = 0
     created_to_us: int = 0
 

@@ -26,7 +26,7 @@ class NewRun(Struct, frozen=True):
         partition: Partition key, or empty.
         tags: For searching.
         target: What a code host loads to find the flow, such as a file; empty in a project.
-        code: Git commit of the project and version of Python, as JSON; empty if unknown.
+        code: The code version, such as the git commit, and packages, as JSON; empty if unknown.
     """
 
     project: str

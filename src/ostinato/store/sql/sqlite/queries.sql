@@ -12,17 +12,21 @@ SELECT data FROM manifests WHERE version = ?
 -- Number of the next run of a flow. runs_by_number.
 SELECT coalesce(max(number), 0) + 1 FROM runs WHERE flow = ?
 
+-- name: newest_run
+-- Id and moment that the next run must be behind. Primary key.
+SELECT id, created_us FROM runs ORDER BY id DESC LIMIT 1
+
 -- name: select_run_by_key
--- The run that was asked for under a key before. runs_by_key.
+-- Id of the run that was asked for under a key before. runs_by_key.
 SELECT id FROM runs WHERE project = ? AND flow = ? AND logical_key = ?
 
 -- name: insert_run
--- Create a run, queued.
+-- Create a run; columns in the order of RunRow.
 INSERT INTO runs (
     id, number, project, flow, manifest_version, params, "trigger", home, logical_key,
     logical_date_us, interval_start_us, interval_end_us, partition, tags, target, code,
     state, reason, created_us, started_us, ended_us, owner, generation
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, 0, ?, 0)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_tag
 -- Make a run findable by a tag. Primary key.
@@ -33,16 +37,23 @@ INSERT INTO run_tags (run_id, tag) VALUES (?, ?) ON CONFLICT DO NOTHING
 INSERT INTO run_params (run_id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 
 -- name: select_runs
--- All columns of runs, in the order of RunRow; a condition follows.
+-- Columns of runs in the order of RunRow; table, condition and order follow (filters.py).
 SELECT
-    id, number, project, flow, manifest_version, params, "trigger", home, logical_key,
-    logical_date_us, interval_start_us, interval_end_us, partition, tags, target, code,
-    state, reason, created_us, started_us, ended_us, owner, generation
-FROM runs
+    runs.id, runs.number, runs.project, runs.flow, runs.manifest_version, runs.params,
+    runs."trigger", runs.home, runs.logical_key, runs.logical_date_us, runs.interval_start_us,
+    runs.interval_end_us, runs.partition, runs.tags, runs.target, runs.code, runs.state,
+    runs.reason, runs.created_us, runs.started_us, runs.ended_us, runs.owner, runs.generation
+
+-- name: select_owner
+-- Flow, number, state and owner of a run. Primary key.
+SELECT flow, number, state, owner FROM runs WHERE id = ?
 
 -- name: update_run
--- What a coordinator changes in its run. Primary key.
-UPDATE runs SET state = ?, reason = ?, started_us = ?, ended_us = ?, generation = ? WHERE id = ?
+-- What a coordinator changes in its run; one that has ended (4 and more) has no owner. Primary key.
+UPDATE runs SET
+    state = ?1, reason = ?2, started_us = ?3, ended_us = ?4, generation = ?5,
+    owner = iif(?1 >= 4, 0, owner)
+WHERE id = ?6
 
 -- name: set_owner
 -- Hand a run over. Primary key.
@@ -54,7 +65,7 @@ UPDATE runs SET owner = 0 WHERE id = ? AND owner = ?
 
 -- name: release_all_runs
 -- Leave all runs of a coordinator without an owner. runs_by_owner.
-UPDATE runs SET owner = 0 WHERE owner = ?
+UPDATE runs SET owner = 0 WHERE owner = ? AND owner != 0
 
 -- name: upsert_task_run
 -- Write a task run; the first write inserts. Primary key.
@@ -108,7 +119,7 @@ SELECT run_id, container_id, path, lengths FROM expansions WHERE run_id = ?
 -- name: upsert_value
 -- Write a value; that of a later attempt replaces an earlier one. Primary key.
 INSERT INTO task_values (
-    run_id, task_id, "key", path_key, path, generation, attempt, format, size_bytes, data,
+    run_id, task_id, path_key, "key", path, generation, attempt, format, size_bytes, data,
     location, type_name, preview
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
@@ -117,14 +128,19 @@ ON CONFLICT DO UPDATE SET
     type_name = excluded.type_name, preview = excluded.preview
 
 -- name: select_values
--- A task's values under a key, in the order of index. Primary key.
+-- A task's values under a key, in the order of index. Primary key, by task.
 SELECT path, "key", format, size_bytes, data, location, type_name, preview
 FROM task_values WHERE run_id = ? AND task_id = ? AND "key" = ? ORDER BY path_key
 
 -- name: select_value
 -- One task run's value under a key. Primary key.
 SELECT path, "key", format, size_bytes, data, location, type_name, preview
-FROM task_values WHERE run_id = ? AND task_id = ? AND "key" = ? AND path_key = ?
+FROM task_values WHERE run_id = ? AND task_id = ? AND path_key = ? AND "key" = ?
+
+-- name: delete_values
+-- A task run runs again: what it stored until then is void. Primary key.
+DELETE FROM task_values
+WHERE run_id = ? AND task_id = ? AND path_key = ? AND (generation, attempt) <= (?, ?)
 
 -- name: insert_event
 -- Append to the log; the position is the order of commits.
@@ -153,8 +169,13 @@ INSERT INTO coordinators (id, epoch, pid, host, started_us, wake_address) VALUES
 SELECT id, epoch, pid, host, started_us, wake_address FROM coordinators WHERE id = ?
 
 -- name: select_coordinators
--- All coordinators that have not signed off.
-SELECT id, wake_address FROM coordinators
+-- All coordinators that have not signed off, and whether they own a run. runs_by_owner.
+SELECT id, wake_address, EXISTS (SELECT 1 FROM runs WHERE owner = coordinators.id AND owner != 0)
+FROM coordinators
+
+-- name: newest_coordinator
+-- The largest id of a coordinator that has not signed off. Primary key.
+SELECT coalesce(max(id), 0) FROM coordinators
 
 -- name: select_epoch
 -- The newest epoch of a coordinator, checked in each commit. Primary key.
@@ -167,10 +188,6 @@ UPDATE coordinators SET epoch = epoch + 1 WHERE id = ?
 -- name: delete_coordinator
 -- A coordinator signs off, or is gone and owns nothing. Primary key.
 DELETE FROM coordinators WHERE id = ?
-
--- name: owns_runs
--- Whether a coordinator owns any run. runs_by_owner.
-SELECT 1 FROM runs WHERE owner = ? AND owner != 0 LIMIT 1
 
 -- name: insert_request
 -- Ask something of a run's owner.
@@ -185,19 +202,54 @@ FROM requests JOIN runs ON runs.id = requests.run_id WHERE runs.owner = ? ORDER 
 -- A request was answered. Primary key.
 DELETE FROM requests WHERE id = ?
 
--- name: select_nodes
--- Which nodes are leased, and to whom.
-SELECT node, pid, process_start FROM nodes ORDER BY node
+-- name: delete_requests
+-- A run has ended: nothing can be asked of it any more. The table holds unanswered ones only.
+DELETE FROM requests WHERE run_id = ?
 
--- name: upsert_node
--- Lease a node. Primary key.
-INSERT INTO nodes (node, pid, process_start) VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET pid = excluded.pid, process_start = excluded.process_start
+-- name: check_pages
+-- What SQLite finds unsound in the file; "ok" when all is well.
+PRAGMA integrity_check
 
--- name: delete_node
--- Give a node back, if it is still this process's. Primary key.
-DELETE FROM nodes WHERE node = ? AND pid = ? AND process_start = ?
+-- name: check_orphan_task_runs
+-- Runs that are missing, though they have task runs. Whole primary key.
+SELECT DISTINCT run_id FROM task_runs WHERE run_id NOT IN (SELECT id FROM runs)
 
--- name: delete_values
--- A task run runs again: what its earlier attempt stored is void. Primary key, by task.
-DELETE FROM task_values WHERE run_id = ? AND task_id = ? AND path_key = ?
+-- name: check_orphan_events
+-- Runs that are missing, though they have events. Whole events_by_run.
+SELECT DISTINCT run_id FROM events WHERE run_id NOT IN (SELECT id FROM runs)
+
+-- name: check_orphan_expansions
+-- Runs that are missing, though they have lengths of mapped tasks. Whole primary key.
+SELECT DISTINCT run_id FROM expansions WHERE run_id NOT IN (SELECT id FROM runs)
+
+-- name: check_orphan_attempts
+-- Runs with an earlier attempt of no task run; by sorting, as there is no common index.
+SELECT DISTINCT run_id FROM (
+    SELECT run_id, task_id, path FROM attempts
+    EXCEPT
+    SELECT run_id, task_id, path FROM task_runs
+)
+
+-- name: check_orphan_values
+-- Runs with a value of no task run. Both primary keys, in step.
+SELECT DISTINCT task_values.run_id
+FROM task_values LEFT JOIN task_runs USING (run_id, task_id, path_key)
+WHERE task_runs.run_id IS NULL
+
+-- name: check_live_task_runs
+-- Runs that have ended (4 and more) with a live task run (below 5). Whole tables.
+SELECT DISTINCT runs.id FROM runs JOIN task_runs ON task_runs.run_id = runs.id
+WHERE runs.state >= 4 AND task_runs.state < 5
+
+-- name: check_owned_ends
+-- Runs that have ended and still have an owner. runs_by_owner.
+SELECT id FROM runs WHERE owner != 0 AND state >= 4
+
+-- name: check_manifests
+-- Runs whose definitions are missing. Whole table.
+SELECT id FROM runs WHERE manifest_version NOT IN (SELECT version FROM manifests)
+
+-- name: check_moments
+-- Runs that are older than one with a smaller id. Whole table.
+SELECT id FROM (SELECT id, created_us, max(created_us) OVER (ORDER BY id) AS newest FROM runs)
+WHERE created_us < newest

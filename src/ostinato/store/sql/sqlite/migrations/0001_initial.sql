@@ -1,12 +1,5 @@
 -- The tables of the first release. Ids are given by the application; times are microseconds.
 
-CREATE TABLE nodes (
-    -- Ten bits of every id that a process makes; leased to one process at a time.
-    node INTEGER PRIMARY KEY,
-    pid INTEGER NOT NULL,
-    process_start TEXT NOT NULL
-) STRICT;
-
 CREATE TABLE manifests (
     version TEXT PRIMARY KEY,
     project TEXT NOT NULL,
@@ -48,11 +41,15 @@ CREATE TABLE runs (
     generation INTEGER NOT NULL
 ) STRICT;
 
+-- Ids grow with the moments of creation, and each of these has the id as its last column:
+-- newest first is backwards.
 CREATE UNIQUE INDEX runs_by_number ON runs (flow, number);
 CREATE UNIQUE INDEX runs_by_key ON runs (project, flow, logical_key) WHERE logical_key IS NOT NULL;
-CREATE INDEX runs_by_flow ON runs (flow, id);
-CREATE INDEX runs_by_state ON runs (state, id);
-CREATE INDEX runs_by_trigger ON runs ("trigger", id);
+CREATE INDEX runs_by_flow ON runs (flow);
+CREATE INDEX runs_by_state ON runs (state);
+CREATE INDEX runs_by_trigger ON runs ("trigger");
+CREATE INDEX runs_by_moment ON runs (created_us);
+-- Only live runs have an owner.
 CREATE INDEX runs_by_owner ON runs (owner) WHERE owner != 0;
 
 CREATE TABLE run_tags (
@@ -118,8 +115,8 @@ CREATE TABLE expansions (
 CREATE TABLE task_values (
     run_id INTEGER NOT NULL,
     task_id TEXT NOT NULL,
-    "key" TEXT NOT NULL,
     path_key BLOB NOT NULL,
+    "key" TEXT NOT NULL,
     path TEXT NOT NULL,
     generation INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
@@ -129,10 +126,11 @@ CREATE TABLE task_values (
     location TEXT NOT NULL,
     type_name TEXT NOT NULL,
     preview TEXT NOT NULL,
-    PRIMARY KEY (run_id, task_id, "key", path_key)
+    PRIMARY KEY (run_id, task_id, path_key, "key")
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
+    -- One transaction writes at a time, so this is the order of commits.
     position INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL,
     task_id TEXT NOT NULL,
@@ -144,7 +142,8 @@ CREATE TABLE events (
 CREATE INDEX events_by_run ON events (run_id, position);
 
 CREATE TABLE requests (
-    id INTEGER PRIMARY KEY,
+    -- An answered request is deleted; AUTOINCREMENT keeps its id from naming another one.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     run_id INTEGER NOT NULL,
     kind TEXT NOT NULL,
     "by" TEXT NOT NULL
