@@ -61,6 +61,8 @@ def _run_as_json(opened: "Opened", row: "RunRow") -> dict[str, Any]:
 
 
 def _print_run(opened: "Opened", row: "RunRow") -> None:
+    import msgspec
+
     from ostinato.cli.display import between, columns, icon, moment
     from ostinato.cli.opening import is_interrupted, name_of
 
@@ -241,13 +243,13 @@ def _value_lines(value: "ValueView") -> Iterator[str]:
     import msgspec
     from msgspec import UNSET
 
-    from ostinato.cli.display import size
+    from ostinato.cli.display import size, type_name
 
     if value.content is not UNSET:
         yield f"result   {_short(msgspec.json.encode(value.content).decode())}"
         return
     where = f" at {value.location}" if value.location else ""
-    yield f"result   {value.type_name}, {value.format} of {size(value.size_bytes)}{where}"
+    yield f"result   {type_name(value.type_name)}, {value.format} of {size(value.size_bytes)}{where}"
     for line in _short(value.preview).splitlines():
         yield f"         {line}"
 
