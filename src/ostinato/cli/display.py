@@ -30,6 +30,9 @@ _RUN_STATES: dict[RunState, tuple[str, str]] = {
     RunState.CANCELLED: ("⊗", "bright_black"),
 }
 
+#: Begins the names of modules that nobody wrote; see ``project.loading``.
+_PRIVATE_MODULE = "_ostinato_"
+
 State = RunState | TaskRunState
 
 
@@ -153,8 +156,18 @@ def error_block(failure: Failure, *, frames: int = 1) -> list[str]:
 
 
 def _error_text(failure: Failure) -> str:
-    message = failure.message.strip()
-    return f"{failure.type}: {message}" if message else failure.type
+    kind, message = type_name(failure.type), failure.message.strip()
+    return f"{kind}: {message}" if message else kind
+
+
+def type_name(name: str) -> str:
+    """Return a type's name without the module's that a flow's file is loaded under.
+
+    >>> type_name("_ostinato_flows__etl.RowError"), type_name("pandas.DataFrame")
+    ('RowError', 'pandas.DataFrame')
+    """
+    module, _, rest = name.partition(".")
+    return rest if module.startswith(_PRIVATE_MODULE) else name
 
 
 def columns(rows: list[list[str]]) -> list[str]:

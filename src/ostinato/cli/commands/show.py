@@ -249,7 +249,8 @@ def _value_lines(value: "ValueView") -> Iterator[str]:
         yield f"result   {_short(msgspec.json.encode(value.content).decode())}"
         return
     where = f" at {value.location}" if value.location else ""
-    yield f"result   {type_name(value.type_name)}, {value.format} of {size(value.size_bytes)}{where}"
+    kind = type_name(value.type_name)
+    yield f"result   {kind}, {value.format} of {size(value.size_bytes)}{where}"
     for line in _short(value.preview).splitlines():
         yield f"         {line}"
 
