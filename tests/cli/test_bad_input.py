@@ -137,6 +137,25 @@ def test_missing_parameter(project: Path, ostinato: Ostinato) -> None:
     assert result.err.startswith("error: flow 'etl' needs the parameter 'day' (its parameters are")
 
 
+def test_unknown_pool_and_executor_make_no_run(project: Path, ostinato: Ostinato) -> None:
+    flow = project / "flows" / "steps.py"
+    flow.write_text(
+        flow.read_text()
+        .replace("@task\n    def first", '@task(pool="dw")\n    def first')
+        .replace("@task\n    def third", '@task(executor="dask")\n    def third')
+    )
+
+    result = ostinato("run", "steps", code=2)
+
+    assert result.err == (
+        "error: flows/steps.py:34: task 'first' asks for the pool 'dw', which does not exist "
+        "(declare it under 'pools' in ostinato.yaml)\n"
+        "error: flows/steps.py:34: task 'third' asks for the executor 'dask', which does not "
+        "exist (there are process, thread, inline)\n"
+    )
+    assert ostinato("runs", "--format", "json").json == []
+
+
 def test_wrong_settings(project: Path, ostinato: Ostinato) -> None:
     (project / "ostinato.yaml").write_text("name: shop\nmax_childern: 3\n")
 

@@ -11,6 +11,7 @@ from ostinato.errors import UsageError
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
+from ostinato.project.checks import problems_of_flow
 from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
 from ostinato.project.target import Target, choose_flow, parse_target
@@ -78,6 +79,19 @@ def choose(code: Code, manifest: Manifest) -> FlowDefinition:
     flow = choose_flow(manifest, code.target)
     warn(manifest.problems)
     return flow
+
+
+def refuse_unsound(flow: FlowDefinition, project: Project) -> None:
+    """Refuse a flow that a run would stumble over, before the run is made.
+
+    Raises:
+        UsageError: Its schedule, zone, a pool or an executor is wrong.
+    """
+    problems = list(problems_of_flow(flow, project))
+    for problem in problems[:-1]:
+        click.echo(f"error: {problem}", err=True)
+    if problems:
+        raise UsageError(str(problems[-1]))
 
 
 def warn(problems: Iterable[DefinitionProblem]) -> None:

@@ -19,11 +19,12 @@ def find_problems(manifest: Manifest, project: Project) -> list[DefinitionProble
     """Return all problems of a project: of loading first, then of its flows in order."""
     found = list(manifest.problems)
     for flow in manifest.flows:
-        found.extend(_of_flow(flow, project))
+        found.extend(problems_of_flow(flow, project))
     return found
 
 
-def _of_flow(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
+def problems_of_flow(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
+    """Yield what is wrong with one flow: schedule, zone, executors, pools."""
     for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
         try:
             check()

@@ -82,6 +82,7 @@ def command(
             if select:
                 flow, data, version = _narrowed(manifest, flow, select)
                 tags = (code.PARTIAL,)
+            code.refuse_unsound(flow, loading.project)
             opened.store.save_manifest(version, loading.project.name, data)
             ended = _run_all(
                 opened,

@@ -26,7 +26,7 @@ MAX_FAILURES = 3
 _OTHER_ROWS = 4
 
 #: Rows of a picture that is too long, once the run is over and it scrolls away.
-_FINAL_ROWS = 200
+_FINAL_ROWS = 60
 
 _BAR_CELLS = 16
 _ACTIVE = frozenset(
