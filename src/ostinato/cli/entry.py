@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from ostinato.cli.version import installed_version
 from ostinato.errors import InternalError, OstinatoError
 
 #: What the exit codes mean.
@@ -65,12 +66,7 @@ class LazyGroup(click.Group):
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it so
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        click.echo(f"ostinato {version('ostinato')}")
-    except PackageNotFoundError:
-        click.echo("ostinato, from sources that are not installed")
+    click.echo(installed_version())
     ctx.exit()
 
 
