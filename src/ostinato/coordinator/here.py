@@ -11,6 +11,7 @@ import msgspec
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
+from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
@@ -163,6 +164,9 @@ class Runner:
         """
         now_us = self._clock.now_us()
         date_us = now_us if date_us is None else date_us
+        # All that can be wrong is found before there is a run.
+        lanes = self._coordinator.lanes(flow)
+        outside = outside_values(self._store, flow)
         start_us, end_us = data_interval(flow.schedule, self._timezone(flow), date_us)
         new = NewRun(
             project=self._project.name,
@@ -178,7 +182,8 @@ class Runner:
             code=self._code,
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
-        run = new_run(self._store, row, flow, self._info(row, flow, now_us))
+        info = self._info(row, flow, now_us)
+        run = new_run(self._store, row, flow, info, lanes=lanes, outside=outside)
         self._coordinator.adopt(run, [], ev.RunStarted(now_us))
         return row
 
@@ -253,9 +258,9 @@ class Runner:
 
     def _restore(self, row: RunRow, flow: FlowDefinition) -> tuple[LiveRun, list[Any]]:
         now_us = self._clock.now_us()
-        return restore_run(
-            self._store, row, flow, self._info(row, flow, row.started_us), now_us=now_us
-        )
+        info = self._info(row, flow, row.started_us)
+        lanes = self._coordinator.lanes(flow)
+        return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
 
     def _failed(self, run: LiveRun) -> list[tuple[str, MapPath]]:
         return [

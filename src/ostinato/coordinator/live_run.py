@@ -9,7 +9,7 @@ from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
 from ostinato.engine.task_run import TaskRun
-from ostinato.errors import UsageError, ValueMissing
+from ostinato.errors import UsageError
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition, Input
 from ostinato.model.identity import MapPath, format_path
@@ -35,6 +35,7 @@ class LiveRun:
         machine: Its state.
         info: What all its attempts share.
         store: Where its values lie.
+        lanes: Of its tasks, by position.
         outside: Values of tasks that a partial run leaves out, by (task id, key).
     """
 
@@ -46,7 +47,8 @@ class LiveRun:
         machine: RunMachine,
         info: RunInfo,
         store: Store,
-        outside: dict[tuple[str, str], StoredValue | None],
+        lanes: list[Lane],
+        outside: dict[tuple[str, str], InputValue],
     ) -> None:
         self.id = row.id
         self.row = row
@@ -55,8 +57,8 @@ class LiveRun:
         self.info = info
         self.values = RunValues(store, row.id)
         self.outside = outside
-        self.lanes: list[Lane | None] = [None] * len(plan.nodes)
-        self.priorities: list[int] = [0] * len(plan.nodes)
+        self.lanes = lanes
+        self.priorities = [plan.priority_weight(position) for position in range(len(lanes))]
         #: Task runs whose rows the next commit writes, in the order of their change.
         self.dirty: dict[int, TaskRun] = {}
         #: What the last attempt of a task run left: error, rendered arguments, reason.
@@ -171,7 +173,7 @@ class LiveRun:
     def _input(self, wanted: Input, task_run: TaskRun) -> InputValue:
         position = self.plan.positions.get(wanted.task_id)
         if position is None:
-            return SingleValue(self.outside[wanted.task_id, wanted.key])
+            return self.outside[wanted.task_id, wanted.key]
         producer = self.plan.nodes[position]
         depth = self.plan.shared_depth(position, task_run.position)
         prefix = task_run.path[:depth]
@@ -199,56 +201,30 @@ class LiveRun:
         return [self.values.get(task_id, path, key) for path in paths]
 
 
-def outside_values(
-    store: Store, flow: FlowDefinition, row: RunRow, runs: list[RunRow]
-) -> dict[tuple[str, str], StoredValue | None]:
-    """Return the values that a partial run reads from tasks it leaves out.
-
-    Args:
-        store: Where earlier runs are.
-        flow: The narrowed flow.
-        row: The run itself.
-        runs: Earlier runs of the flow, newest first.
-
-    Raises:
-        ValueMissing: A task that is left out has never stored what is needed.
-    """
-    own = {task.id for task in flow.tasks}
-    wanted = {
-        (v.task_id, v.key): t.id for t in flow.tasks for v in t.inputs if v.task_id not in own
-    }
-    found: dict[tuple[str, str], StoredValue | None] = {}
-    for (task_id, key), reader in wanted.items():
-        for earlier in runs:
-            if earlier.id >= row.id:
-                continue
-            values = store.values(earlier.id, task_id, path="", key=key)
-            if values:
-                found[task_id, key] = values[0][1]
-                break
-        else:
-            message = f"task {reader!r} reads the result of {task_id!r}, which no earlier run has"
-            raise ValueMissing(message, hint=f"select it too: --select '+{reader}'")
-    return found
-
-
-def make_lanes(
-    run: LiveRun,
+def lanes_of(
+    flow: FlowDefinition,
     *,
     executors: set[str],
     aliases: Mapping[str, str],
     default_executor: str,
     pools: dict[str, Limit],
-) -> None:
-    """Give each task of a run the lane of its executor and limits.
+) -> list[Lane]:
+    """Return the lane of each task of a run, by position: its executor and its limits.
+
+    Args:
+        flow: What runs.
+        executors: Names of those that exist.
+        aliases: Names that others stand in for.
+        default_executor: Of tasks that name none.
+        pools: Shared by all runs.
 
     Raises:
         UsageError: A task names a pool or an executor that does not exist, or more slots than
             its pool has.
     """
-    flow = run.plan.flow
     run_limit = Limit("max_active_tasks", flow.max_active_tasks) if flow.max_active_tasks else None
     known: dict[tuple[str, str, int], Lane] = {}
+    lanes: list[Lane] = []
     for position, task in enumerate(flow.tasks):
         policy = task.policy
         name = policy.executor or flow.executor or default_executor
@@ -256,19 +232,18 @@ def make_lanes(
         if executor not in executors:
             message = f"task {task.id!r} asks for the executor {executor!r}"
             raise UsageError(message, hint=f"there is {', '.join(sorted(executors))}")
+        pool = _pool(task.id, policy, pools)
         is_limited = bool(policy.max_active) and (task.expansion is not None or bool(task.group))
         key = (executor, policy.pool, position if is_limited else -1)
         lane = known.get(key)
         if lane is None:
             limits = [run_limit] if run_limit is not None else []
-            limits.extend(_pool(task.id, policy, pools))
+            limits.extend(pool)
             if is_limited:
                 limits.append(Limit(f"max_active of {task.id}", policy.max_active))
             lane = known[key] = Lane(executor, tuple(limits))
-        elif policy.pool_slots > 1:
-            _pool(task.id, policy, pools)
-        run.lanes[position] = lane
-        run.priorities[position] = run.plan.priority_weight(position)
+        lanes.append(lane)
+    return lanes
 
 
 def _pool(task_id: str, policy: Policy, pools: dict[str, Limit]) -> list[Limit]:

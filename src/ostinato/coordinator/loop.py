@@ -16,16 +16,17 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from ostinato.clock import Clock, VirtualClock
-from ostinato.coordinator.live_run import LiveRun, make_lanes
+from ostinato.coordinator.live_run import LiveRun, lanes_of
 from ostinato.coordinator.timers import Timers
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
-from ostinato.engine.queueing import Limit, Ready, ReadyQueue
+from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError, UsageError
 from ostinato.executors.protocol import Executor
 from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import format_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.value import StoredValue
@@ -149,6 +150,20 @@ class Coordinator:
 
     # Runs
 
+    def lanes(self, flow: FlowDefinition) -> list[Lane]:
+        """Return the lanes of a run of a flow.
+
+        Raises:
+            UsageError: It asks for a pool or an executor that does not exist.
+        """
+        return lanes_of(
+            flow,
+            executors=set(self._executors),
+            aliases=self._aliases,
+            default_executor=self._default_executor,
+            pools=self._pools,
+        )
+
     def adopt(self, run: LiveRun, commands: list[cmd.Command], event: ev.Input | None) -> None:
         """Take up a run that this coordinator's lease owns.
 
@@ -156,17 +171,7 @@ class Coordinator:
             run: The run.
             commands: What restoring it asked for.
             event: What happens to it first: started, recovered, cleared.
-
-        Raises:
-            UsageError: It asks for a pool or an executor that does not exist.
         """
-        make_lanes(
-            run,
-            executors=set(self._executors),
-            aliases=self._aliases,
-            default_executor=self._default_executor,
-            pools=self._pools,
-        )
         self._runs[run.id] = run
         self._now_us = self._clock.now_us()
         self._carry_out(run, commands)
@@ -367,7 +372,6 @@ class Coordinator:
 
     def _enqueue(self, run: LiveRun, task_run: TaskRun) -> None:
         lane = run.lanes[task_run.position]
-        assert lane is not None
         slots = run.policy(task_run).pool_slots
         self._queue.push(Ready(run.id, task_run, lane, slots), run.priorities[task_run.position])
 

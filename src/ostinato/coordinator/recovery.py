@@ -2,33 +2,44 @@
 
 import msgspec
 
-from ostinato.coordinator.live_run import LiveRun, outside_values
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.outside import outside_values
 from ostinato.engine import commands as cmd
 from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
+from ostinato.engine.queueing import Lane
 from ostinato.engine.task_run import TaskRunRecord
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, parse_path
 from ostinato.model.state import TaskRunState
-from ostinato.model.value import StoredValue
-from ostinato.runtime.messages import RunInfo
-from ostinato.store.protocol import RunFilter, Store
+from ostinato.runtime.messages import InputValue, RunInfo
+from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow, TaskRunRow
-
-#: Earlier runs that are searched for the values of tasks that a partial run leaves out.
-SEARCHED_RUNS = 50
 
 _chosen_decoder = msgspec.json.Decoder(tuple[str, ...])
 _lengths_decoder = msgspec.json.Decoder(tuple[int, ...])
 _failure_decoder = msgspec.msgpack.Decoder(Failure)
 
 
-def new_run(store: Store, row: RunRow, flow: FlowDefinition, info: RunInfo) -> LiveRun:
+def new_run(
+    store: Store,
+    row: RunRow,
+    flow: FlowDefinition,
+    info: RunInfo,
+    *,
+    lanes: list[Lane],
+    outside: dict[tuple[str, str], InputValue],
+) -> LiveRun:
     """Make a run that has not started.
 
-    Raises:
-        ValueMissing: A partial run needs a value that no earlier run has.
+    Args:
+        store: Where it is recorded.
+        row: The run as it was created.
+        flow: What runs.
+        info: What all its attempts share.
+        lanes: Of its tasks, by position.
+        outside: Values of tasks that a partial run leaves out.
     """
     plan = Plan(flow)
     return LiveRun(
@@ -37,12 +48,19 @@ def new_run(store: Store, row: RunRow, flow: FlowDefinition, info: RunInfo) -> L
         machine=RunMachine(plan),
         info=info,
         store=store,
-        outside=_outside(store, flow, row),
+        lanes=lanes,
+        outside=outside,
     )
 
 
 def restore_run(
-    store: Store, row: RunRow, flow: FlowDefinition, info: RunInfo, *, now_us: int
+    store: Store,
+    row: RunRow,
+    flow: FlowDefinition,
+    info: RunInfo,
+    *,
+    lanes: list[Lane],
+    now_us: int,
 ) -> tuple[LiveRun, list[cmd.Command]]:
     """Build a run as its last commit left it.
 
@@ -73,7 +91,8 @@ def restore_run(
         machine=machine,
         info=info,
         store=store,
-        outside=_outside(store, flow, row),
+        lanes=lanes,
+        outside=outside_values(store, flow, row.id),
     )
     _remember_values(store, run)
     for each in rows:
@@ -95,16 +114,6 @@ def _remember_values(store: Store, run: LiveRun) -> None:
         if task_id in run.plan.positions:
             for path, value in store.values(run.id, task_id, key=key):
                 run.values.put(task_id, parse_path(path), value)
-
-
-def _outside(
-    store: Store, flow: FlowDefinition, row: RunRow
-) -> dict[tuple[str, str], StoredValue | None]:
-    own = {task.id for task in flow.tasks}
-    if all(value.task_id in own for task in flow.tasks for value in task.inputs):
-        return {}
-    earlier, _ = store.runs(RunFilter(flow=row.flow), limit=SEARCHED_RUNS)
-    return outside_values(store, flow, row, earlier)
 
 
 def _record(row: TaskRunRow) -> TaskRunRecord:

@@ -10,6 +10,10 @@ RunId = NewType("RunId", int)
 MapPath = tuple[int, ...]
 
 
+#: Begins the names under which users' files are imported; nothing that people see shows it.
+PRIVATE_MODULE_PREFIX = "_ostinato_"
+
+
 class TaskRunKey(NamedTuple):
     """Name a task run inside its run."""
 

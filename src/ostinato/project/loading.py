@@ -25,6 +25,7 @@ from ostinato.authoring import session
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import DefinitionError, DuplicateFlow, LoadError, OstinatoError, Place
 from ostinato.model.flow import FlowDefinition, Source
+from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
 from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.target import Target, parse_target
@@ -37,9 +38,6 @@ FOLDER_FLOW_FILE = "METADATA.yml"
 
 #: Paths whose module names cannot clash: single underscores, inside words.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9]+([_/][A-Za-z0-9]+)*")
-
-#: Begins the names under which users' files are imported.
-MODULE_PREFIX = "_ostinato_"
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: Begin the names of files that are not the user's own: what has no file, Ostinato, Python.
@@ -244,7 +242,7 @@ def private_name(path: Path, root: Path) -> str:
     """
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     text = relative.with_suffix("").as_posix()
-    plain = MODULE_PREFIX + re.sub(r"\W", "_", text.replace("/", "__"))
+    plain = PRIVATE_MODULE_PREFIX + re.sub(r"\W", "_", text.replace("/", "__"))
     if _PLAIN_PATH.fullmatch(text):
         return plain
     # Other characters were replaced: keep names apart that became the same.

@@ -7,6 +7,7 @@ import traceback
 from types import TracebackType
 
 from ostinato.model.failure import Failure, FailureKind, StackFrame
+from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 
 #: Frames of a kind that are kept at most: the outermost and innermost of a deep recursion.
 MAX_FRAMES = 40
@@ -72,9 +73,10 @@ def _is_users(file: str) -> bool:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    if kind.__module__ in ("builtins", "__main__"):
+    module = kind.__module__
+    if module in ("builtins", "__main__") or module.startswith(PRIVATE_MODULE_PREFIX):
         return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return f"{module}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from typing import Any, overload
 import msgspec
 
 from ostinato.errors import ValueMissing, ValueNotSerialisable
+from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.layout import value_path
 from ostinato.model.value import INLINE_LIMIT_BYTES, StoredValue, ValueFormat
 from ostinato.runtime.messages import AttemptSpec
@@ -184,7 +185,7 @@ def _read(value: StoredValue, values_root: str) -> bytes:
 def _type_name(value: Any) -> str:
     kind = type(value)
     module = kind.__module__
-    if module == "builtins":
+    if module == "builtins" or module.startswith(PRIVATE_MODULE_PREFIX):
         return kind.__qualname__
     return f"{module.partition('.')[0]}.{kind.__qualname__}"
 

@@ -1,6 +1,8 @@
 """Flows run in memory under virtual time."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from ostinato import (
     task_group,
     testing,
 )
-from ostinato.errors import ParameterError, RunFailed, UsageError
+from ostinato.errors import ParameterError, RunFailed, UsageError, ValueMissing
+from ostinato.store.sqlite import open_store
 
 
 def test_results_pass_from_task_to_task() -> None:
@@ -311,3 +314,54 @@ def test_what_much_depends_on_goes_first_by_its_weight() -> None:
     run = testing.run(flow, pools={"one": 1})
 
     assert run.order[0] == "head"
+
+
+def test_a_part_reads_a_mapped_result_of_an_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTINATO_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    @dag
+    def parts() -> None:
+        @task
+        def double(n: int) -> int | None:
+            return None if n == 2 else n * 2
+
+        @task
+        def collect(values: Any) -> list[int | None]:
+            return list(values)
+
+        collect(double.expand(n=[1, 2, 3]))
+
+    flow = parts()
+    flow.run(executor="inline")
+
+    run = flow.run(executor="inline", select="collect")
+
+    assert run.result("collect") == [2, None, 6]
+
+
+def test_a_part_that_lacks_a_value_leaves_no_run_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTINATO_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    @dag
+    def parts() -> None:
+        @task
+        def first() -> int:
+            return 1
+
+        @task
+        def second(n: int) -> int:
+            return n
+
+        second(first())
+
+    with pytest.raises(ValueMissing, match="'second' reads the result of 'first'"):
+        parts().run(executor="inline", select="second")
+
+    with contextlib.closing(open_store(tmp_path / "store.db")) as store:
+        assert store.find_run("last") is None
