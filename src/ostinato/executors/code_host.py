@@ -256,7 +256,10 @@ def _run_host(
         loaded = _load(connection, load)
         if loaded is not None:
             _die_with_parent(0)
-            import ostinato.runtime.child  # noqa: F401, PLC0415 - once for all children
+            # Heavy, and users' code has no use for it.
+            from ostinato.runtime.child import prepare_children  # noqa: PLC0415 - see above
+
+            prepare_children()
 
             gc.collect()
             gc.freeze()

@@ -1,5 +1,6 @@
 """This module captures what a task prints and logs."""
 
+import _thread
 import io
 import logging
 import os
@@ -113,7 +114,9 @@ class DescriptorCapture:
             os.close(write)
             self._selector.register(read, selectors.EVENT_READ, name)
         self._reads = list(self._selector.get_map().values())
-        threading.Thread(target=self._read_on, name="capture", daemon=True).start()
+        # The plain primitive: a fresh child is forked for an attempt that may last a
+        # millisecond, and a Thread object would wait for its thread to be scheduled.
+        _thread.start_new_thread(self._read_on, ())
 
     def begin(self, log: AttemptLog) -> None:
         """Give what comes from here on to a log."""

@@ -26,6 +26,12 @@ from ostinato.runtime.resources import ResourceShelf
 _READ_BYTES = 256 * 1024
 
 
+def prepare_children() -> None:
+    """Do once, in the process that forks children, what each of them would have to do."""
+    capture_python_output(is_echoed=False)
+    logging.getLogger().setLevel(logging.INFO)
+
+
 class Child:
     """Execute attempts from a socket until it closes.
 
@@ -57,8 +63,6 @@ class Child:
 
     def serve(self) -> None:
         """Execute what comes until the coordinator is gone or says to end."""
-        capture_python_output(is_echoed=False)
-        logging.getLogger().setLevel(logging.INFO)
         signal.signal(signal.SIGUSR1, self._interrupted)
         while self._waiting or (not self._is_draining and self._read()):
             if self._waiting:
