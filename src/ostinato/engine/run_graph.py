@@ -381,8 +381,10 @@ class RunGraph:
                 out.append(cmd.Enqueue(each))
         self._active += width
         self._live += width - 1
-        # The one that stood for all is gone.
-        task_run.state = TaskRunState.SUCCEEDED
+        # The one that stood for all is gone; if it ended unopened before, it has a row.
+        task_run.state = TaskRunState.REMOVED
+        if task_run.generation and not self._is_restoring:
+            self._out.append(cmd.SaveTaskRun(task_run))
         if path:
             del self._nested[position][path]
         else:
