@@ -228,7 +228,8 @@ class RunMachine(KeptGraph):
 
     def _on_task_runs_cleared(self, event: ev.TaskRunsCleared) -> None:
         cleared = self._cleared_by(event.keys)
-        records = {(r.task_id, r.path): r for r in self.snapshot()}
+        # What an earlier clear took away keeps its numbers until it comes again.
+        records = self._generations | {(r.task_id, r.path): r for r in self.snapshot()}
         expansions = dict(self.expansions)
         for key, task_run in cleared.runs.items():
             if task_run.attempt:
