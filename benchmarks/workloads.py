@@ -6,15 +6,16 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any, Literal
 
 from ostinato import DAG, EmptyOperator, dag, task
 
 
-def _fan_out(width: int, **policies: object):
+def _fan_out(width: int, isolation: Literal["warm", "fork"] = "warm") -> DAG:
     @dag
-    def fan_out():
-        @task(**policies)
-        def nothing(index):
+    def fan_out() -> None:
+        @task(isolation=isolation)
+        def nothing(index: int) -> None:
             return None
 
         nothing.expand(index=list(range(width)))
@@ -22,11 +23,11 @@ def _fan_out(width: int, **policies: object):
     return fan_out()
 
 
-def _chain(length: int):
+def _chain(length: int) -> DAG:
     @dag
-    def chained():
+    def chained() -> None:
         @task
-        def nothing(before=None):
+        def nothing(before: Any = None) -> None:
             return None
 
         last = None
@@ -36,10 +37,10 @@ def _chain(length: int):
     return chained()
 
 
-def _seconds(run) -> float:
+def _seconds(run: Any) -> float:
     assert run.state == "succeeded", run.reason
-    begun, ended = run.started_at, run.ended_at
-    return (ended - begun).total_seconds()
+    seconds: float = (run.ended_at - run.started_at).total_seconds()
+    return seconds
 
 
 def fan_out_rate(width: int, executor: str) -> float:
@@ -91,9 +92,9 @@ def fib_ratio(large: int) -> tuple[float, float]:
     numbers = [10] * 40 + [large] * 10
 
     @dag
-    def fibs():
+    def fibs() -> None:
         @task
-        def fib(n, before=None):
+        def fib(n: int, before: Any = None) -> int:
             return _fib(n)
 
         last = None
