@@ -47,8 +47,7 @@ class Database:
         with mapped_faults(path):
             if self.is_file:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self.writer = self._connect()
-            self.writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+            self.writer = self._connect(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
         self._transaction = _Transaction(self)
 
     @property
@@ -103,9 +102,7 @@ class Database:
             self.check_open()
             if self._idle:
                 return self._idle.pop()
-        reader = self._connect()
-        reader.execute("PRAGMA query_only = ON")
-        return reader
+        return self._connect("PRAGMA query_only = ON")
 
     def _give_reader(self, reader: sqlite3.Connection) -> None:
         with self._idle_lock:
@@ -114,7 +111,7 @@ class Database:
             else:
                 self._idle.append(reader)
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, setting: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path,
             timeout=self._busy_timeout_s,
@@ -122,8 +119,13 @@ class Database:
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
         )
-        # Temporary structures of queries stay in memory: no second file to write.
-        connection.execute("PRAGMA temp_store = MEMORY")
+        try:
+            # Temporary structures of queries stay in memory: no second file to write.
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

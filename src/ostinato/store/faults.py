@@ -109,9 +109,10 @@ def fault(error: sqlite3.Error | OSError, path: str) -> StoreError:
 
 
 def _find(error: sqlite3.Error | OSError) -> _Fault:
-    unknown = (StoreError, f"failed: {error}", "")
     if isinstance(error, OSError):
+        unknown = (StoreError, f"cannot be used: {error.strerror or error}", "check its path")
         return _FILE_FAULTS.get(error.errno or 0, unknown)
     # Errors that Python's module finds by itself carry no code.
     code: int = getattr(error, "sqlite_errorcode", 0)
+    unknown = (StoreError, f"failed: {error}", "")
     return _FAULTS.get(code) or _FAULTS.get(code & 0xFF) or unknown

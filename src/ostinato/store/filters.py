@@ -174,7 +174,10 @@ def task_runs_page(
     if task_id:
         clauses.append("task_id = ?")
         values.append(task_id)
-    if after is not None:
+    if after is not None and task_id:
+        clauses.append("path_key > ?")
+        values.append(path_key(after[1]))
+    elif after is not None:
         clauses.append("(task_id, path_key) > (?, ?)")
         values.extend((after[0], path_key(after[1])))
     if states:

@@ -68,7 +68,7 @@ class Locks:
         for name in list(self._files):
             self.release(name)
 
-    def _forget(self) -> None:
+    def _forget(self) -> None:  # pragma: no cover - runs in a fork
         for file in self._files.values():
             os.close(file)
         self._files.clear()

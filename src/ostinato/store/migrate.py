@@ -60,7 +60,7 @@ def _is_ready(database: Database, newest: int) -> bool:
     version = _pragma(database, "user_version")
     application = _pragma(database, "application_id")
     if application != APPLICATION_ID:
-        if application or version or _pragma(database, "schema_version"):
+        if application or _pragma(database, "schema_version"):
             message = f"the store {database.path} is the database of another program"
             hint = "name another path under 'store' in ostinato.yaml"
             raise StoreCorrupt(message, hint=hint)

@@ -50,15 +50,18 @@ class Ownership:
             wake_address,
         )
         name = _lock_name(coordinator_id)
+        is_locked = False
         try:
             with self._database.writing() as connection:
                 # Inside the transaction nobody else takes a lock or tidies.
-                if not self._locks.acquire(name):
+                is_locked = self._locks.acquire(name)
+                if not is_locked:
                     raise InternalError(f"the id {coordinator_id} was given to two coordinators")
                 connection.execute(self._sql["insert_coordinator"], row)
                 self._tidy(connection)
         except BaseException:
-            self._locks.release(name)
+            if is_locked:
+                self._locks.release(name)
             raise
         lease = CoordinatorLease(coordinator_id, 1)
         self._own.append(lease)

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from ostinato.clock import Clock, SystemClock
-from ostinato.errors import InternalError, RunNotFound, StoreError, UsageError
+from ostinato.errors import RunNotFound, StoreError, UsageError
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -348,13 +348,11 @@ class SqliteStore:
             if RunState(state).is_terminal:
                 label = RunState(state).label
                 raise UsageError(f"run {flow}#{number} has ended: it is {label}")
-            made = connection.execute(self._sql["insert_request"], (run_id, kind, by)).lastrowid
-        if made is None:
-            raise InternalError(f"a request to run {run_id} got no id")
+            made = connection.execute(self._sql["insert_request"], (run_id, kind, by)).fetchone()
         owner = self.coordinator(owner_id) if owner_id else None
         if owner is not None and owner.wake_address:
             wake(owner.wake_address)
-        return RunRequest(made, run_id, kind, by)
+        return RunRequest(made[0], run_id, kind, by)
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
         """Return what was asked of the runs that a coordinator owns."""

@@ -191,7 +191,7 @@ DELETE FROM coordinators WHERE id = ?
 
 -- name: insert_request
 -- Ask something of a run's owner.
-INSERT INTO requests (run_id, kind, "by") VALUES (?, ?, ?)
+INSERT INTO requests (run_id, kind, "by") VALUES (?, ?, ?) RETURNING id
 
 -- name: select_requests
 -- What was asked of a coordinator's runs. The table holds unanswered requests only.

@@ -41,8 +41,8 @@ CREATE TABLE runs (
     generation INTEGER NOT NULL
 ) STRICT;
 
--- Ids grow with the moments of creation, and each of these has the id as its last column:
--- newest first is backwards.
+-- Ids grow with the moments of creation, and each index has the id as its last column: newest
+-- first is backwards.
 CREATE UNIQUE INDEX runs_by_number ON runs (flow, number);
 CREATE UNIQUE INDEX runs_by_key ON runs (project, flow, logical_key) WHERE logical_key IS NOT NULL;
 CREATE INDEX runs_by_flow ON runs (flow);
@@ -139,7 +139,8 @@ CREATE TABLE events (
     payload BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX events_by_run ON events (run_id, position);
+-- Its last column is the position.
+CREATE INDEX events_by_run ON events (run_id);
 
 CREATE TABLE requests (
     -- An answered request is deleted; AUTOINCREMENT keeps its id from naming another one.
