@@ -1,21 +1,26 @@
 """A run under faults, in memory: the real engine, a model of its coordinator, store and workers.
 
-Every event is a commit of its own. What a commit writes is what the coordinator writes; when
-one fails, or a coordinator loses its lease, the machine is thrown away and built again from
-what was committed before. One seed decides everything.
+A commit writes what the coordinator writes, for one event or for several; when it fails, or
+a coordinator loses its lease, the machine is thrown away and built again from what was
+committed before. One seed decides everything.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
+from ostinato.coordinator.live_run import lanes_of
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import RunMachine, replay
 from ostinato.engine.plan import Plan
-from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
+from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit, Ready, ReadyQueue
+from ostinato.engine.run_graph import ACTIVE
 from ostinato.engine.task_run import TaskRun, TaskRunRecord
 from ostinato.engine.transitions import TASK_RUN_TRANSITIONS
 from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath
 from ostinato.model.state import RunState, TaskRunState
 from tests.strategies import Outcomes, Shape, random_flow
@@ -33,31 +38,48 @@ class Simulation:
 
     Args:
         seed: Decides the flow, what its tasks do, and every choice.
+        failing: Share of commits that fail.
+        batching: Share of events that are committed with the next one.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, failing: float = 0.03, batching: float = 0.3) -> None:
         self.chance = random.Random(seed)
-        self.flow = random_flow(self.chance, Shape(skips_meet_eager_rules=True))
+        flow = random_flow(self.chance, Shape(skips_meet_eager_rules=True))
+        self.flow = with_bounds(flow, self.chance)
         self.plan = Plan(self.flow)
         self.outcomes = Outcomes(self.flow, seed)
         self.machine = RunMachine(self.plan)
         self.now_us = 1_000_000
+        self.failing = failing
+        self.batching = batching
+        self.commits = 0
         # What the store holds.
         self.rows: dict[Key, TaskRunRecord] = {}
         self.expansions: dict[Key, tuple[int, ...]] = {}
         self.run = (RunState.QUEUED, "", 0, 0, 0)
         self.log: list[ev.Event] = []
-        # What the coordinator holds in memory.
+        # What the coordinator holds in memory; the first three wait for the next commit.
+        self.events: list[ev.Event] = []
+        self.dirty: dict[Key, TaskRun] = {}
+        self.writes: list[cmd.SaveExpansion | cmd.SaveRun] = []
         self.queue = ReadyQueue()
-        self.limit = Limit("slots", SLOTS)
-        self.lane = Lane("inline", (self.limit,))
+        self.limits, self.lanes = self._fresh_lanes()
         self.timers: list[cmd.SetTimer] = []
         self.running: dict[tuple[Key, int], Ready] = {}
         self.stopping: set[Key] = set()
         # What must hold over the whole run.
         self.dispatched: set[tuple[Key, int]] = set()
         self.succeeded: set[tuple[Key, int]] = set()
-        self.last_report: ev.Input | None = None
+        self.before: dict[Key, TaskRunState] = {}
+        #: Reports that came, or may still come from attempts that were given up.
+        self.past: list[ev.Input] = []
+
+    def _fresh_lanes(self) -> tuple[list[Limit], list[Lane]]:
+        pools = {DEFAULT_POOL: Limit(DEFAULT_POOL, SLOTS)}
+        lanes = lanes_of(
+            self.flow, executors={"inline"}, aliases={}, default_executor="inline", pools=pools
+        )
+        return list({id(limit): limit for lane in lanes for limit in lane.limits}.values()), lanes
 
     # What may happen
 
@@ -65,16 +87,18 @@ class Simulation:
         self.feed(ev.RunStarted(self.now_us))
 
     def dispatch(self) -> None:
+        """Slots are found for an attempt; it begins once that is durable."""
         ready = self.queue.pop("inline")
         if ready is None:
             return
         task_run = ready.task_run
         key, attempt = (task_run.task_id, task_run.path), task_run.attempt + 1
-        if self.feed(ev.AttemptStarted(self.now_us, *key, attempt)):
-            assert (key, attempt) not in self.dispatched, f"{key} attempt {attempt} ran twice"
-            assert (key, task_run.generation) not in self.succeeded, f"{key} had succeeded"
+        assert (key, attempt) not in self.dispatched, f"{key} attempt {attempt} ran twice"
+        assert (key, task_run.generation) not in self.succeeded, f"{key} had succeeded"
+        self.running[key, attempt] = ready
+        self.feed(ev.AttemptStarted(self.now_us, *key, attempt), waits=True)
+        if self.commit():
             self.dispatched.add((key, attempt))
-            self.running[key, attempt] = ready
 
     def report(self) -> None:
         """An attempt ends as its outcome says."""
@@ -95,9 +119,9 @@ class Simulation:
 
     def repeat_report(self) -> None:
         """A report comes a second time, or too late."""
-        if self.last_report is not None:
+        if self.past:
             before = self.machine.snapshot()
-            assert self.machine.apply(self.last_report) == []
+            assert self.machine.apply(self.chance.choice(self.past)) == []
             assert self.machine.snapshot() == before
 
     def fire_timer(self) -> None:
@@ -112,6 +136,7 @@ class Simulation:
 
     def clear(self) -> None:
         """Somebody has parts of the ended run executed again."""
+        self.commit()
         ended = [t for t in self.machine.task_runs() if t.state.is_terminal]
         if not (self.machine.is_terminal and ended):
             return
@@ -121,62 +146,81 @@ class Simulation:
 
     def crash(self) -> None:
         """The coordinator is gone; another takes the run over."""
+        for name, ready in self.running.items():
+            if name not in self.dispatched:
+                continue
+            self.past.append(ev.AttemptSucceeded(self.now_us, *_name(ready.task_run), 2))
         self._restore()
         if self.run[0] is RunState.QUEUED:
             self.start()
         elif not self.machine.is_terminal:
-            self.feed(ev.Recovered(self.now_us))
+            self.feed(ev.Recovered(self.now_us, is_counted=self.chance.random() < 0.5))
+            self.commit()
 
     # How it happens
 
-    def feed(self, event: ev.Input, *, fails: bool = False) -> bool:
-        """Apply an event and commit what comes of it; False where the commit failed."""
+    def feed(self, event: ev.Input, *, waits: bool = False) -> None:
+        """Apply an event; it is committed at once, or with the next one where it waits."""
         self.now_us += 1
-        before = {(t.task_id, t.path): t.state for t in self.machine.task_runs()}
         commands = self.machine.apply(event)
-        if fails:
+        if not commands and not isinstance(event, ev.Recovered):
+            return
+        self.events.append(event)
+        self._carry_out(commands)
+        if isinstance(event, ev.TaskRunsCleared):
+            self.before.clear()
+        if not waits and self.chance.random() >= self.batching:
+            self.commit()
+
+    def commit(self) -> bool:
+        """Write what has come together; False if that fails and the coordinator is gone."""
+        if not (self.events or self.dirty or self.writes):
+            return True
+        if self.chance.random() < self.failing:
             self.crash()
             return False
-        if not commands and not isinstance(event, ev.Recovered):
-            return True
-        self.log.append(event)
-        for command in commands:
-            self._carry_out(command)
-        self._check_transitions(before, event)
+        self.commits += 1
+        self.log += self.events
+        for key, task_run in self.dirty.items():
+            self.rows[key] = record_of(task_run)
+        for write in self.writes:
+            self._write(write)
+        self.events, self.dirty, self.writes = [], {}, []
+        self._check_transitions()
         self.check()
         return True
 
-    def _carry_out(self, command: cmd.Command) -> None:
-        match command:
-            case cmd.SaveTaskRun(task_run):
-                key = (task_run.task_id, task_run.path)
-                self.rows[key] = record_of(task_run)
+    def _carry_out(self, commands: Iterable[cmd.Command]) -> None:
+        for command in commands:
+            match command:
+                case cmd.SaveTaskRun(task_run):
+                    self.dirty[task_run.task_id, task_run.path] = task_run
+                case cmd.SaveExpansion() | cmd.SaveRun():
+                    self.writes.append(command)
+                case cmd.Enqueue(task_run):
+                    task = self.flow.tasks[task_run.position]
+                    lane, slots = self.lanes[task_run.position], task.policy.pool_slots
+                    self.queue.push(Ready(1, task_run, lane, slots), task.policy.priority)
+                case cmd.SetTimer():
+                    self.timers.append(command)
+                case cmd.CancelAttempt(task_run):
+                    self.stopping.add((task_run.task_id, task_run.path))
+                case cmd.Record(fact):
+                    self.events.append(fact)
+                case _:
+                    pass
+
+    def _write(self, write: cmd.SaveExpansion | cmd.SaveRun) -> None:
+        machine = self.machine
+        match write:
             case cmd.SaveExpansion(container_id, path, lengths):
                 if lengths:
                     self.expansions[container_id, path] = lengths
                 else:
                     self.expansions.pop((container_id, path), None)
             case cmd.SaveRun():
-                machine = self.machine
-                self.run = (
-                    machine.state,
-                    machine.reason,
-                    machine.started_us,
-                    machine.ended_us,
-                    machine.generation,
-                )
-            case cmd.Enqueue(task_run):
-                task = self.plan.nodes[task_run.position].task
-                assert task is not None
-                self.queue.push(Ready(1, task_run, self.lane, 1), task.policy.priority)
-            case cmd.SetTimer():
-                self.timers.append(command)
-            case cmd.CancelAttempt(task_run):
-                self.stopping.add((task_run.task_id, task_run.path))
-            case cmd.Record(fact):
-                self.log.append(fact)
-            case _:
-                pass
+                times = (machine.started_us, machine.ended_us)
+                self.run = (machine.state, machine.reason, *times, machine.generation)
 
     def _end(self, event_of: Callable[[TaskRun], ev.Input]) -> None:
         if not self.running:
@@ -184,11 +228,12 @@ class Simulation:
         name = self.chance.choice(list(self.running))
         ready = self.running.pop(name)
         self.queue.release(ready)
+        self.stopping.discard(name[0])
         event = event_of(ready.task_run)
-        if self.feed(event, fails=self.chance.random() < 0.05):
-            self.last_report = event
-            if isinstance(event, ev.AttemptSucceeded):
-                self.succeeded.add((name[0], ready.task_run.generation))
+        self.past.append(event)
+        if isinstance(event, ev.AttemptLost | ev.AttemptRevoked):
+            self.past.append(ev.AttemptSucceeded(self.now_us, *_name(ready.task_run), 2))
+        self.feed(event)
 
     def _outcome_of(self, task_run: TaskRun) -> ev.Input:
         name = (self.now_us, *_name(task_run))
@@ -203,13 +248,12 @@ class Simulation:
 
     def _restore(self) -> None:
         self.queue, self.timers, self.running = ReadyQueue(), [], {}
-        self.limit = Limit("slots", SLOTS)
-        self.lane = Lane("inline", (self.limit,))
+        self.events, self.dirty, self.writes = [], {}, []
+        self.limits, self.lanes = self._fresh_lanes()
         self.stopping.clear()
-        self.last_report = None
+        self.before.clear()
         self.machine, commands = self.restored()
-        for command in commands:
-            self._carry_out(command)
+        self._carry_out(commands)
 
     def restored(self) -> tuple[RunMachine, list[cmd.Command]]:
         """Return the machine that the committed rows give."""
@@ -237,33 +281,54 @@ class Simulation:
         for key, record in snapshot.items():
             if key not in self.rows or self.rows[key].state in GONE:
                 assert record.state is TaskRunState.QUEUED, f"{key} {record} was not kept"
-        again, _ = self.restored()
+        self._check_counters()
+        self._check_restored(snapshot)
+        for row in self.rows.values():
+            if row.state is TaskRunState.SUCCEEDED:
+                self.succeeded.add(((row.task_id, row.path), row.generation))
+        if self.machine.is_terminal:
+            assert [r for r in snapshot.values() if not r.state.is_terminal] == []
+            assert self.machine._live == 0
+
+    def _check_counters(self) -> None:
+        active = [t for t in self.machine.task_runs() if t.state in ACTIVE]
+        assert self.machine._active == len(active)
+        timed = {(timer.task_id, timer.path, timer.attempt) for timer in self.timers}
+        for task_run in active:
+            if task_run.state in (TaskRunState.RETRYING, TaskRunState.DEFERRED):
+                assert _name(task_run) in timed, f"nothing wakes {task_run!r}"
+        for limit in self.limits:
+            ready = [r for r in self.running.values() if limit in r.lane.limits]
+            taken = [r.slots if limit.is_pool else 1 for r in ready]
+            assert sum(taken) == limit.used <= limit.slots, limit.name
+
+    def _check_restored(self, snapshot: dict[Key, TaskRunRecord]) -> None:
+        again, commands = self.restored()
         assert timeless(again.snapshot()) == timeless(snapshot.values())
         assert (again._live, again._active) == (self.machine._live, self.machine._active)
-        assert again.state == self.machine.state
-        assert 0 <= self.limit.used <= SLOTS
-        if self.machine.is_terminal:
-            live = [r for r in snapshot.values() if not r.state.is_terminal]
-            assert live == []
-            assert self.machine._live == 0
+        assert (again.state, again.reason) == (self.machine.state, self.machine.reason)
+        queued = [c.task_run.key for c in commands if isinstance(c, cmd.Enqueue)]
+        assert sorted(queued) == sorted(
+            key for key, record in snapshot.items() if record.state is TaskRunState.QUEUED
+        )
+        others = [c for c in commands if not isinstance(c, cmd.Enqueue | cmd.SetTimer)]
+        assert others == [], "what was committed had not settled"
 
     def check_end(self) -> None:
         """Assert what holds when the run has ended."""
         assert self.machine.is_terminal, f"stuck in {self.machine.state}"
         replayed = replay(self.plan, self.log)
         assert timeless(replayed.snapshot()) == timeless(self.machine.snapshot())
-        assert replayed.state == self.machine.state
+        for name in ("state", "reason", "started_us", "ended_us", "generation"):
+            assert getattr(replayed, name) == getattr(self.machine, name), name
 
-    def _check_transitions(self, before: dict[Key, TaskRunState], event: ev.Input) -> None:
-        if isinstance(event, ev.TaskRunsCleared):
-            return
+    def _check_transitions(self) -> None:
         for task_run in self.machine.task_runs():
-            old = before.get((task_run.task_id, task_run.path))
-            if old is not None and old is not task_run.state:
-                assert old not in GONE or task_run.state is not TaskRunState.RUNNING
-                # An event may take a task run through several states; an end stays an end.
-                assert TASK_RUN_TRANSITIONS[old], f"{task_run!r} was {old.label}"
-                assert not old.is_terminal, f"{task_run!r} was {old.label}"
+            key = (task_run.task_id, task_run.path)
+            old = self.before.get(key, task_run.state)
+            # An event, and more so a commit, may take a task run through several states.
+            assert task_run.state in REACHABLE[old], f"{task_run!r} was {old.label}"
+            self.before[key] = task_run.state
 
     # A whole run
 
@@ -274,12 +339,15 @@ class Simulation:
             faults: Share of steps that are a fault.
             crash_at: The coordinator is lost after this many commits.
         """
+        if not faults:
+            self.failing = 0.0
         self.start()
-        clears = 0
-        for step in range(5_000):
-            if crash_at is not None and step == crash_at:
+        clears, has_crashed = 0, False
+        for _ in range(5_000):
+            if crash_at is not None and self.commits >= crash_at and not has_crashed:
+                has_crashed = True
                 self.crash()
-            if self.machine.is_terminal:
+            if self.machine.is_terminal and self.commit() and self.machine.is_terminal:
                 if clears < 2 and self.chance.random() < 2 * faults:
                     clears += 1
                     self.clear()
@@ -303,15 +371,54 @@ class Simulation:
         self.check_end()
 
 
+def with_bounds(flow: FlowDefinition, chance: random.Random) -> FlowDefinition:
+    """Return a flow with deadlines, a timeout and limits here and there."""
+
+    def rarely(*values: float) -> float:
+        return chance.choice(values) if chance.random() < 0.15 else 0.0
+
+    tasks = []
+    for task in flow.tasks:
+        policy = replace(
+            task.policy,
+            deadline_s=rarely(1.0, 30.0, 90.0),
+            lost_attempts=chance.choice((0, 1, 3, 3)),
+            max_active=int(rarely(1, 2)),
+            pool_slots=chance.choice((1, 1, 1, 2)),
+        )
+        tasks.append(replace(task, policy=policy))
+    return replace(
+        flow,
+        tasks=tuple(tasks),
+        timeout_s=rarely(5.0, 100.0),
+        max_active_tasks=int(rarely(1, 2)),
+    )
+
+
+def _reachable() -> dict[TaskRunState, set[TaskRunState]]:
+    """Return what each state may become, over any number of steps, without a clear."""
+    steps = {
+        old: set() if old.is_terminal else set(new) for old, new in TASK_RUN_TRANSITIONS.items()
+    }
+    found = {state: {state} for state in steps}
+    for _ in steps:
+        for reached in found.values():
+            reached.update(*(steps[state] for state in reached))
+    return found
+
+
+REACHABLE = _reachable()
+
+
 def record_of(task_run: TaskRun) -> TaskRunRecord:
     """Return a task run as the store keeps it."""
     return TaskRunRecord(*(getattr(task_run, name) for name in TaskRunRecord._fields))
 
 
-def timeless(records: object) -> list[TaskRunRecord]:
+def timeless(records: Iterable[TaskRunRecord]) -> list[TaskRunRecord]:
     """Return records in order, without the moment of queueing, which is not kept for each."""
     return sorted(
-        (record._replace(queued_us=0) for record in records),  # type: ignore[attr-defined]  # records
+        (record._replace(queued_us=0) for record in records),
         key=lambda record: (record.task_id, record.path),
     )
 

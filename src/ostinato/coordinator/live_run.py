@@ -222,7 +222,9 @@ def lanes_of(
         UsageError: A task names a pool or an executor that does not exist, or more slots than
             its pool has.
     """
-    run_limit = Limit("max_active_tasks", flow.max_active_tasks) if flow.max_active_tasks else None
+    run_limit = None
+    if flow.max_active_tasks:
+        run_limit = Limit("max_active_tasks", flow.max_active_tasks, is_pool=False)
     known: dict[tuple[str, str, int], Lane] = {}
     lanes: list[Lane] = []
     for position, task in enumerate(flow.tasks):
@@ -240,7 +242,8 @@ def lanes_of(
             limits = [run_limit] if run_limit is not None else []
             limits.extend(pool)
             if is_limited:
-                limits.append(Limit(f"max_active of {task.id}", policy.max_active))
+                name = f"max_active of {task.id}"
+                limits.append(Limit(name, policy.max_active, is_pool=False))
             lane = known[key] = Lane(executor, tuple(limits))
         lanes.append(lane)
     return lanes

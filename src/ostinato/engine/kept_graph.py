@@ -75,7 +75,10 @@ class KeptGraph(RunGraph):
         self.expansions[node.id, task_run.path] = lengths
         width = prod(lengths)
         if width == 0:
-            # What ended with it has records of its own.
+            # What ended with it has records of its own; an empty group has none.
+            if node.task is None and not node.subtree:
+                task_run.state = TaskRunState.SKIPPED
+                self._live -= 1
             return
         if node.task is not None:
             self._open_task(task_run, node, width)

@@ -87,9 +87,14 @@ class RunMachine(KeptGraph):
         self.started_us = event.at_us
         self._save_run()
         self._open_all()
+        self._set_run_timeout()
+
+    def _set_run_timeout(self) -> None:
         timeout_s = self.plan.flow.timeout_s
         if timeout_s:
-            self._out.append(cmd.SetTimer(event.at_us + int(timeout_s * 1e6), "run_timeout"))
+            due_us = self.started_us + int(timeout_s * 1e6)
+            # The generation makes it void after a clear, which sets another.
+            self._out.append(cmd.SetTimer(due_us, "run_timeout", attempt=self.generation))
 
     def _on_attempt_started(self, event: ev.AttemptStarted) -> None:
         task_run = self.task_run(event.task_id, event.path)
@@ -135,7 +140,8 @@ class RunMachine(KeptGraph):
             self._finish(task_run, TaskRunState.CANCELLED)
             return
         delay_s = None
-        if self._ending is None and not task_run.cancel_reason:
+        is_over = self._ending is not None and not self._is_teardown(task_run)
+        if not is_over and not task_run.cancel_reason:
             delay_s = retry_delay_s(self._policy(task_run), task_run.failures, event)
         if delay_s is None:
             self._finish(task_run, TaskRunState.FAILED)
@@ -176,6 +182,9 @@ class RunMachine(KeptGraph):
         if self._ending is not None and not self._is_teardown(task_run):
             self._finish(task_run, TaskRunState.CANCELLED)
             return
+        if task_run.cancel_reason == DEADLINE:
+            self._finish(task_run, TaskRunState.FAILED)
+            return
         task_run.due_us = event.until_us
         self._move(task_run, DEFERRED)
         self._out.append(cmd.SaveTaskRun(task_run))
@@ -183,7 +192,7 @@ class RunMachine(KeptGraph):
 
     def _on_timer_fired(self, event: ev.TimerFired) -> None:
         if event.kind == "run_timeout":
-            if self._ending is None and not self.is_terminal:
+            if self._ending is None and event.attempt == self.generation:
                 seconds = self.plan.flow.timeout_s
                 self._end_early(RunState.FAILED, f"timeout: it ran longer than {seconds:g} s")
             return
@@ -222,6 +231,8 @@ class RunMachine(KeptGraph):
         for task_run in list(self.task_runs()):
             if task_run.state is RUNNING:
                 task_run.ended_us = event.at_us
+                # That it was told to stop is not kept; its deadline comes again.
+                task_run.cancel_reason = ""
                 # A run that was interrupted by hand is no fault of the tasks in it.
                 task_run.losses -= not event.is_counted
                 self._lose(task_run)
@@ -243,16 +254,18 @@ class RunMachine(KeptGraph):
         for expansion in cleared.expansions:
             del expansions[expansion]
             self._out.append(cmd.SaveExpansion(*expansion, ()))
-        out, started_us, generation = self._out, self.started_us, self.generation
+        out, generation = self._out, self.generation
         self._reset()
         self._out = out
         self._ending = None
         self.reason = ""
-        self.started_us, self.ended_us, self.generation = started_us, 0, generation + 1
+        # A timeout of the run counts anew.
+        self.started_us, self.ended_us, self.generation = event.at_us, 0, generation + 1
         self._move_run(RunState.RUNNING)
         self._save_run()
         self._out.append(cmd.Record(ev.RunStateChanged(event.at_us, RunState.RUNNING.label)))
         self._fill(records.values(), expansions)
+        self._set_run_timeout()
         for key in cleared.runs:
             task_run = self.task_run(*key) or self._gone(records[key])
             self._out.append(cmd.SaveTaskRun(task_run))
@@ -466,10 +479,8 @@ class RunMachine(KeptGraph):
             is_failing = not reason.startswith("cancelled")
             machine._ending = RunState.FAILED if is_failing else RunState.CANCELLED
         machine._fill(task_runs, expansions)
-        timeout_s = plan.flow.timeout_s
-        if timeout_s and not state.is_terminal:
-            due_us = started_us + int(timeout_s * 1e6)
-            machine._out.append(cmd.SetTimer(due_us, "run_timeout"))
+        if not state.is_terminal:
+            machine._set_run_timeout()
         machine._settle_all()
         return machine, machine._out
 

@@ -23,14 +23,16 @@ class Limit:
         name: For messages.
         slots: How many there are.
         used: How many are taken.
+        is_pool: Whether a task run takes as many as it asks for; else each takes one.
     """
 
     # Invariant: used lies between 0 and slots.
-    __slots__ = ("blocked", "name", "slots", "used")
+    __slots__ = ("blocked", "is_pool", "name", "slots", "used")
 
-    def __init__(self, name: str, slots: int) -> None:
+    def __init__(self, name: str, slots: int, *, is_pool: bool = True) -> None:
         self.name = name
         self.slots = slots
+        self.is_pool = is_pool
         self.used = 0
         self.blocked: list[Lane] = []
 
@@ -56,6 +58,7 @@ class Ready(NamedTuple):
     run_id: int
     task_run: TaskRun
     lane: Lane
+    #: What it takes of a pool.
     slots: int
 
 
@@ -94,7 +97,7 @@ class ReadyQueue:
                 continue
             heappop(lane.heap)
             for limit in lane.limits:
-                limit.used += ready.slots
+                limit.used += ready.slots if limit.is_pool else 1
             self._unlist_if_empty(lane, lanes)
             return ready
         return None
@@ -102,7 +105,7 @@ class ReadyQueue:
     def release(self, ready: Ready) -> None:
         """Give back the slots of a task run that was popped."""
         for limit in ready.lane.limits:
-            limit.used -= ready.slots
+            limit.used -= ready.slots if limit.is_pool else 1
             if limit.blocked:
                 for lane in limit.blocked:
                     lane.is_blocked = False
@@ -127,6 +130,6 @@ def _head(lane: Lane) -> tuple[int, int]:
 
 def _full_limit(lane: Lane, slots: int) -> Limit | None:
     for limit in lane.limits:
-        if limit.used + slots > limit.slots:
+        if limit.used + (slots if limit.is_pool else 1) > limit.slots:
             return limit
     return None
