@@ -21,11 +21,14 @@ def retry_delay_s(policy: Policy, failures: int, event: AttemptFailed) -> float 
     if not event.may_retry or failures > policy.retries:
         return None
     if event.retry_after_s is not None:
-        return event.retry_after_s
+        return min(event.retry_after_s, LONGEST_DELAY_S)
     delays = policy.retry_delays_s
     delay = delays[min(failures, len(delays)) - 1] if delays else 0.0
     if policy.retry_backoff != 1.0:
-        # A float overflows at 2**1024; the bound below would have cut it long before.
-        delay *= policy.retry_backoff ** min(failures - 1, 64)
+        try:
+            delay *= policy.retry_backoff ** (failures - 1)
+        except OverflowError:
+            # The bound below would have cut it long before.
+            delay = LONGEST_DELAY_S if delay else 0.0
     delay = min(delay, policy.max_retry_delay_s or LONGEST_DELAY_S)
     return delay * (1.0 + policy.retry_jitter * (2.0 * event.jitter - 1.0))

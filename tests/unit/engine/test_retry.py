@@ -30,6 +30,22 @@ def test_the_task_may_name_its_delay() -> None:
     assert retry_delay_s(policy, 1, failed(retry_after_s=7.0)) == 7.0
 
 
+def test_a_delay_that_the_task_names_is_no_longer_than_a_year() -> None:
+    forever = failed(retry_after_s=float("inf"))
+
+    assert retry_delay_s(Policy(retries=1), 1, forever) == LONGEST_DELAY_S
+
+
+def test_no_delays_are_no_delay() -> None:
+    assert retry_delay_s(Policy(retries=1, retry_delays_s=()), 1, failed()) == 0.0
+
+
+def test_a_slow_back_off_goes_on_growing() -> None:
+    policy = Policy(retries=999, retry_delays_s=(1.0,), retry_backoff=1.01)
+
+    assert retry_delay_s(policy, 101, failed()) == 1.01**100
+
+
 def test_a_list_of_delays_ends_with_its_last() -> None:
     policy = Policy(retries=4, retry_delays_s=(1.0, 5.0))
 
@@ -44,7 +60,7 @@ def test_back_off_doubles_up_to_its_bound() -> None:
 
 @given(
     delay=st.floats(0, 1e6),
-    backoff=st.floats(1, 100),
+    backoff=st.floats(1, 1e9),
     share=st.floats(0, 1),
     chance=st.floats(0, 1),
     failures=st.integers(1, 10_000),
