@@ -295,8 +295,6 @@ class RunMachine(KeptGraph):
         """End a task run that had an attempt."""
         self._move(task_run, state)
         task_run.cancel_reason = ""
-        if not task_run.ended_us:
-            task_run.ended_us = self._now_us
         self._out.append(cmd.SaveTaskRun(task_run))
         if reason or state is TaskRunState.CANCELLED:
             self._record_end(task_run, reason)
@@ -343,10 +341,9 @@ class RunMachine(KeptGraph):
             return
         self._ending = ending
         self.reason = reason
-        if self.state is not RunState.CANCELLING:
-            self._move_run(RunState.CANCELLING)
-            self._save_run()
-            self._out.append(cmd.Record(ev.RunStateChanged(self._now_us, self.state.label)))
+        self._move_run(RunState.CANCELLING)
+        self._save_run()
+        self._out.append(cmd.Record(ev.RunStateChanged(self._now_us, self.state.label)))
         self._close_waiting_groups()
         for task_run in list(self._all_task_runs()):
             if self._is_teardown(task_run):

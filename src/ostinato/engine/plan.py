@@ -232,7 +232,7 @@ class Plan:
             while stack:
                 node = self.nodes[stack.pop()]
                 after = [d.position for ds in node.dependents.values() for d in ds]
-                for follower in after + node.subtree:
+                for follower in after + node.members:
                     if follower not in seen:
                         seen.add(follower)
                         stack.append(follower)

@@ -109,8 +109,7 @@ class ReadyQueue:
             if limit.blocked:
                 for lane in limit.blocked:
                     lane.is_blocked = False
-                    if lane.heap:
-                        self._list(lane)
+                    self._list(lane)
                 limit.blocked.clear()
 
     def _list(self, lane: Lane) -> None:

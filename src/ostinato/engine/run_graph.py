@@ -28,7 +28,6 @@ from ostinato.errors import InternalError
 from ostinato.model.flow import (
     LengthSource,
     LiteralLength,
-    MinLength,
     ResultLength,
     SumLength,
     TaskKind,
@@ -107,11 +106,6 @@ class RunGraph:
 
     # Reading
 
-    @property
-    def has_active(self) -> bool:
-        """Whether anything is queued, running, retrying or deferred."""
-        return self._active > 0
-
     def task_run(self, task_id: str, path: MapPath = ()) -> TaskRun | None:
         """Return a task run, or None while it does not exist."""
         position = self.plan.positions.get(task_id)
@@ -148,6 +142,14 @@ class RunGraph:
     def is_settled(self, task_id: str, prefix: MapPath) -> bool:
         """Whether all runs of a task below a prefix have ended, so that no result follows."""
         size = len(prefix)
+        groups = self.plan.nodes[self.plan.positions[task_id]].scope
+        if any(
+            group.state is PENDING and group.path[:size] == prefix[: len(group.path)]
+            for container in groups
+            for group in self.runs_of(container)
+        ):
+            # What is in the group is still to come.
+            return False
         return all(
             task_run.state.is_terminal
             for task_run in self.runs_of(task_id)
@@ -155,7 +157,7 @@ class RunGraph:
         )
 
     def runs_of(self, task_id: str) -> Iterator[TaskRun]:
-        """Yield the task runs of one task that exist."""
+        """Yield the task runs of one task that exist; of a group, what stands for it."""
         position = self.plan.positions[task_id]
         root = self._roots[position]
         if root is not None:
@@ -286,16 +288,10 @@ class RunGraph:
             self._end_without_attempt(stand_in, state, reason)
 
     def _enqueue(self, task_run: TaskRun) -> None:
-        was_new = task_run.state is PENDING
         self._move(task_run, QUEUED)
         task_run.queued_us = self._now_us
         self._out.append(cmd.Enqueue(task_run))
-        if not was_new or not self._is_mapped_instance(task_run):
-            self._out.append(cmd.SaveTaskRun(task_run))
-
-    def _is_mapped_instance(self, task_run: TaskRun) -> bool:
-        # An expansion is one row; its task runs get theirs when they start.
-        return bool(task_run.path) and self.plan.nodes[task_run.position].expansion is not None
+        self._out.append(cmd.SaveTaskRun(task_run))
 
     # Expanding
 
@@ -323,19 +319,17 @@ class RunGraph:
         return tuple(lengths)
 
     def _length(self, source: LengthSource, node: PlanNode, path: MapPath) -> int | TaskRunState:
-        match source:
-            case LiteralLength(length):
+        if isinstance(source, LiteralLength):
+            return source.length
+        if isinstance(source, ResultLength):
+            return self._result_length(self.plan.positions[source.task_id], node, path)
+        lengths: list[int] = []
+        for part in source.parts:
+            length = self._length(part, node, path)
+            if isinstance(length, TaskRunState):
                 return length
-            case ResultLength(task_id):
-                return self._result_length(self.plan.positions[task_id], node, path)
-            case SumLength(parts) | MinLength(parts):
-                lengths: list[int] = []
-                for part in parts:
-                    length = self._length(part, node, path)
-                    if isinstance(length, TaskRunState):
-                        return length
-                    lengths.append(length)
-                return sum(lengths) if isinstance(source, SumLength) else min(lengths, default=0)
+            lengths.append(length)
+        return sum(lengths) if isinstance(source, SumLength) else min(lengths, default=0)
 
     def _result_length(self, position: int, node: PlanNode, path: MapPath) -> int | TaskRunState:
         producer = self.plan.nodes[position]
@@ -369,7 +363,8 @@ class RunGraph:
             self._cell(position, path[:depth]).open += width - 1
         runs = self._mapped.setdefault(position, {})
         out, now_us = self._out, self._now_us
-        # The hot loop of a wide fan-out: states are set directly, all are new.
+        # The hot loop of a wide fan-out: states are set directly, all are new. An expansion is
+        # one row; its task runs get theirs when they start.
         for index in range(width):
             each = TaskRun(position, task_id, (*path, index), 0, 0)
             each.state = QUEUED
