@@ -49,7 +49,8 @@ class Store(Protocol):
     """Keep runs, their task runs, values and events.
 
     Methods that write acknowledge what is durable. All are safe to call from several
-    threads. ``cursor`` and ``after`` take what an earlier page or event gave, "" for the start.
+    threads. ``cursor`` and ``after`` take what an earlier page or event gave, "" for the start;
+    anything else is a ``UsageError``.
 
     Raises:
         StoreError: Any method may raise one of its kinds; then nothing was written.
@@ -79,6 +80,9 @@ class Store(Protocol):
         Args:
             runs: What to create.
             owner: Coordinator that takes the created runs over at once.
+
+        Raises:
+            OwnershipLost: The owner's epoch is no longer the newest one.
         """
         ...
 
@@ -165,6 +169,7 @@ class Store(Protocol):
         The epoch of a dead owner is raised, so that it can never commit again.
 
         Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
             RunNotFound: No run has this id.
             RunOwned: A living coordinator owns it; says pid and host.
         """
@@ -177,13 +182,20 @@ class Store(Protocol):
     def commit(self, batch: Batch, lease: CoordinatorLease) -> None:
         """Write a batch in one transaction, state and events together.
 
+        A run that ends with it has no owner any more, and nothing is asked of it.
+
         Raises:
             OwnershipLost: The lease's epoch is no longer the newest one.
         """
         ...
 
     def request(self, run_id: RunId, kind: str, by: str) -> RunRequest:
-        """Ask something of a run's owner and wake it."""
+        """Ask something of a run's owner and wake it; without one, it waits for the next.
+
+        Raises:
+            RunNotFound: No run has this id.
+            UsageError: The run has ended.
+        """
         ...
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:

@@ -54,7 +54,7 @@ class RunRow(Struct, frozen=True):
         state: Where it stands.
         reason: Why it ended as it did, or empty.
         created_us, started_us, ended_us: Moments, 0 while they have not come.
-        owner: Id of the coordinator that owns it, 0 for none.
+        owner: Id of the coordinator that owns it, 0 for none; an ended run has none.
         generation: How often parts of it were cleared.
         The rest is as in ``NewRun``.
     """
