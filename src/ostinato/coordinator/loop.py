@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from ostinato.clock import Clock, VirtualClock
+from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.live_run import LiveRun, lanes_of
 from ostinato.coordinator.timers import Timers
 from ostinato.engine import commands as cmd
@@ -23,7 +24,7 @@ from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
 from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
-from ostinato.errors import ExecutionError, UsageError
+from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import Executor
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
@@ -108,6 +109,7 @@ class Coordinator:
         self._now_us = clock.now_us()
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
+        self._calls = Calls(self)
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
         self._selector = selectors.DefaultSelector()
@@ -211,7 +213,7 @@ class Coordinator:
                 self._fire(run, timer)
         self._answer_requests()
         self._dispatch()
-        self._commit()
+        self.commit()
         self._send()
 
     def _wait(self) -> None:
@@ -281,7 +283,7 @@ class Coordinator:
         # Ordered by how often they come.
         if type(report) is msg.Succeeded:
             for value in report.values:
-                self._keep(run, task_run, value)
+                self.keep(run, task_run, value)
             if report.inputs is not None:
                 run.inputs[task_run] = report.inputs
             times = self._times(report)
@@ -331,7 +333,8 @@ class Coordinator:
             return report.started_us, report.ended_us
         return 0, 0
 
-    def _keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
+    def keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
+        """Add a value of a task run to the next commit."""
         path = task_run.path
         run.values.put(task_run.task_id, path, value)
         row = ValueRow(
@@ -448,7 +451,8 @@ class Coordinator:
 
     # Commit, then act
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Make everything durable that this turn has changed."""
         batch = self._batch
         for run in self._touched.values():
             if run.dirty:
@@ -501,39 +505,7 @@ class Coordinator:
         if flight is None or flight.task_run.attempt != flight.attempt:
             message = "this attempt was given up; its call is refused"
             raise ExecutionError(message)
-        if method == "pull":
-            return self._pull(flight, **args)
-        if method == "push":
-            value = args["value"]
-            stored = (
-                value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)
-            )
-            self._keep(flight.run, flight.task_run, stored)
-            self._commit()
-            return None
-        message = f"a task asked for {method!r}, which is no call"
-        raise UsageError(message)
-
-    def _pull(
-        self,
-        flight: InFlight,
-        *,
-        task_id: str,
-        prefix: list[int] | tuple[int, ...],
-        key: str,
-        offset: int,
-        limit: int,
-    ) -> list[StoredValue | None]:
-        run = flight.run
-        position = run.plan.positions.get(task_id)
-        if position is None:
-            message = f"flow {run.plan.flow.name!r} has no task {task_id!r} to pull from"
-            raise UsageError(message)
-        node = run.plan.nodes[position]
-        path = tuple(prefix)
-        if node.expansion is None and len(node.scope) == len(path):
-            return [run.values.get(task_id, path, key)]
-        return run.mapped_values(task_id, path, key, offset, limit)
+        return self._calls.answer(flight.run, flight.task_run, method, args)
 
 
 @contextmanager

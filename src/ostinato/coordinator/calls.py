@@ -1,0 +1,75 @@
+"""This module answers what running attempts ask of their coordinator."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.engine.task_run import TaskRun
+from ostinato.errors import UsageError
+from ostinato.model.identity import MapPath
+from ostinato.model.value import StoredValue
+
+
+class Recorder(Protocol):
+    """Write what attempts store; the coordinator is one."""
+
+    def keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
+        """Add a value to the next commit."""
+        ...
+
+    def commit(self) -> None:
+        """Make everything durable that was added."""
+        ...
+
+
+class Calls:
+    """Answer calls by their method; what they mean is said at ``runtime.messages.CALLS``.
+
+    Args:
+        recorder: Writes what attempts store.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        #: By method; each takes the run, the task run and the call's arguments by name.
+        self._answers: dict[str, Callable[..., Any]] = {"pull": _pull, "push": self._push}
+
+    def answer(self, run: LiveRun, task_run: TaskRun, method: str, args: dict[str, Any]) -> Any:
+        """Answer a call of a task run that executes.
+
+        Raises:
+            UsageError: There is no such call, or it makes no sense.
+        """
+        answer = self._answers.get(method)
+        if answer is None:
+            message = f"a task asked for {method!r}, which is no call"
+            raise UsageError(message)
+        return answer(run, task_run, **args)
+
+    def _push(self, run: LiveRun, task_run: TaskRun, *, value: object) -> None:
+        stored = value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)
+        self._recorder.keep(run, task_run, stored)
+        self._recorder.commit()
+
+
+def _pull(
+    run: LiveRun,
+    _: TaskRun,
+    *,
+    task_id: str,
+    prefix: list[int] | tuple[int, ...],
+    key: str,
+    offset: int,
+    limit: int,
+) -> list[StoredValue | None]:
+    position = run.plan.positions.get(task_id)
+    if position is None:
+        message = f"flow {run.plan.flow.name!r} has no task {task_id!r} to pull from"
+        raise UsageError(message)
+    node = run.plan.nodes[position]
+    path: MapPath = tuple(prefix)
+    if node.expansion is None and len(node.scope) == len(path):
+        return [run.values.get(task_id, path, key)]
+    return run.mapped_values(task_id, path, key, offset, limit)
