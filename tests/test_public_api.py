@@ -11,10 +11,42 @@ import ostinato
 from ostinato import operators
 
 PUBLIC = """
-DAG BaseOperator BaseSensorOperator BashOperator BranchOperator BranchPythonOperator Context Defer
-DefinitionError EmptyOperator Fail Label Operator OstinatoError Param ParameterError PokeReturn
-PythonOperator PythonSensor Resource Retry RunFailed Sensor ShortCircuitOperator Skip TaskGroup
-TaskSignal TriggerRule __version__ chain chain_linear cross_downstream dag get_current_context task
+DAG
+BaseOperator
+BaseSensorOperator
+BashOperator
+BranchOperator
+BranchPythonOperator
+Context
+Defer
+DefinitionError
+EmptyOperator
+Fail
+Label
+Operator
+OstinatoError
+Param
+ParameterError
+PokeReturn
+PythonOperator
+PythonSensor
+Resource
+Retry
+RunFailed
+Sensor
+ShortCircuitOperator
+Skip
+TaskGroup
+TaskSignal
+Trigger
+TriggerRule
+__version__
+chain
+chain_linear
+cross_downstream
+dag
+get_current_context
+task
 task_group
 """
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
+    from ostinato.authoring.triggers import Trigger
     from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
     from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
     from ostinato.model.policy import TriggerRule
@@ -63,6 +64,7 @@ __all__ = [
     "Skip",
     "TaskGroup",
     "TaskSignal",
+    "Trigger",
     "TriggerRule",
     "__version__",
     "chain",
@@ -82,6 +84,7 @@ _HOMES = {
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
+    "ostinato.authoring.triggers": ("Trigger",),
     "ostinato.authoring.wiring": ("Label", "chain", "chain_linear", "cross_downstream"),
     "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),
     "ostinato.model.policy": ("TriggerRule",),

@@ -26,6 +26,8 @@ OstinatoError                   base: .code, .place, .hint
 ├── RunFailed                   raised by Run.raise_for_state()
 ├── ExecutionError              an attempt went wrong outside the user's code
 │   ├── AttemptTimeout          longer than its timeout
+│   ├── DeferralTimeout         what a task was deferred for did not come in time
+│   ├── TriggerFailed           what a task was deferred for went wrong
 │   ├── MemoryLimitExceeded     more memory than its compute allows
 │   ├── ChildDied               its process ended under it
 │   ├── ValueNotSerialisable    its result cannot be stored
@@ -223,6 +225,18 @@ class AttemptTimeout(ExecutionError, TimeoutError):
     """Report an attempt that ran longer than its timeout or its task's deadline."""
 
     code = "timeout"
+
+
+class DeferralTimeout(ExecutionError, TimeoutError):
+    """Report that what a task was deferred for did not come in time."""
+
+    code = "deferral-timeout"
+
+
+class TriggerFailed(ExecutionError):
+    """Report that the trigger that a task was deferred for went wrong."""
+
+    code = "trigger-failed"
 
 
 class MemoryLimitExceeded(ExecutionError, MemoryError):

@@ -104,6 +104,16 @@ class Context(Protocol):
         ...
 
     @property
+    def now(self) -> datetime:
+        """The time at this moment, in UTC; virtual in ``ostinato.testing``."""
+        ...
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether time is virtual and does not pass by itself."""
+        ...
+
+    @property
     def resources(self) -> Mapping[str, Any]:
         """Configured objects by name; one is opened when it is asked for."""
         ...

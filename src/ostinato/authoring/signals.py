@@ -3,7 +3,12 @@
 from datetime import datetime, timedelta
 
 from ostinato.authoring.quantities import seconds_of
+from ostinato.authoring.triggers import Trigger
 from ostinato.errors import InvalidArgument
+from ostinato.model.deferral import Deferral, InputRequest
+
+#: Method of an operator that takes what a trigger or a person gave, as in Airflow.
+DEFAULT_METHOD = "execute_complete"
 
 
 class TaskSignal(Exception):
@@ -62,29 +67,54 @@ class Retry(TaskSignal):
 
 
 class Defer(TaskSignal):
-    """Continue later: the task is executed again from its beginning and holds no worker until then.
+    """Continue later, and hold no worker until then.
+
+    Without ``method`` the task is executed again from its beginning. With it, that method of the
+    operator is called in place of ``execute``, with the context and what was waited for.
 
     Args:
         until: The moment, with a time zone.
         delta: How long from the moment it is raised; instead of ``until``.
+        trigger: Waits for a condition on the trigger host; instead of both.
+        request: Waits for a person's answer; instead of all of them.
+        method: Of the operator; by default ``execute_complete`` for a trigger or a request.
+        timeout: How long a trigger or a person may take; without it there is no limit.
 
     Raises:
-        InvalidArgument: If not exactly one of them is given, or ``until`` has no time zone.
+        InvalidArgument: If not exactly one of the first four is given, ``until`` has no time
+            zone, or a timeout is given with a moment.
 
     Example:
         ``raise Defer(delta=timedelta(minutes=5))``
     """
 
     def __init__(
-        self, *, until: datetime | None = None, delta: float | timedelta | str | None = None
+        self,
+        *,
+        until: datetime | None = None,
+        delta: float | timedelta | str | None = None,
+        trigger: Trigger | None = None,
+        request: InputRequest | None = None,
+        method: str = "",
+        timeout: float | timedelta | str | None = None,
     ) -> None:
-        if (until is None) == (delta is None):
-            raise InvalidArgument("Defer takes either until= or delta=")
+        given = [one for one in (until, delta, trigger, request) if one is not None]
+        if len(given) != 1:
+            raise InvalidArgument("Defer takes one of until=, delta=, trigger= and request=")
         if until is not None and until.tzinfo is None:
             raise InvalidArgument(f"Defer(until={until!r}) has no time zone")
-        super().__init__(f"until {until}" if delta is None else f"for {delta}")
+        is_for_event = trigger is not None or request is not None
+        if timeout is not None and not is_for_event:
+            raise InvalidArgument("Defer takes timeout= with trigger= or request= only")
+        super().__init__(f"for {delta}" if delta is not None else f"until {given[0]}")
         self.until = until
         self.delta_s = None if delta is None else _seconds(delta, "Defer")
+        self.timeout_s = None if timeout is None else _seconds(timeout, "Defer")
+        self.deferral = Deferral(
+            method or (DEFAULT_METHOD if is_for_event else ""),
+            trigger.spec() if trigger is not None else None,
+            request,
+        )
 
 
 def _seconds(value: float | timedelta | str, signal: str) -> float:

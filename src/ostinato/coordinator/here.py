@@ -126,7 +126,9 @@ class Runner:
             from ostinato.executors.inline import InlineExecutor
             from ostinato.executors.thread import ThreadExecutor
 
-            executors["inline"] = InlineExecutor(flows, self._answer, resources=resources)
+            executors["inline"] = InlineExecutor(
+                flows, self._answer, resources=resources, clock=self._clock
+            )
             if not isinstance(self._clock, VirtualClock):
                 executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)
         return executors

@@ -78,7 +78,7 @@ class Executing:
             gone = UnknownFlow(f"the flow {info.flow!r} is not in this process")
             return msg.Failed(spec.token, at_us, at_us, describe_failure(gone), may_retry=False)
         log = AttemptLog(info.logs_root, spec, self._clock)
-        context = TaskContext(spec, info, dag, self._port)
+        context = TaskContext(spec, info, dag, self._port, self._clock)
         log_token = current_log.set(log)
         context_token = current_context.set(context)
         if self._descriptors is not None:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ostinato.authoring.ports import BuiltFlow, Context
+from ostinato.clock import Clock, VirtualClock
 from ostinato.errors import UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -42,11 +43,14 @@ class TaskContext(Mapping[str, Any]):
     Everything is worked out when it is asked for.
     """
 
-    def __init__(self, spec: AttemptSpec, info: RunInfo, dag: BuiltFlow, port: Port) -> None:
+    def __init__(
+        self, spec: AttemptSpec, info: RunInfo, dag: BuiltFlow, port: Port, clock: Clock
+    ) -> None:
         self._spec = spec
         self._info = info
         self._dag = dag
         self._port = port
+        self._clock = clock
         self._temp_dirs: list[Path] = []
 
     # The run
@@ -178,6 +182,16 @@ class TaskContext(Mapping[str, Any]):
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.DEBUG)
         return logger
+
+    @property
+    def now(self) -> datetime:
+        """The time at this moment, in UTC; virtual in ``ostinato.testing``."""
+        return datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC)
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether time is virtual and does not pass by itself."""
+        return isinstance(self._clock, VirtualClock)
 
     @property
     def resources(self) -> Mapping[str, Any]:

@@ -34,6 +34,8 @@ class FakeContext:
     logger: logging.Logger = LOGGER
     idempotency_key: str = "default/7/task//0"
     first_started_at: datetime = DATE
+    now: datetime = DATE
+    test_mode: bool = False
     resources: Mapping[str, Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
 

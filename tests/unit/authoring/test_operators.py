@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -34,7 +34,7 @@ from ostinato import (
     TaskGroup,
 )
 from ostinato.authoring.operators import bash
-from ostinato.clock import Clock, VirtualClock
+from ostinato.authoring.triggers import Trigger
 from ostinato.errors import ExecutionError, InvalidArgument, UnknownTask
 from tests.unit.authoring.fakes import DATE, FakeContext, FakeResolver, execute
 
@@ -389,8 +389,6 @@ def test_command_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch)
 class Counting(Sensor):
     """Is done at the given poke."""
 
-    clock: ClassVar[Clock] = VirtualClock(START_US)
-
     def __init__(self, pokes: int, **options: Any) -> None:
         self.left = pokes
         super().__init__(task_id="wait", **options)
@@ -432,6 +430,59 @@ def test_sensor_whose_time_is_over_fails_for_good_or_is_skipped() -> None:
     assert Counting(1, timeout=60).execute(late) == "found"
 
 
+def test_interval_of_a_sensor_grows_by_its_factor_up_to_its_bound() -> None:
+    sensor = Counting(9, poke_interval=10, exponential_backoff=True, max_wait="1m")
+    delays: list[float] = []
+    waited_s = 0.0
+
+    while len(delays) < 5:
+        with pytest.raises(Defer) as caught:
+            sensor.execute(FakeContext(now=DATE + timedelta(seconds=waited_s)))
+        assert caught.value.delta_s is not None
+        delays.append(caught.value.delta_s)
+        waited_s += delays[-1]
+
+    assert delays == [10, 20, 40, 60, 60]
+
+
+class RowTrigger(Trigger):
+    table: str
+    since: datetime = DATE
+
+
+class Triggered(Counting):
+    def trigger(self, context: Any) -> Trigger:
+        return RowTrigger(table="flights")
+
+
+def test_sensor_with_a_trigger_leaves_the_waiting_to_it() -> None:
+    sensor = Triggered(3, timeout="1h")
+
+    with pytest.raises(Defer) as caught:
+        sensor.execute(FakeContext(now=DATE + timedelta(minutes=10)))
+
+    deferral = caught.value.deferral
+    assert deferral.trigger is not None
+    assert deferral.trigger.type.endswith(":RowTrigger")
+    assert RowTrigger.from_args(deferral.trigger.args) == RowTrigger(table="flights")
+    assert (caught.value.timeout_s, deferral.method) == (3000, "execute_complete")
+    assert sensor.execute_complete(FakeContext(), 5) == 5
+    with pytest.raises(Fail, match="waited 0 s in vain"):
+        sensor.on_deferral_timeout(FakeContext())
+
+
+def test_triggers_that_cannot_be_found_or_stored_again_are_refused() -> None:
+    class Local(Trigger):
+        pass
+
+    with pytest.raises(InvalidArgument, match="trigger Local is defined inside a function"):
+        Local().spec()
+    with pytest.raises(InvalidArgument, match="a field of trigger RowTrigger cannot be stored"):
+        RowTrigger(table=object()).spec()  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(InvalidArgument, match="was stored with other fields"):
+        RowTrigger.from_args({"tables": "a"})
+
+
 def test_functions_can_be_sensors() -> None:
     def is_ready(ds: str, found: Any) -> Any:
         return found if ds else None
@@ -442,7 +493,7 @@ def test_functions_can_be_sensors() -> None:
     assert execute(sensor([1])) is None
     assert execute(sensor(PokeReturn(is_done=True, value=5))) == 5
     with pytest.raises(Defer):
-        execute(sensor(0), context=FakeContext(first_started_at=datetime.now(UTC)))
+        execute(sensor(0), context=FakeContext())
 
 
 def test_wrong_arguments_of_a_sensor_are_told() -> None:
@@ -480,8 +531,10 @@ def test_signals_carry_what_they_ask_for() -> None:
 
 
 def test_wrong_signals_are_told() -> None:
-    with pytest.raises(InvalidArgument, match="either until= or delta="):
+    with pytest.raises(InvalidArgument, match="one of until=, delta=, trigger= and request="):
         Defer()
+    with pytest.raises(InvalidArgument, match="timeout= with trigger= or request= only"):
+        Defer(delta=5, timeout=5)
     with pytest.raises(InvalidArgument, match="has no time zone"):
         Defer(until=datetime(2025, 1, 1))  # noqa: DTZ001 - what is tested
     with pytest.raises(InvalidArgument, match="Retry: 'soon' is no duration"):

@@ -21,7 +21,7 @@ from ostinato.authoring.references import (
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.wiring import Node
-from ostinato.errors import InvalidArgument
+from ostinato.errors import DeferralTimeout, InvalidArgument
 from ostinato.model.flow import TaskKind
 from ostinato.model.policy import Policy
 
@@ -196,6 +196,18 @@ class Operator(Node):
         """
         message = f"{type(self).__name__} has no execute()"
         raise NotImplementedError(message)
+
+    def on_deferral_timeout(self, context: Context) -> Any:
+        """Return a result, or raise, where a deferral with a timeout has waited in vain.
+
+        Args:
+            context: Of the attempt.
+
+        Raises:
+            DeferralTimeout: By default.
+        """
+        message = f"{context.task_id!r} waited in vain: what it was deferred for did not come"
+        raise DeferralTimeout(message)
 
     def on_kill(self) -> None:
         """Stop what ``execute`` has started outside of its process.

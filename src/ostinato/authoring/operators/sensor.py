@@ -1,8 +1,9 @@
 """This module holds sensors: operators that wait for a condition."""
 
+import math
 import time
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
@@ -10,7 +11,7 @@ from ostinato.authoring.places import relative_place
 from ostinato.authoring.ports import Context
 from ostinato.authoring.quantities import seconds_of
 from ostinato.authoring.signals import Defer, Fail, Skip
-from ostinato.clock import Clock, SystemClock
+from ostinato.authoring.triggers import Trigger
 from ostinato.errors import InvalidArgument
 from ostinato.model.flow import TaskKind
 
@@ -37,7 +38,8 @@ class PokeReturn(NamedTuple):
 class Sensor(Operator):
     """Wait for a condition: subclass it and write ``poke``.
 
-    Between pokes a sensor is deferred and holds no worker, unless ``mode="poke"``.
+    Between pokes a sensor is deferred and holds no worker and no slot, unless ``mode="poke"``.
+    A sensor that writes ``trigger`` too waits on the trigger host, which thousands share.
 
     Args:
         task_id: Unique in its group.
@@ -46,12 +48,13 @@ class Sensor(Operator):
             The limit of a single poke is ``execution_timeout``.
         soft_fail: Whether the task is skipped instead of failed when the time is over.
         mode: ``reschedule`` defers between pokes, ``poke`` waits inside the attempt.
+        exponential_backoff: Factor on the interval per poke; True for 2.
+        max_wait: Upper bound of the interval. Airflow's name.
         policies: How it is run, see ``Policies``.
     """
 
     operator_name = "sensor"
     kind = TaskKind.SENSOR
-    clock: ClassVar[Clock] = SystemClock()
 
     def __init__(
         self,
@@ -61,6 +64,8 @@ class Sensor(Operator):
         timeout: float | timedelta | str = DEFAULT_TIMEOUT_S,
         soft_fail: bool = False,
         mode: Literal["reschedule", "poke"] = "reschedule",
+        exponential_backoff: bool | float = False,
+        max_wait: float | timedelta | str | None = None,
         **policies: Any,
     ) -> None:
         super().__init__(task_id, **policies)
@@ -68,9 +73,15 @@ class Sensor(Operator):
         self.timeout_s = self._duration("timeout", timeout)
         self.soft_fail = soft_fail
         self.mode = mode
+        self.backoff = 2.0 if exponential_backoff is True else float(exponential_backoff or 1)
+        self.max_wait_s = None if max_wait is None else self._duration("max_wait", max_wait)
+        problem = ""
         if mode not in ("reschedule", "poke"):
-            message = f"mode of {self.node_id!r} is {mode!r}, neither 'reschedule' nor 'poke'"
-            raise InvalidArgument(message, place=relative_place(self.place))
+            problem = f"mode of {self.node_id!r} is {mode!r}, neither 'reschedule' nor 'poke'"
+        elif self.backoff < 1:
+            problem = f"exponential_backoff of {self.node_id!r} is {self.backoff:g}, less than 1"
+        if problem:
+            raise InvalidArgument(problem, place=relative_place(self.place))
 
     def poke(self, context: Context) -> bool | PokeReturn:
         """Return whether the condition is met.
@@ -79,6 +90,15 @@ class Sensor(Operator):
             context: Of the attempt.
         """
         raise NotImplementedError
+
+    def trigger(self, context: Context) -> Trigger | None:
+        """Return what waits in place of further pokes; None to poke again after the interval.
+
+        Args:
+            context: Of the attempt whose poke found nothing.
+        """
+        del context
+        return None
 
     def execute(self, context: Context) -> Any:
         """Poke once, or in the mode ``poke`` until the condition is met.
@@ -95,16 +115,58 @@ class Sensor(Operator):
             found = self.poke(context)
             if found:
                 return found.value if isinstance(found, PokeReturn) else None
-            waited_s = self.clock.now_us() / 1e6 - context.first_started_at.timestamp()
+            waited_s = self._waited_s(context)
             if waited_s >= self.timeout_s:
                 self._give_up(waited_s)
-            # The last poke is at the time-out itself.
-            delay_s = min(self.poke_interval_s, self.timeout_s - waited_s)
-            if self.mode == "reschedule":
-                raise Defer(delta=delay_s)
-            time.sleep(delay_s)
+            left_s = self.timeout_s - waited_s
+            # Where time is virtual, waiting inside the attempt would be waiting in earnest.
+            if self.mode == "reschedule" or context.test_mode:
+                trigger = self.trigger(context)
+                if trigger is not None:
+                    raise Defer(trigger=trigger, timeout=left_s)
+                # The last poke is at the time-out itself.
+                raise Defer(delta=min(self._interval_s(waited_s), left_s))
+            time.sleep(min(self._interval_s(waited_s), left_s))
 
-    def _give_up(self, waited_s: float) -> None:
+    def execute_complete(self, context: Context, event: Any) -> Any:
+        """Return the sensor's result, once its trigger has found the condition met.
+
+        Args:
+            context: Of the attempt.
+            event: What the trigger returned.
+        """
+        del context
+        return event
+
+    def on_deferral_timeout(self, context: Context) -> Any:
+        """Give up: the trigger has waited as long as the sensor may.
+
+        Args:
+            context: Of the attempt.
+
+        Raises:
+            Fail: Without retries.
+            Skip: If ``soft_fail`` says so.
+        """
+        self._give_up(self._waited_s(context))
+
+    def _waited_s(self, context: Context) -> float:
+        return (context.now - context.first_started_at).total_seconds()
+
+    def _interval_s(self, waited_s: float) -> float:
+        """Return how long to wait for the next poke.
+
+        How many there were follows from the time since the first one, so nothing is counted:
+        after n of them it is the sum of n terms of a geometric series.
+        """
+        factor, first_s = self.backoff, self.poke_interval_s
+        interval_s = first_s
+        if factor > 1 and first_s > 0:
+            pokes = round(math.log1p(waited_s * (factor - 1) / first_s) / math.log(factor))
+            interval_s = first_s * factor**pokes
+        return interval_s if self.max_wait_s is None else min(interval_s, self.max_wait_s)
+
+    def _give_up(self, waited_s: float) -> NoReturn:
         reason = (
             f"{self.node_id!r} waited {waited_s:.0f} s in vain; its timeout is {self.timeout_s:g} s"
         )
