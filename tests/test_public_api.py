@@ -11,18 +11,21 @@ import ostinato
 from ostinato import operators
 
 PUBLIC = """
-DAG
 BaseOperator
 BaseSensorOperator
 BashOperator
+BranchDateTimeOperator
+BranchDayOfWeekOperator
 BranchOperator
 BranchPythonOperator
 Context
+DAG
 Defer
 DefinitionError
 EmptyOperator
 Fail
 Label
+LatestOnlyOperator
 Operator
 OstinatoError
 Param
@@ -40,6 +43,7 @@ TaskGroup
 TaskSignal
 Trigger
 TriggerRule
+WeekDay
 __version__
 chain
 chain_linear

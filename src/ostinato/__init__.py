@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.operators.bash import BashOperator
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
+    from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
+    from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
     from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
     from ostinato.authoring.operators.python import PythonOperator
     from ostinato.authoring.operators.sensor import (
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
     from ostinato.authoring.triggers import Trigger
+    from ostinato.authoring.weekdays import WeekDay
     from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
     from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
     from ostinato.model.policy import TriggerRule
@@ -41,6 +45,8 @@ __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
+    "BranchDateTimeOperator",
+    "BranchDayOfWeekOperator",
     "BranchOperator",
     "BranchPythonOperator",
     "Context",
@@ -49,6 +55,7 @@ __all__ = [
     "EmptyOperator",
     "Fail",
     "Label",
+    "LatestOnlyOperator",
     "Operator",
     "OstinatoError",
     "Param",
@@ -66,6 +73,7 @@ __all__ = [
     "TaskSignal",
     "Trigger",
     "TriggerRule",
+    "WeekDay",
     "__version__",
     "chain",
     "chain_linear",
@@ -92,15 +100,19 @@ _HOMES = {
         "BaseOperator",
         "BaseSensorOperator",
         "BashOperator",
+        "BranchDateTimeOperator",
+        "BranchDayOfWeekOperator",
         "BranchOperator",
         "BranchPythonOperator",
         "EmptyOperator",
+        "LatestOnlyOperator",
         "Operator",
         "PokeReturn",
         "PythonOperator",
         "PythonSensor",
         "Sensor",
         "ShortCircuitOperator",
+        "WeekDay",
     ),
     "ostinato.runtime.context": ("get_current_context",),
 }

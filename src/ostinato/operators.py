@@ -1,29 +1,72 @@
-"""This module is where users look for operators and sensors."""
+"""This module is where users look for operators and sensors; each is loaded when it is used."""
 
-from ostinato.authoring.operators.bash import BashOperator
-from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
-from ostinato.authoring.operators.empty import EmptyOperator
-from ostinato.authoring.operators.operator import BaseOperator, Operator
-from ostinato.authoring.operators.python import PythonOperator
-from ostinato.authoring.operators.sensor import (
-    BaseSensorOperator,
-    PokeReturn,
-    PythonSensor,
-    Sensor,
-)
-from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ostinato.authoring.operators.bash import BashOperator
+    from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
+    from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
+    from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
+    from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.latest_only import LatestOnlyOperator
+    from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.python import PythonOperator
+    from ostinato.authoring.operators.sensor import (
+        BaseSensorOperator,
+        PokeReturn,
+        PythonSensor,
+        Sensor,
+    )
+    from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
+    from ostinato.authoring.weekdays import WeekDay
 
 __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
+    "BranchDateTimeOperator",
+    "BranchDayOfWeekOperator",
     "BranchOperator",
     "BranchPythonOperator",
     "EmptyOperator",
+    "LatestOnlyOperator",
     "Operator",
     "PokeReturn",
     "PythonOperator",
     "PythonSensor",
     "Sensor",
     "ShortCircuitOperator",
+    "WeekDay",
 ]
+
+#: Where each name is found, below ``ostinato.authoring``.
+_HOMES = {
+    "operators.bash": ("BashOperator",),
+    "operators.branch": ("BranchOperator", "BranchPythonOperator"),
+    "operators.branch_date_time": ("BranchDateTimeOperator",),
+    "operators.branch_day_of_week": ("BranchDayOfWeekOperator",),
+    "operators.empty": ("EmptyOperator",),
+    "operators.latest_only": ("LatestOnlyOperator",),
+    "operators.operator": ("BaseOperator", "Operator"),
+    "operators.python": ("PythonOperator",),
+    "operators.sensor": ("BaseSensorOperator", "PokeReturn", "PythonSensor", "Sensor"),
+    "operators.short_circuit": ("ShortCircuitOperator",),
+    "weekdays": ("WeekDay",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # to type checkers it would make every name exist
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            message = f"module 'ostinato.operators' has no attribute {name!r}"
+            raise AttributeError(message, name=name)
+        value = getattr(import_module(f"ostinato.authoring.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@ from ostinato.authoring.edge_types import (
     written,
 )
 from ostinato.authoring.groups import TaskGroup, roots_and_leaves
+from ostinato.authoring.operators.branch import BranchOperator
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.places import relative_file, relative_place
@@ -24,7 +25,7 @@ from ostinato.authoring.references import (
 )
 from ostinato.authoring.signatures import UNTYPED
 from ostinato.authoring.wiring import Node
-from ostinato.errors import CycleError, EdgeTypeError, InvalidArgument, Place
+from ostinato.errors import CycleError, EdgeTypeError, InvalidArgument, Place, UnknownTask
 from ostinato.model.flow import (
     Edge,
     Expansion,
@@ -76,6 +77,8 @@ def build_parts(
     inputs = {task_id: _inputs(found) for task_id, found in references.items()}
     _check_types(operators, groups, references)
     measured = _measured(operators, groups)
+    edges_between_tasks = _edges(inputs, groups, edges)
+    _check_choices(operators, edges_between_tasks)
     source = _Sources(source_root)
     definitions = tuple(
         TaskDefinition(
@@ -101,7 +104,7 @@ def build_parts(
         tuple(_group_definition(group) for group in groups.values()),
         tuple(
             Edge(upstream, downstream, label)
-            for (upstream, downstream), label in _edges(inputs, groups, edges).items()
+            for (upstream, downstream), label in edges_between_tasks.items()
         ),
     )
 
@@ -316,6 +319,29 @@ def _depth(edge: WrittenEdge) -> int:
 def _around(node: Node) -> Iterable[TaskGroup]:
     group = node.parent if isinstance(node, TaskGroup) else getattr(node, "group", None)
     return group.around() if isinstance(group, TaskGroup) else ()
+
+
+def _check_choices(operators: Mapping[str, Operator], edges: Iterable[tuple[str, str]]) -> None:
+    """Refuse a branch that would choose what is not directly behind it."""
+    branches = {
+        operator.node_id: operator
+        for operator in operators.values()
+        if isinstance(operator, BranchOperator) and operator.possible_choices
+    }
+    if not branches:
+        return
+    behind: dict[str, set[str]] = {task_id: set() for task_id in branches}
+    for upstream, downstream in edges:
+        if upstream in branches:
+            task = operators[downstream]
+            around = task.group.around() if task.group else ()
+            behind[upstream] |= {downstream, *(group.node_id for group in around)}
+    for task_id, operator in branches.items():
+        for chosen in operator.chosen_ids(operator.possible_choices):
+            if chosen not in behind[task_id]:
+                message = f"{task_id!r} may choose {chosen!r}, which is not directly behind it"
+                place, hint = relative_place(operator.place), f"{task_id} >> {chosen}"
+                raise UnknownTask(message, place=place, hint=hint)
 
 
 # Types on edges

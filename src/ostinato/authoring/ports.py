@@ -49,6 +49,11 @@ class Context(Protocol):
         ...
 
     @property
+    def is_latest(self) -> bool:
+        """Whether no newer interval of the schedule is over, or somebody asked for the run."""
+        ...
+
+    @property
     def data_interval_start(self) -> datetime:
         """Beginning of the data that the run covers."""
         ...

@@ -15,6 +15,7 @@ import msgspec
 
 from ostinato.authoring.ports import BuiltFlow, Context
 from ostinato.clock import Clock, VirtualClock
+from ostinato.engine.timetable import data_interval
 from ostinato.errors import UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -22,6 +23,9 @@ from ostinato.runtime.messages import AttemptSpec, RunInfo
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
 
 _ALL = 2**31
+
+#: What asks for runs that no schedule decides on.
+_ASKED_FOR = frozenset({"manual", "script", "api", "task"})
 
 
 class Port(Protocol):
@@ -95,6 +99,18 @@ class TaskContext(Mapping[str, Any]):
     def logical_date(self) -> datetime:
         """The moment that the run stands for, in the flow's zone."""
         return self._moment(self._info.logical_date_us)
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether no newer interval of the schedule is over; always, where nothing is scheduled.
+
+        A run that somebody asked for is always the latest.
+        """
+        if self._info.trigger in _ASKED_FOR:
+            return True
+        schedule = self._dag.definition.schedule
+        start_us, end_us = data_interval(schedule, self._info.timezone, self._clock.now_us())
+        return start_us == end_us or self._info.interval_end_us > start_us
 
     @cached_property
     def data_interval_start(self) -> datetime:

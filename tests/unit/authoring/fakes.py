@@ -23,6 +23,7 @@ class FakeContext:
     map_index: int = -1
     try_number: int = 1
     logical_date: datetime = DATE
+    is_latest: bool = True
     data_interval_start: datetime = DATE
     data_interval_end: datetime = DATE
     ds: str = "2025-01-31"

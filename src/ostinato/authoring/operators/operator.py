@@ -251,6 +251,16 @@ class Operator(Node):
                     hint=f"add {name!r} to its template_fields",
                 )
 
+    def refusal(self, problem: str, *, hint: str = "") -> InvalidArgument:
+        """Return the error that says what is wrong with an argument, and where it stands.
+
+        Args:
+            problem: What is wrong.
+            hint: What would be right.
+        """
+        message = f"{self.node_id!r}: {problem}"
+        return InvalidArgument(message, place=relative_place(self.place), hint=hint)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.node_id!r}>"
 
