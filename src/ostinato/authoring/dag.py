@@ -9,6 +9,13 @@ from typing import Any, Never, Self
 import msgspec
 
 from ostinato.authoring import session
+from ostinato.authoring.callbacks import (
+    FLOW_MOMENTS,
+    LATE,
+    CallbackFunction,
+    WrittenCallback,
+    read_all,
+)
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
 from ostinato.authoring.operators.operator import Operator
@@ -32,6 +39,8 @@ _OF_THE_FLOW = ("start_date", "end_date")
 NO_LIMIT_S = FlowDefinition("").timeout_s
 
 Moment = datetime | date | str
+
+Callbacks = CallbackFunction | Sequence[CallbackFunction] | None
 
 
 class DAG:
@@ -57,9 +66,16 @@ class DAG:
         max_active_tasks: Task runs at a time within a run; 0 for no limit.
         timeout: How long a run may take. Airflow: ``dagrun_timeout``.
         dagrun_timeout: The same.
+        deadline: How long after its start a run that has not ended is late; it goes on.
         fail_fast: Whether any failure cancels the rest at once.
         executor: Executor of tasks that name none.
         resources: Configured objects that tasks receive by annotation or name.
+        on_success: Called with the context when a run has succeeded; a function or a list of
+            them. Airflow: ``on_success_callback``.
+        on_success_callback: The same.
+        on_failure: Called when a run has failed. Airflow: ``on_failure_callback``.
+        on_failure_callback: The same.
+        on_deadline: Called when a run has passed its ``deadline``.
         unknown: Refused.
 
     Raises:
@@ -87,9 +103,15 @@ class DAG:
         max_active_tasks: int = 0,
         timeout: float | timedelta | str | None = None,
         dagrun_timeout: float | timedelta | str | None = None,
+        deadline: float | timedelta | str | None = None,
         fail_fast: bool = False,
         executor: str | None = None,
         resources: Mapping[str, Any] | None = None,
+        on_success: Callbacks = None,
+        on_success_callback: Callbacks = None,
+        on_failure: Callbacks = None,
+        on_failure_callback: Callbacks = None,
+        on_deadline: Callbacks = None,
         **unknown: Never,
     ) -> None:
         self.place = calling_place(self)
@@ -98,7 +120,8 @@ class DAG:
             wrong = next(iter(unknown))
             known = signature_of(DAG.__init__).names
             message = f"DAG takes no argument {wrong!r}"
-            raise InvalidArgument(message, place=place, hint=did_you_mean(wrong, known))
+            hint = LATE.get(wrong) or did_you_mean(wrong, known)
+            raise InvalidArgument(message, place=place, hint=hint)
         self.name: str = _either("name", name, "dag_id", dag_id)
         check_id(self.name, "flow", self.place)
         defaults = dict(default_args or {})
@@ -116,6 +139,19 @@ class DAG:
         self.parameters: dict[str, Parameter] = {
             key: parameter_of(key, value, place=place) for key, value in (params or {}).items()
         }
+        #: What is called at its moments.
+        self.callbacks = _flow_callbacks(
+            {
+                "on_success": _either(
+                    "on_success", on_success, "on_success_callback", on_success_callback
+                ),
+                "on_failure": _either(
+                    "on_failure", on_failure, "on_failure_callback", on_failure_callback
+                ),
+                "on_deadline": on_deadline,
+            },
+            has_deadline=deadline is not None,
+        )
         #: The definition without its tasks.
         self._shell = FlowDefinition(
             self.name,
@@ -129,12 +165,14 @@ class DAG:
             max_active_runs=_count("max_active_runs", max_active_runs),
             max_active_tasks=_count("max_active_tasks", max_active_tasks),
             timeout_s=NO_LIMIT_S if limit is None else _seconds("timeout", limit),
+            deadline_s=NO_LIMIT_S if deadline is None else _seconds("deadline", deadline),
             fail_fast=fail_fast,
             executor=executor or "",
             tags=_tags(tags),
             owner=owner or self.root.policies.default.owner,
             doc=doc_md or description,
             source=Source(*relative_place(self.place, self.source_root)),
+            callbacks=tuple(callback.declared for callback in self.callbacks),
         )
         self._operators: dict[str, Operator] = {}
         self._groups: dict[str, TaskGroup] = {}
@@ -414,6 +452,19 @@ def _seconds(name: str, value: object) -> float:
     except ValueError as err:
         message = f"{name}: {err}"
         raise InvalidArgument(message, place=relative_place(calling_place())) from None
+
+
+def _flow_callbacks(
+    given: Mapping[str, object], *, has_deadline: bool
+) -> tuple[WrittenCallback, ...]:
+    place = relative_place(calling_place())
+    if given["on_deadline"] and not has_deadline:
+        message = "on_deadline is never called without a deadline"
+        raise InvalidArgument(message, place=place, hint='say deadline="1h" too')
+    try:
+        return read_all(FLOW_MOMENTS, given)
+    except ValueError as err:
+        raise InvalidArgument(str(err), place=place) from None
 
 
 def _tags(tags: object) -> tuple[str, ...]:

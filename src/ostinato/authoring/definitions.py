@@ -96,6 +96,9 @@ def build_parts(
             source[operator.place],
             operator.settings.owner,
             operator.settings.tags,
+            tuple([callback.declared for callback in operator.settings.callbacks])
+            if operator.settings.callbacks
+            else (),
         )
         for task_id, operator in operators.items()
     )

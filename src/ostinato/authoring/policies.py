@@ -7,10 +7,19 @@ from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
+from ostinato.authoring.callbacks import (
+    CALLBACK_ALIASES,
+    LATE,
+    TASK_MOMENTS,
+    CallbackFunction,
+    WrittenCallback,
+    read_callbacks,
+)
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.quantities import bytes_of, seconds_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, Place
+from ostinato.model.notice import Moment
 from ostinato.model.policy import (
     DEFAULT_POLICY,
     Compute,
@@ -27,6 +36,9 @@ Duration = float | timedelta | str
 
 #: Which errors are worth a retry; of a function True, False, or None for the default.
 RetryCondition = tuple[type[BaseException], ...] | Callable[[BaseException], bool | None]
+
+#: What is called at a moment.
+Callbacks = CallbackFunction | Sequence[CallbackFunction] | None
 
 
 class Policies(TypedDict, total=False):
@@ -56,6 +68,13 @@ class Policies(TypedDict, total=False):
         owner: Who looks after it.
         tags: For searching.
         map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
+        on_start: Called with the context when an attempt starts; a function or a list of them.
+            Airflow: ``on_execute_callback``.
+        on_success: Called when the task run has succeeded. Airflow: ``on_success_callback``.
+        on_failure: Called when it has failed for good. Airflow: ``on_failure_callback``.
+        on_retry: Called when an attempt failed and another follows. Airflow:
+            ``on_retry_callback``.
+        on_skip: Called when an attempt ended by ``Skip``. Airflow: ``on_skipped_callback``.
     """
 
     retries: int
@@ -103,6 +122,16 @@ class Policies(TypedDict, total=False):
     tags: Iterable[str]
     map_name: str | None
     map_index_template: str | None
+    on_start: Callbacks
+    on_execute_callback: Callbacks
+    on_success: Callbacks
+    on_success_callback: Callbacks
+    on_failure: Callbacks
+    on_failure_callback: Callbacks
+    on_retry: Callbacks
+    on_retry_callback: Callbacks
+    on_skip: Callbacks
+    on_skipped_callback: Callbacks
 
 
 class Settings(NamedTuple):
@@ -115,6 +144,7 @@ class Settings(NamedTuple):
         tags: For searching.
         map_name: Template of a mapped task run's name.
         retry_if: Which errors are worth a retry.
+        callbacks: What is called at the task's moments.
     """
 
     policy: Policy = DEFAULT_POLICY
@@ -123,6 +153,7 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     map_name: str = ""
     retry_if: RetryCondition | None = None
+    callbacks: tuple[WrittenCallback, ...] = ()
 
 
 #: What holds for a task that says nothing.
@@ -135,6 +166,7 @@ ALIASES = {
     "max_active_tis_per_dagrun": "max_active",
     "doc_md": "doc",
     "map_index_template": "map_name",
+    **CALLBACK_ALIASES,
 }
 
 #: Airflow's names for what is not there; where they say that it is not wanted, nothing is lost.
@@ -217,8 +249,15 @@ def canonical(
         if name in ABSENT:
             if name != "email" and value:
                 message = f"{name!r} in {where} is not supported"
-                raise InvalidArgument(message, place=place, hint="leave it out")
+                is_alert = name.startswith("email")
+                hint = "declare a rule under 'alerts' in ostinato.yaml" if is_alert else ""
+                raise InvalidArgument(message, place=place, hint=hint or "leave it out")
             continue
+        if name in LATE:
+            if value is None:
+                continue
+            message = f"{name!r} in {where} is not supported"
+            raise InvalidArgument(message, place=place, hint=LATE[name])
         if name not in POLICY_NAMES:
             message = f"unknown argument {name!r} in {where}"
             raise InvalidArgument(message, place=place, hint=did_you_mean(name, POLICY_NAMES))
@@ -237,15 +276,22 @@ def read_settings(given: Mapping[str, Any], place: Place | None = None) -> Setti
         InvalidArgument: If a value is wrong.
     """
     fields: dict[str, Any] = {}
+    callbacks: tuple[WrittenCallback, ...] = ()
     for name, value in given.items():
         if value is None:
             continue
         field, read = _READERS[name]
         try:
+            if name in TASK_MOMENTS:
+                # Several policies make up one tuple.
+                callbacks += read(value)
+                continue
             fields[field] = read(value)
         except (TypeError, ValueError) as err:
             raise InvalidArgument(f"{name}: {err}", place=place) from err
     apart = {name: fields.pop(name) for name in Settings._fields[1:] if name in fields}
+    if callbacks:
+        apart["callbacks"] = callbacks
     policy = Policy(**fields)
     # The model's own default is told by identity when it is written.
     return Settings(DEFAULT_POLICY if policy == DEFAULT_POLICY else policy, **apart)
@@ -365,6 +411,10 @@ def _retry_condition(value: object) -> RetryCondition:
     raise ValueError(message)
 
 
+def _callbacks(moment: Moment) -> Callable[[object], tuple[WrittenCallback, ...]]:
+    return lambda value: read_callbacks(moment, value)
+
+
 _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "retries": ("retries", _count),
     "retry_delay": ("retry_delays_s", _delays),
@@ -389,6 +439,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "owner": ("owner", _text),
     "tags": ("tags", _tags),
     "map_name": ("map_name", _text),
+    **{name: ("callbacks", _callbacks(moment)) for name, moment in TASK_MOMENTS.items()},
 }
 
 # Invariant: every policy can be read, and what is read exists in the model.

@@ -199,6 +199,11 @@ class BuiltFlow(Protocol):
         """Configured objects by name."""
         ...
 
+    @property
+    def callbacks(self) -> Sequence[Any]:
+        """What is called at the moments of its runs."""
+        ...
+
 
 class RunHandle(Protocol):
     """A run that was started from Python, as ``DAG.run`` returns it."""

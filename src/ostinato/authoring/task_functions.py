@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.groups import TaskGroup, open_group
 from ostinato.authoring.operators.operator import own_arguments
 from ostinato.authoring.operators.python import FunctionOperator
@@ -240,6 +241,5 @@ def check_options(operator_class: type[FunctionOperator], options: Mapping[str, 
     for name in options:
         if name not in known:
             message = f"unknown argument {name!r} in @task"
-            raise InvalidArgument(
-                message, place=relative_place(calling_place()), hint=did_you_mean(name, known)
-            )
+            hint = LATE.get(name) or did_you_mean(name, known)
+            raise InvalidArgument(message, place=relative_place(calling_place()), hint=hint)

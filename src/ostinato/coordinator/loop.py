@@ -411,6 +411,8 @@ class Coordinator:
                     )
                 )
                 run.values.drop(command.task_run.task_id, command.task_run.path)
+            case cmd.Notify():
+                return
             case cmd.Dequeue() | cmd.Enqueue() | cmd.SaveTaskRun():
                 # A queued task run that ended is passed over by the queue.
                 return
@@ -534,5 +536,5 @@ def _subject(fact: ev.Fact) -> tuple[str, str]:
             | ev.TaskRunEnded(task_id=task_id, path=path)
         ):
             return task_id, format_path(path)
-        case ev.RunEnded() | ev.RunStateChanged():
+        case ev.RunEnded() | ev.RunStateChanged() | ev.DeadlineMissed():
             return "", ""

@@ -5,7 +5,8 @@ import msgspec
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.outside import outside_values
 from ostinato.engine import commands as cmd
-from ostinato.engine.machine import RunMachine
+from ostinato.engine import events as ev
+from ostinato.engine.machine import RUN_DEADLINE, RunMachine
 from ostinato.engine.plan import Plan
 from ostinato.engine.queueing import Lane
 from ostinato.engine.task_run import TaskRunRecord
@@ -16,6 +17,9 @@ from ostinato.model.state import TaskRunState
 from ostinato.runtime.messages import InputValue, RunInfo
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow, TaskRunRow
+
+#: Events that are read at a time.
+EVENTS_PAGE = 10_000
 
 _chosen_decoder = msgspec.json.Decoder(tuple[str, ...])
 _lengths_decoder = msgspec.json.Decoder(tuple[int, ...])
@@ -105,7 +109,24 @@ def restore_run(
             run.inputs[task_run] = each.inputs
         if each.reason:
             run.reasons[task_run] = each.reason
-    return run, commands
+    return run, [each for each in commands if not _is_known_deadline(each, store, row, now_us)]
+
+
+def _is_known_deadline(command: cmd.Command, store: Store, row: RunRow, now_us: int) -> bool:
+    """Whether a command sets the timer of a deadline whose passing was recorded before."""
+    if not isinstance(command, cmd.SetTimer) or command.kind != RUN_DEADLINE:
+        return False
+    if command.at_us > now_us:
+        return False
+    cursor = ""
+    while page := store.events(after=cursor, run_id=row.id, limit=EVENTS_PAGE):
+        cursor = page[-1].cursor
+        if any(
+            isinstance(each.event, ev.DeadlineMissed) and each.at_us >= command.at_us
+            for each in page
+        ):
+            return True
+    return False
 
 
 def _remember_values(store: Store, run: LiveRun) -> None:

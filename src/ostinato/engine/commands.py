@@ -9,6 +9,7 @@ from msgspec import Struct
 from ostinato.engine.events import Fact
 from ostinato.engine.task_run import TaskRun
 from ostinato.model.identity import MapPath
+from ostinato.model.notice import Moment
 from ostinato.model.state import RunState as RunStateName
 
 
@@ -79,6 +80,13 @@ class ArchiveAttempt(Struct, frozen=True):
     ended_us: int
 
 
+class Notify(Struct, frozen=True, gc=False):
+    """Tell those who asked for it of a moment; of the run where there is no task run."""
+
+    moment: Moment
+    task_run: TaskRun | None = None
+
+
 Command = (
     Enqueue
     | Dequeue
@@ -89,4 +97,5 @@ Command = (
     | CancelAttempt
     | SetTimer
     | ArchiveAttempt
+    | Notify
 )

@@ -237,7 +237,19 @@ class RunStateChanged(Struct, frozen=True, tag="run_state_changed", gc=False, om
     v: int = 1
 
 
-Fact = Expanded | RetryScheduled | TaskRunEnded | RunEnded | RunStateChanged
+class DeadlineMissed(Struct, frozen=True, tag="deadline_missed", gc=False, omit_defaults=True):
+    """The run has passed its deadline and goes on.
+
+    Attributes:
+        deadline_s: Seconds that it had.
+    """
+
+    at_us: int
+    deadline_s: float
+    v: int = 1
+
+
+Fact = Expanded | RetryScheduled | TaskRunEnded | RunEnded | RunStateChanged | DeadlineMissed
 Event = Input | Fact
 
 INPUT_TYPES = Input.__args__

@@ -5,7 +5,7 @@ draws no chance. The machine is changed in place, in time proportional to the ed
 change; if a commit fails it is thrown away and restored from the store.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
@@ -19,10 +19,29 @@ from ostinato.engine.trigger_rules import FAILED, FLAG_OF_STATE, UPSTREAM_FAILED
 from ostinato.errors import InternalError
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.identity import MapPath
+from ostinato.model.notice import Moment
 from ostinato.model.state import RunState, TaskRunState
 
 DEADLINE = "deadline"
 RUN_ENDING = "run ending"
+
+#: Kind of the timer of the run's own deadline.
+RUN_DEADLINE = "run_deadline"
+
+#: Stands for the run in ``RunMachine.watched``.
+THE_RUN = -1
+
+_MOMENTS = {
+    TaskRunState.SUCCEEDED: Moment.SUCCESS,
+    TaskRunState.FAILED: Moment.FAILURE,
+    TaskRunState.SKIPPED: Moment.SKIP,
+}
+_RUN_MOMENTS = {
+    RunState.SUCCEEDED: Moment.RUN_SUCCESS,
+    RunState.FAILED: Moment.RUN_FAILURE,
+    RunState.CANCELLED: Moment.RUN_CANCEL,
+}
+_UNWATCHED: frozenset[Moment] = frozenset()
 
 
 class RunMachine(KeptGraph):
@@ -36,6 +55,8 @@ class RunMachine(KeptGraph):
         reason: Why it ended as it did, or is ending; empty for a success.
         started_us, ended_us: Moments, 0 while they have not come.
         generation: How often parts of it were cleared.
+        watched: Moments that somebody wants to be told of, by the task's position, ``THE_RUN``
+            for those of the run; set by whoever tells them.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -45,6 +66,7 @@ class RunMachine(KeptGraph):
         self.started_us = 0
         self.ended_us = 0
         self.generation = 0
+        self.watched: Mapping[int, frozenset[Moment]] = {}
         #: What the run ends as, once its running attempts have reported; None while it goes on.
         self._ending: RunState | None = None
 
@@ -87,14 +109,18 @@ class RunMachine(KeptGraph):
         self.started_us = event.at_us
         self._save_run()
         self._open_all()
-        self._set_run_timeout()
+        self._set_run_limits()
 
-    def _set_run_timeout(self) -> None:
+    def _set_run_limits(self) -> None:
         timeout_s = self.plan.flow.timeout_s
         if timeout_s:
             due_us = self.started_us + int(timeout_s * 1e6)
             # The generation makes it void after a clear, which sets another.
             self._out.append(cmd.SetTimer(due_us, "run_timeout", attempt=self.generation))
+        deadline_s = self.plan.flow.deadline_s
+        if deadline_s:
+            due_us = self.started_us + int(deadline_s * 1e6)
+            self._out.append(cmd.SetTimer(due_us, RUN_DEADLINE, attempt=self.generation))
 
     def _on_attempt_started(self, event: ev.AttemptStarted) -> None:
         task_run = self.task_run(event.task_id, event.path)
@@ -114,6 +140,8 @@ class RunMachine(KeptGraph):
             task_run.first_started_us = event.at_us
             self._set_deadline(task_run)
         self._out.append(cmd.SaveTaskRun(task_run))
+        if self.watched:
+            self._notify(Moment.START, task_run)
 
     def _on_attempt_succeeded(self, event: ev.AttemptSucceeded) -> None:
         task_run = self._reported(event)
@@ -147,11 +175,15 @@ class RunMachine(KeptGraph):
             self._finish(task_run, TaskRunState.FAILED)
         else:
             self._retry(task_run, delay_s, "failed")
+            if self.watched:
+                self._notify(Moment.RETRY, task_run)
 
     def _on_attempt_lost(self, event: ev.AttemptLost) -> None:
         task_run = self._reported(event)
         if task_run is not None:
             self._lose(task_run)
+            if self.watched and not task_run.state.is_terminal:
+                self._notify(Moment.RETRY, task_run)
 
     def _lose(self, task_run: TaskRun) -> None:
         task_run.losses += 1
@@ -196,6 +228,9 @@ class RunMachine(KeptGraph):
                 seconds = self.plan.flow.timeout_s
                 self._end_early(RunState.FAILED, f"timeout: it ran longer than {seconds:g} s")
             return
+        if event.kind == RUN_DEADLINE:
+            self._pass_run_deadline(event)
+            return
         task_run = self.task_run(event.task_id, event.path)
         if task_run is None:
             return
@@ -216,6 +251,13 @@ class RunMachine(KeptGraph):
             if task_run.state is QUEUED:
                 self._out.append(cmd.Dequeue(task_run))
             self._finish(task_run, TaskRunState.FAILED, self._deadline_text(task_run))
+
+    def _pass_run_deadline(self, event: ev.TimerFired) -> None:
+        if self.is_terminal or event.attempt != self.generation:
+            return
+        deadline_s = self.plan.flow.deadline_s
+        self._out.append(cmd.Record(ev.DeadlineMissed(event.at_us, deadline_s)))
+        self._notify(Moment.DEADLINE)
 
     def _on_cancel_requested(self, event: ev.CancelRequested) -> None:
         if self.is_terminal:
@@ -265,7 +307,7 @@ class RunMachine(KeptGraph):
         self._save_run()
         self._out.append(cmd.Record(ev.RunStateChanged(event.at_us, RunState.RUNNING.label)))
         self._fill(records.values(), expansions)
-        self._set_run_timeout()
+        self._set_run_limits()
         for key in cleared.runs:
             task_run = self.task_run(*key) or self._gone(records[key])
             self._out.append(cmd.SaveTaskRun(task_run))
@@ -298,10 +340,17 @@ class RunMachine(KeptGraph):
         self._out.append(cmd.SaveTaskRun(task_run))
         if reason or state is TaskRunState.CANCELLED:
             self._record_end(task_run, reason)
+        if self.watched and state in _MOMENTS:
+            self._notify(_MOMENTS[state], task_run)
         self._tell_dependents(task_run, FLAG_OF_STATE[state])
         node = self.plan.nodes[task_run.position]
         if state is TaskRunState.FAILED and node.is_critical and self._ending is None:
             self._end_early(RunState.FAILED, f"critical task {task_run.key} failed")
+
+    def _notify(self, moment: Moment, task_run: TaskRun | None = None) -> None:
+        position = THE_RUN if task_run is None else task_run.position
+        if moment in self.watched.get(position, _UNWATCHED):
+            self._out.append(cmd.Notify(moment, task_run))
 
     def _retry(self, task_run: TaskRun, delay_s: float, state: str) -> None:
         self._archive(task_run, state)
@@ -390,6 +439,7 @@ class RunMachine(KeptGraph):
         self.ended_us = self._now_us
         self._save_run()
         self._out.append(cmd.Record(ev.RunEnded(self._now_us, state.label, self.reason)))
+        self._notify(_RUN_MOMENTS[state])
 
     def _how(self, task_id: str) -> str:
         outcomes = self._outcomes[self.plan.positions[task_id]]
@@ -477,7 +527,7 @@ class RunMachine(KeptGraph):
             machine._ending = RunState.FAILED if is_failing else RunState.CANCELLED
         machine._fill(task_runs, expansions)
         if not state.is_terminal:
-            machine._set_run_timeout()
+            machine._set_run_limits()
         machine._settle_all()
         return machine, machine._out
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ostinato.model.notice import Callback
 from ostinato.model.policy import DEFAULT_POLICY, Policy
 
 
@@ -107,6 +108,7 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
         source: Where it is declared.
         owner: Who looks after it.
         tags: For searching.
+        callbacks: What is called at its moments.
     """
 
     id: str
@@ -123,6 +125,7 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
     source: Source = Source()
     owner: str = ""
     tags: tuple[str, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
 
 
 class GroupDefinition(Struct, frozen=True, omit_defaults=True):
@@ -184,12 +187,14 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         max_active_runs: Runs at a time; 0 for no limit.
         max_active_tasks: Task runs at a time within a run; 0 for no limit.
         timeout_s: Seconds that a run may take; 0 for no limit.
+        deadline_s: Seconds from its start after which a run that goes on is late; 0 for never.
         fail_fast: Whether any failure cancels the rest at once.
         executor: Executor of tasks that name none; empty for the project's.
         tags: For searching.
         owner: Who looks after it.
         doc: Markdown for people.
         source: Where it is declared.
+        callbacks: What is called at its moments.
     """
 
     name: str
@@ -205,9 +210,11 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
     max_active_runs: int = 0
     max_active_tasks: int = 0
     timeout_s: float = 0.0
+    deadline_s: float = 0.0
     fail_fast: bool = False
     executor: str = ""
     tags: tuple[str, ...] = ()
     owner: str = ""
     doc: str = ""
     source: Source = Source()
+    callbacks: tuple[Callback, ...] = ()

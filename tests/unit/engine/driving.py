@@ -58,6 +58,7 @@ def flow(
     edges: str = "",
     groups: tuple[GroupDefinition, ...] = (),
     timeout_s: float = 0.0,
+    deadline_s: float = 0.0,
     fail_fast: bool = False,
 ) -> FlowDefinition:
     """Return a flow; edges are written ``a>b b>c``."""
@@ -68,6 +69,7 @@ def flow(
         groups=groups,
         edges=tuple(Edge(upstream, downstream) for upstream, downstream in pairs),
         timeout_s=timeout_s,
+        deadline_s=deadline_s,
         fail_fast=fail_fast,
     )
 

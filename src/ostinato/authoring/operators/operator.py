@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn, Unpack
 
+from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import POLICY_NAMES, Policies, PolicyReader, Settings
@@ -94,7 +95,7 @@ class Operator(Node):
         raise InvalidArgument(
             f"{type(self).__name__} takes no argument {wrong!r}",
             place=relative_place(self.place),
-            hint=did_you_mean(wrong, _accepted_arguments(type(self))),
+            hint=LATE.get(wrong) or did_you_mean(wrong, _accepted_arguments(type(self))),
         )
 
     def join(self, group: TaskGroup) -> None:

@@ -73,6 +73,8 @@ class Lines:
             case ev.RunStateChanged():
                 if event.state == RunState.CANCELLING.label:
                     self._say(event.at_us, "cancelling: what runs is stopped")
+            case ev.DeadlineMissed():
+                self._say(event.at_us, f"late: the deadline of {event.deadline_s:g} s has passed")
             case _:
                 return
 

@@ -170,6 +170,8 @@ class Tally:
                 self.state = _RUN_STATES[event.state]
             case ev.CancelRequested() | ev.Recovered() | ev.TaskRunsCleared() | ev.TimerFired():
                 return
+            case ev.DeadlineMissed():
+                return
 
     def _end(
         self,
