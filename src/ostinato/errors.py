@@ -15,6 +15,11 @@ OstinatoError                   base: .code, .place, .hint
 ├── UsageError                  a command or call that makes no sense here
 ├── SettingsError               ostinato.yaml says something unknown
 ├── RunNotFound                 no run has this id
+├── InvalidConnection           a connection's URI or JSON cannot be read
+├── UnknownConnection           a connection id that is nowhere
+├── UnknownVariable             a variable that is nowhere
+├── VaultError                  a secret cannot be encrypted or decrypted
+├── MissingPackage              an optional package is not installed
 ├── StoreError                  the durable state cannot be used
 │   ├── StoreLocked             another process holds the store for too long
 │   ├── StoreReadOnly           the store cannot be written
@@ -159,6 +164,36 @@ class RunNotFound(OstinatoError, LookupError):
     """Report that no run has the given id."""
 
     code = "run-not-found"
+
+
+class InvalidConnection(OstinatoError, ValueError):
+    """Report a connection whose URI or JSON cannot be read."""
+
+    code = "invalid-connection"
+
+
+class UnknownConnection(OstinatoError, LookupError):
+    """Report a connection id that is found nowhere."""
+
+    code = "unknown-connection"
+
+
+class UnknownVariable(OstinatoError, KeyError):
+    """Report a variable that is found nowhere."""
+
+    code = "unknown-variable"
+
+
+class VaultError(OstinatoError):
+    """Report a secret that cannot be encrypted or decrypted."""
+
+    code = "vault"
+
+
+class MissingPackage(OstinatoError, ImportError):
+    """Report that an optional package is not installed; names the command that installs it."""
+
+    code = "missing-package"
 
 
 class StoreError(OstinatoError):

@@ -4,9 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ostinato.model.flow import FlowDefinition
+
+if TYPE_CHECKING:
+    from ostinato.authoring.hooks import Hook
+    from ostinato.model.connection import Connection
 
 
 @runtime_checkable
@@ -129,6 +133,18 @@ class Context(Protocol):
 
     def push(self, key: str, value: Any) -> None:
         """Store a value of this task run under a key; durable when this returns."""
+        ...
+
+    def connection(self, conn_id: str) -> "Connection":
+        """Return how to reach a system outside, secrets included."""
+        ...
+
+    def hook(self, conn_id: str) -> "Hook":
+        """Return what speaks to the system that a connection leads to."""
+        ...
+
+    def variable(self, key: str, *, default: Any = ..., json: bool = False) -> Any:
+        """Return a variable; without a default, one that is nowhere raises."""
         ...
 
     def temp_dir(self) -> Path:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,11 +16,15 @@ import msgspec
 from ostinato.authoring.ports import BuiltFlow, Context
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
-from ostinato.errors import UsageError
+from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.messages import AttemptSpec, RunInfo
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
+
+if TYPE_CHECKING:
+    from ostinato.authoring.hooks import Hook
+    from ostinato.model.connection import Connection
 
 _ALL = 2**31
 
@@ -276,6 +280,70 @@ class TaskContext(Mapping[str, Any]):
     def xcom_push(self, key: str, value: Any) -> None:
         """Do what ``push`` does, in Airflow's words."""
         self.push(key, value)
+
+    # What lies outside the flow
+
+    def connection(self, conn_id: str) -> "Connection":
+        """Return how to reach a system outside, secrets included.
+
+        Raises:
+            UnknownConnection: There is none with this id.
+        """
+        # Few tasks have connections, and these modules cost a start 3 ms.
+        from ostinato.model.connection import Connection  # noqa: PLC0415 - see above
+
+        answer = self._port.call(self._spec.token, "connection", {"conn_id": conn_id})
+        if "missing" in answer:
+            message, hint = answer["missing"]
+            raise UnknownConnection(message, hint=hint)
+        return Connection.from_json(answer["connection"], conn_id)
+
+    def hook(self, conn_id: str) -> "Hook":
+        """Return what speaks to the system that a connection leads to.
+
+        Raises:
+            UnknownConnection: There is no connection with this id.
+            InvalidConnection: No installed package knows its type.
+        """
+        from ostinato.authoring.hooks import hook_for  # noqa: PLC0415 - as above
+
+        return hook_for(self.connection(conn_id))
+
+    def variable(self, key: str, *, default: Any = ..., json: bool = False) -> Any:
+        """Return a variable as text, or what it holds as JSON.
+
+        Args:
+            key: Its name.
+            default: What a variable that is nowhere gives.
+            json: Whether its text is decoded as JSON.
+
+        Raises:
+            UnknownVariable: It is nowhere, and there is no default.
+        """
+        answer = self._port.call(self._spec.token, "variable", {"key": key})
+        if "missing" in answer:
+            if default is not ...:
+                return default
+            message, hint = answer["missing"]
+            raise UnknownVariable(message, hint=hint)
+        text: str = answer["value"]
+        if not json:
+            return text
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.MsgspecError:
+            raise UsageError(f"variable {key!r} holds no JSON") from None
+
+    def set_variable(self, key: str, value: Any) -> None:
+        """Set a variable; what is no text is stored as JSON. Durable when this returns."""
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        self._port.call(self._spec.token, "set_variable", {"key": key, "value": text})
+
+    def delete_variable(self, key: str) -> bool:
+        """Delete a variable and return whether it was there."""
+        args = {"key": key}
+        was_there: bool = self._port.call(self._spec.token, "delete_variable", args)
+        return was_there
 
     def temp_dir(self) -> Path:
         """Return a folder of this attempt that is deleted after it."""

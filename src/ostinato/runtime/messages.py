@@ -239,7 +239,11 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
 #: a ``StoredValue`` travels as a builtin dict.
-CALLS = ("pull", "push")
+#: ``connection(conn_id)`` returns ``{"connection": fields}``, ``variable(key)``
+#: ``{"value": text, "secret": bool}``, and where there is none both return
+#: ``{"missing": [message, hint]}``; ``set_variable(key, value)`` answers after the commit,
+#: ``delete_variable(key)`` whether it was there.
+CALLS = ("pull", "push", "connection", "variable", "set_variable", "delete_variable")
 
 #: How an attempt's code can end.
 Ended = Succeeded | Failed | Skipped | Deferred

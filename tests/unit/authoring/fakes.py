@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ostinato.authoring.hooks import Hook, hook_for
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.references import resolve
+from ostinato.model.connection import Connection
 
 LOGGER = logging.getLogger("test")
 DATE = datetime(2025, 1, 31, tzinfo=UTC)
@@ -39,12 +41,23 @@ class FakeContext:
     test_mode: bool = False
     resources: Mapping[str, Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
 
     def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
         return self.pushed.get(key)
 
     def push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
+
+    def connection(self, conn_id: str) -> Connection:
+        return self.connections[conn_id]
+
+    def hook(self, conn_id: str) -> Hook:
+        return hook_for(self.connection(conn_id))
+
+    def variable(self, key: str, *, default: Any = ..., json: bool = False) -> Any:
+        return self.variables[key] if default is ... else self.variables.get(key, default)
 
     def temp_dir(self) -> Path:
         raise NotImplementedError

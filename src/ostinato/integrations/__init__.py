@@ -1,0 +1,1 @@
+"""Guests: hooks for systems outside, found by entry points and imported by nobody."""

@@ -1,0 +1,68 @@
+"""This module is the hook for any other database whose driver follows PEP 249."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from ostinato.authoring.hooks import SqlHook, missing_package
+from ostinato.errors import UsageError
+
+#: Name of a field of the connection → names of the driver's argument, unless ``extra`` has others.
+_ARGUMENTS = {
+    "host": "host",
+    "port": "port",
+    "login": "user",
+    "password": "password",
+    "schema": "database",
+}
+
+
+class DbApiHook(SqlHook):
+    """Speak to a database by a driver that ``extra`` names.
+
+    ``extra.driver`` is a module with a function ``connect``, such as ``pymysql``; the fields
+    that are set are its arguments ``host``, ``port``, ``user``, ``password`` and ``database``,
+    and so is everything under ``extra.arguments``, which wins.
+    """
+
+    def open(self) -> Any:
+        """Connect.
+
+        Raises:
+            UsageError: ``extra`` names no driver.
+            MissingPackage: The driver is not installed.
+        """
+        name = self.connection.extra.get("driver")
+        if not name:
+            message = f"connection {self.connection.conn_id!r} names no driver"
+            raise UsageError(message, hint="such as 'driver': 'pymysql' in its extra")
+        try:
+            driver = import_module(str(name))
+        except ModuleNotFoundError:
+            raise missing_package(str(name), str(name), "a connection by this driver") from None
+        return driver.connect(**self._arguments())
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        # Drivers differ in what a `with` does to their connections, so it is done by hand.
+        connection = self.open()
+        try:
+            cursor = connection.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+            connection.commit()
+        finally:
+            # PEP 249: closing without a commit rolls back.
+            connection.close()
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments = {
+            argument: value
+            for field, argument in _ARGUMENTS.items()
+            if (value := getattr(self.connection, field))
+        }
+        more: dict[str, Any] = self.connection.extra.get("arguments") or {}
+        return arguments | more

@@ -1,0 +1,81 @@
+"""This module is the hook for SQLite databases of users."""
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from ostinato.authoring.hooks import SqlHook
+from ostinato.errors import UsageError
+
+#: Keys of ``extra`` that ``sqlite3.connect`` understands, with what reads them.
+_OPTIONS = {"timeout": float, "isolation_level": str, "cached_statements": int, "uri": bool}
+
+
+class ClosingConnection(sqlite3.Connection):
+    """A connection that a ``with`` commits, or rolls back on errors, and closes."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        """End the transaction and close."""
+        try:
+            return super().__exit__(exc_type, exc, traceback)
+        finally:
+            self.close()
+
+
+class SqliteHook(SqlHook):
+    """Speak to an SQLite database.
+
+    ``sqlite:///data/shop.db`` is a file relative to the working directory,
+    ``sqlite:////srv/shop.db`` an absolute one, ``sqlite:///:memory:`` a database that lives as
+    long as the connection. ``extra`` may hold ``timeout`` in seconds, ``isolation_level``,
+    ``cached_statements``, and ``uri`` where the path is one of SQLite's own URIs.
+    """
+
+    @property
+    def path(self) -> str:
+        """The file, as SQLite gets it."""
+        connection = self.connection
+        return "/".join(part for part in (connection.host, connection.schema) if part)
+
+    def open(self) -> ClosingConnection:
+        """Open the database; a file that is not there is made."""
+        if not self.path:
+            message = f"connection {self.connection.conn_id!r} names no file"
+            raise UsageError(message, hint="such as sqlite:///data/shop.db")
+        extra = self.connection.extra
+        options: dict[str, Any] = {
+            name: read(extra[name]) for name, read in _OPTIONS.items() if name in extra
+        }
+        try:
+            return sqlite3.connect(self.path, factory=ClosingConnection, **options)
+        except sqlite3.OperationalError as error:
+            folder = Path(self.path).parent
+            if not folder.is_dir():
+                raise UsageError(f"there is no folder {folder} for {self.path}") from error
+            raise
+
+    def split(self, script: str) -> list[str]:
+        """Return the statements of a script; SQLite knows where a trigger's body ends."""
+        statements: list[str] = []
+        begun = ""
+        for piece in super().split(script):
+            begun = f"{begun}{piece};"
+            if sqlite3.complete_statement(begun):
+                statements.append(begun)
+                begun = ""
+        return [*statements, begun] if begun else statements
+
+    def test(self) -> str:
+        """Open the database and read what is in it."""
+        is_file = self.path != ":memory:" and "uri" not in self.connection.extra
+        if is_file and self.path and not Path(self.path).exists():
+            raise UsageError(f"there is no file {self.path}", hint="the first task makes it")
+        tables = self.get_first("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+        assert tables is not None, "count(*) returns a row"
+        return f"SQLite {sqlite3.sqlite_version}, {tables[0]} tables"
