@@ -8,6 +8,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── UnknownTask             a task or group id that nobody declared
 │   ├── UnknownFlow             a flow name that nobody declared
 │   ├── InvalidArgument         a policy, parameter or call with a wrong value
+│   ├── TemplateError           a template that does not parse or cannot be rendered
 │   ├── EdgeTypeError           what one task returns is not what the next accepts
 │   ├── CallWhileLoading        a flow was called while its file was loaded
 │   └── LoadError               a file could not be imported
@@ -122,6 +123,12 @@ class InvalidArgument(DefinitionError, TypeError):
     """Report a policy, an operator argument or a call with a wrong value."""
 
     code = "invalid-argument"
+
+
+class TemplateError(DefinitionError):
+    """Report a template that does not parse, cannot be rendered, or whose file is missing."""
+
+    code = "template"
 
 
 class EdgeTypeError(DefinitionError, TypeError):

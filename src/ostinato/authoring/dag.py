@@ -1,5 +1,6 @@
 """This module holds flows made of objects."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextvars import Token
 from datetime import date, datetime, timedelta
@@ -27,6 +28,7 @@ from ostinato.authoring.references import ParameterReference
 from ostinato.authoring.schedules import check_timezone, moment_us, schedule_text, zone_name_of
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Node
 from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument
 from ostinato.model.flow import FlowDefinition, Parameter, Source
@@ -76,6 +78,11 @@ class DAG:
         on_failure: Called when a run has failed. Airflow: ``on_failure_callback``.
         on_failure_callback: The same.
         on_deadline: Called when a run has passed its ``deadline``.
+        template_searchpath: Folders of template files, relative ones from that of the flow's file.
+        user_defined_macros: Names that templates may use.
+        user_defined_filters: Functions for ``{{ value | name }}`` in templates.
+        render_template_as_native_obj: Whether templates give Python objects instead of text.
+        jinja_environment_kwargs: Further arguments of ``jinja2.Environment``.
         unknown: Refused.
 
     Raises:
@@ -112,6 +119,11 @@ class DAG:
         on_failure: Callbacks = None,
         on_failure_callback: Callbacks = None,
         on_deadline: Callbacks = None,
+        template_searchpath: str | Sequence[str] | None = None,
+        user_defined_macros: Mapping[str, Any] | None = None,
+        user_defined_filters: Mapping[str, Any] | None = None,
+        render_template_as_native_obj: bool = False,
+        jinja_environment_kwargs: Mapping[str, Any] | None = None,
         **unknown: Never,
     ) -> None:
         self.place = calling_place(self)
@@ -151,6 +163,16 @@ class DAG:
                 "on_deadline": on_deadline,
             },
             has_deadline=deadline is not None,
+        )
+        searchpath = template_searchpath or ()
+        #: What the templates of its tasks share.
+        self.templates = FlowTemplates(
+            os.path.dirname(os.path.abspath(self.place.file)),
+            searchpath=(searchpath,) if isinstance(searchpath, str) else searchpath,
+            macros=user_defined_macros,
+            filters=user_defined_filters,
+            is_native=render_template_as_native_obj,
+            options=jinja_environment_kwargs,
         )
         #: The definition without its tasks.
         self._shell = FlowDefinition(

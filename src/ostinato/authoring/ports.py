@@ -1,11 +1,12 @@
 """This module holds the protocols that users' classes meet and ``runtime`` implements."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from ostinato.authoring.templates import FlowTemplates
 from ostinato.model.flow import FlowDefinition
 
 if TYPE_CHECKING:
@@ -151,9 +152,16 @@ class Context(Protocol):
         """Return a folder of this attempt that is deleted after it."""
         ...
 
+    def render(self, value: Any, *, field: str = "") -> Any:
+        """Return a value with the templates in its texts rendered, such as ``"{{ ds }}"``."""
+        ...
+
 
 class Resolver(Protocol):
     """Turn what stands for a value in a definition into the value, inside an attempt."""
+
+    #: What becomes of texts in the definition itself; None to leave them as they are.
+    text: Callable[[str], Any] | None
 
     def result(self, task_id: str, key: str) -> Any:
         """Return what a task stored: its value, or a lazy ordered sequence if it is mapped."""
@@ -218,6 +226,11 @@ class BuiltFlow(Protocol):
     @property
     def callbacks(self) -> Sequence[Any]:
         """What is called at the moments of its runs."""
+        ...
+
+    @property
+    def templates(self) -> FlowTemplates:
+        """What the templates of its tasks share."""
         ...
 
 

@@ -462,17 +462,24 @@ def factors_of(mapped: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str,
 def resolve(value: Any, resolver: Resolver) -> Any:
     """Return a value with all references in it replaced; builtin containers are copied.
 
+    Texts that stand in the definition go through ``resolver.text``; results of tasks do not.
+
     Args:
         value: What stands in the definition.
         resolver: Knows the values.
     """
     kind = type(value)
+    if kind is str:
+        return value if resolver.text is None else resolver.text(value)
     if kind in _PLAIN:
         return value
     if isinstance(value, Reference):
         return value.resolve(resolver)
     if kind is dict:
-        return {resolve(key, resolver): resolve(item, resolver) for key, item in value.items()}
+        return {
+            key if type(key) is str else resolve(key, resolver): resolve(item, resolver)
+            for key, item in value.items()
+        }
     if kind in (list, tuple, set, frozenset):
         return kind([resolve(item, resolver) for item in value])
     if isinstance(value, tuple) and hasattr(value, "_make"):
@@ -529,6 +536,26 @@ def references_in(value: Any) -> Iterator[Reference]:
     for item in items:
         if type(item) not in _PLAIN:
             yield from references_in(item)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts that stand in a definition itself, no results of tasks among them.
+
+    Args:
+        value: What stands in the definition.
+    """
+    if isinstance(value, str):
+        yield value
+        return
+    items: Any = ()
+    if isinstance(value, Reference):
+        items = value.sources()
+    elif isinstance(value, dict):
+        items = value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        items = value
+    for item in items:
+        yield from texts_in(item)
 
 
 def _refuse_declared(value: Node | Declarer) -> NoReturn:

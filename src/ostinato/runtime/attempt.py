@@ -33,6 +33,7 @@ from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
 from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
 
 MIB = 1024 * 1024
@@ -114,15 +115,19 @@ class Executing:
         if operator is None:
             raise UnknownTask(f"flow {dag.name!r} has no task {spec.task_id!r} in this process")
         arguments = operator.arguments()
-        if arguments:
-            resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
-            arguments = {name: resolve(value, resolver) for name, value in arguments.items()}
-            rendered[0] = render_inputs(arguments)
-        if arguments or not isinstance(operator, FunctionOperator):
-            # A copy for this attempt: what it sets on itself is gone with it. Calling a
-            # function sets nothing, and is what most tasks do.
-            operator = operator.bind(arguments)
         with self._limits(spec):
+            if arguments:
+                resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
+                if operator.template_arguments:
+                    renderer = Renderer(operator, dag, context)
+                    arguments = resolve_arguments(operator, arguments, resolver, renderer)
+                else:
+                    arguments = {n: resolve(value, resolver) for n, value in arguments.items()}
+                rendered[0] = render_inputs(arguments)
+            if arguments or not isinstance(operator, FunctionOperator):
+                # A copy for this attempt: what it sets on itself is gone with it. Calling a
+                # function sets nothing, and is what most tasks do.
+                operator = operator.bind(arguments)
             try:
                 result = operator.execute(context)
                 if inspect.iscoroutine(result):

@@ -20,6 +20,7 @@ from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.messages import AttemptSpec, RunInfo
+from ostinato.runtime.templates import Renderer, render_value
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
 
 if TYPE_CHECKING:
@@ -345,6 +346,23 @@ class TaskContext(Mapping[str, Any]):
         was_there: bool = self._port.call(self._spec.token, "delete_variable", args)
         return was_there
 
+    def render(self, value: Any, *, field: str = "") -> Any:
+        """Return a value with the templates in its texts rendered.
+
+        Args:
+            value: Text, or lists, tuples, dicts and sets of it.
+            field: What it is, for messages.
+
+        Raises:
+            TemplateError: A template does not parse, or uses what is not there.
+
+        Example:
+            ``context.render("SELECT * FROM sales WHERE day = '{{ ds }}'")``
+        """
+        renderer = Renderer(self.task, self._dag, self, takes_files=False)
+        renderer.field = field
+        return render_value(value, renderer)
+
     def temp_dir(self) -> Path:
         """Return a folder of this attempt that is deleted after it."""
         folder = Path(tempfile.mkdtemp(prefix="ostinato-task-"))
@@ -359,7 +377,7 @@ class TaskContext(Mapping[str, Any]):
     # As a mapping
 
     def __getitem__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(type(self), name):
+        if name not in _NAMES:
             raise KeyError(name)
         return getattr(self, name)
 
@@ -368,6 +386,9 @@ class TaskContext(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(_NAMES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
 
     def __hash__(self) -> int:
         return id(self)
@@ -379,11 +400,12 @@ class TaskContext(Mapping[str, Any]):
         return datetime.fromtimestamp(at_us / 1e6, ZoneInfo(self._info.timezone or "UTC"))
 
 
-_NAMES = sorted(
-    name
-    for name, member in vars(TaskContext).items()
+#: What the context has as a mapping, and what templates can use.
+_NAMES = {
+    name: None
+    for name, member in sorted(vars(TaskContext).items())
     if isinstance(member, property | cached_property) and not name.startswith("_")
-)
+}
 
 current_context: ContextVar[TaskContext | None] = ContextVar("ostinato_context", default=None)
 

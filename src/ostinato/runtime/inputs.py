@@ -1,7 +1,7 @@
 """This module resolves what stands for a value in a definition, inside an attempt."""
 
 import difflib
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Any
 
 import msgspec
@@ -114,6 +114,7 @@ class InputResolver:
         self._tasks = tasks
         self._port = port
         self._containers = containers
+        self.text: Callable[[str], Any] | None = None
 
     def result(self, task_id: str, key: str) -> Any:
         """Return a stored value, or the lazy sequence of a mapped task's values."""

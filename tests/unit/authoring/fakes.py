@@ -1,7 +1,7 @@
 """This module stands in for the runtime: a context and a resolver that are told everything."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +62,9 @@ class FakeContext:
     def temp_dir(self) -> Path:
         raise NotImplementedError
 
+    def render(self, value: Any, *, field: str = "") -> Any:
+        return value
+
 
 class Results(Sequence[Any]):
     """The lazy sequence of the results of a mapped task."""
@@ -83,6 +86,7 @@ class FakeResolver:
     results: Mapping[str, Any] = field(default_factory=dict)
     indices: Mapping[tuple[str, int], int] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    text: Callable[[str], Any] | None = None
 
     def result(self, task_id: str, key: str) -> Any:
         return self.results[task_id if key == "return_value" else f"{task_id}/{key}"]

@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Unpack
 
@@ -37,7 +37,7 @@ class BashOperator(Operator):
 
     Args:
         task_id: Unique in its group.
-        bash_command: The command or script.
+        bash_command: The command or script, or the name of a file that ends in ``.sh``.
         env: Environment variables.
         append_env: Whether ``env`` adds to the environment of the attempt instead of replacing it.
         cwd: Working directory; by default that of the attempt.
@@ -50,6 +50,7 @@ class BashOperator(Operator):
 
     operator_name = "bash"
     template_fields = ("bash_command", "env", "cwd")
+    template_ext: Sequence[str] = (".sh", ".bash")
 
     def __init__(
         self,

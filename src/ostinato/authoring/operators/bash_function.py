@@ -19,6 +19,9 @@ class BashFunctionOperator(FunctionOperator, BashOperator):
     """
 
     operator_name = "bash"
+    template_fields = FunctionOperator.template_fields
+    #: Arguments of a function are no scripts, wherever they end.
+    template_ext = ()
 
     def __init__(
         self, task_id: str, *, python_callable: Callable[..., Any], **options: Any
@@ -48,5 +51,5 @@ class BashFunctionOperator(FunctionOperator, BashOperator):
         Args:
             context: Of the attempt.
         """
-        self.bash_command = self.call(context)
+        self.bash_command = context.render(self.call(context), field="bash_command")
         return BashOperator.execute(self, context)

@@ -1,7 +1,8 @@
 """This module holds the class that all operators are made from."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn, Unpack
 
@@ -18,9 +19,11 @@ from ostinato.authoring.references import (
     SeriesReference,
     references_in,
     series_of,
+    texts_in,
 )
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.templates import is_template, names_file
 from ostinato.authoring.wiring import Node
 from ostinato.errors import DeferralTimeout, InvalidArgument
 from ostinato.model.flow import TaskKind
@@ -39,8 +42,11 @@ class Operator(Node):
     Attributes:
         operator_name: Shown to people; of a subclass its name.
         kind: What it does to the graph around it.
-        template_fields: Attributes whose values may hold results of other tasks; they are
-            replaced before ``execute``. An attribute that is not named here must hold none.
+        template_fields: Attributes whose values may hold results of other tasks and templates
+            such as ``"{{ ds }}"``; they are replaced before ``execute``. An attribute that is
+            not named here must hold none.
+        template_ext: How the names of template files end; a field that is such a name is the
+            file's content, rendered.
         place: Where the user made it.
         settings: Its policies, read and checked.
         factors: What it is mapped over, by argument; empty if it is not mapped.
@@ -56,6 +62,7 @@ class Operator(Node):
     operator_name: str = "operator"
     kind: TaskKind = TaskKind.NORMAL
     template_fields: Sequence[str] = ()
+    template_ext: Sequence[str] = ()
     ignore_downstream_trigger_rules: bool = True
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
 
@@ -177,6 +184,22 @@ class Operator(Node):
     def arguments(self) -> dict[str, Any]:
         """Return what it works on, by name; the values may hold references."""
         return {name: getattr(self, name) for name in self.template_fields}
+
+    def rendered_arguments(self) -> Collection[str]:
+        """Return which of ``arguments()`` are rendered if they hold templates."""
+        return self.arguments().keys()
+
+    @cached_property
+    def template_arguments(self) -> frozenset[str]:
+        """Arguments that hold templates; empty for most tasks, which then pay for none."""
+        rendered = self.rendered_arguments()
+        extensions = self.template_ext
+        return frozenset(
+            name
+            for name, value in self.arguments().items()
+            if name in rendered
+            and any(is_template(t) or names_file(t, extensions) for t in texts_in(value))
+        )
 
     def bind(self, arguments: Mapping[str, Any]) -> "Operator":
         """Return a copy for one attempt, with resolved arguments.
@@ -351,6 +374,7 @@ class MappedOperator(Operator):
         self.factors = factors
         self.operator_name = partial.operator_class.operator_name
         self.kind = partial.operator_class.kind
+        self.template_ext = self.fixed.get("templates_exts") or partial.operator_class.template_ext
         self.ignore_downstream_trigger_rules = self.fixed.get(
             "ignore_downstream_trigger_rules",
             partial.operator_class.ignore_downstream_trigger_rules,
@@ -364,6 +388,10 @@ class MappedOperator(Operator):
             for factor, (name, series) in enumerate(self.factors.items())
         }
         return {**self.fixed, **elements}
+
+    def rendered_arguments(self) -> Collection[str]:
+        """Return the template fields of the operator that is mapped, and sets of arguments."""
+        return {*self.operator_class.template_fields, MORE_ARGUMENTS}
 
     def bind(self, arguments: Mapping[str, Any]) -> Operator:
         """Return the operator of one index.

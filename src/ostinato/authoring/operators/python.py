@@ -15,6 +15,9 @@ from ostinato.errors import InvalidArgument
 #: Argument under which `arguments()` shows positional ones; no parameter is called so.
 _SURPLUS = "*args"
 
+#: Argument under which `arguments()` shows the templates that are no argument of the function.
+_TEMPLATES = "templates_dict"
+
 
 class FunctionOperator(Operator):
     """Call a function in some way; what an attempt adds is injected by name or annotation.
@@ -24,8 +27,12 @@ class FunctionOperator(Operator):
         python_callable: The function, ``async`` ones too.
         op_args: Positional arguments.
         op_kwargs: Arguments by name.
+        templates_dict: Texts to be rendered, for a parameter of that name.
+        templates_exts: How names of template files end; none by default.
         options: Policies and what other operators take.
     """
+
+    template_fields = ("op_args", "op_kwargs", "templates_dict")
 
     def __init__(
         self,
@@ -34,11 +41,16 @@ class FunctionOperator(Operator):
         python_callable: Callable[..., Any],
         op_args: Sequence[Any] | Reference = (),
         op_kwargs: Mapping[str, Any] | Reference | None = None,
+        templates_dict: Mapping[str, Any] | None = None,
+        templates_exts: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         self.python_callable = python_callable
         self.op_args: Any = op_args
         self.op_kwargs: Any = {} if op_kwargs is None else op_kwargs
+        self.templates_dict = templates_dict
+        if templates_exts:
+            self.template_ext = templates_exts
         super().__init__(task_id, **options)
         self._check_callable(python_callable)
 
@@ -66,6 +78,8 @@ class FunctionOperator(Operator):
             shown[MORE_ARGUMENTS] = self.op_kwargs
         else:
             shown.update(self.op_kwargs)
+        if self.templates_dict:
+            shown[_TEMPLATES] = self.templates_dict
         return shown
 
     def bind(self, arguments: Mapping[str, Any]) -> Operator:
@@ -75,9 +89,11 @@ class FunctionOperator(Operator):
             arguments: What ``arguments()`` returned, with all references replaced.
         """
         named = dict(arguments)
-        op_args = tuple(named.pop(_SURPLUS, ()))
+        bound = {"op_args": tuple(named.pop(_SURPLUS, ()))}
+        if self.templates_dict:
+            bound[_TEMPLATES] = named.pop(_TEMPLATES)
         named.update(named.pop(MORE_ARGUMENTS, None) or {})
-        return super().bind({"op_args": op_args, "op_kwargs": named})
+        return super().bind({**bound, "op_kwargs": named})
 
     def call(self, context: Context) -> Any:
         """Call the function with its arguments and what the context adds; await an ``async`` one.
@@ -86,7 +102,10 @@ class FunctionOperator(Operator):
             context: Of the attempt.
         """
         signature = self.signature
-        surplus, named = signature.assign(self.op_args, self.op_kwargs)
+        op_kwargs = self.op_kwargs
+        if self.templates_dict and (_TEMPLATES in signature.names or signature.takes_any_keyword):
+            op_kwargs = {_TEMPLATES: self.templates_dict, **op_kwargs}
+        surplus, named = signature.assign(self.op_args, op_kwargs)
         resources = self.graph.resources if self.graph else {}
         result = signature.call(surplus, named, context=context, resources=resources)
         return asyncio.run(result) if inspect.iscoroutine(result) else result
@@ -103,6 +122,8 @@ class PythonOperator(FunctionOperator):
             or named like one of the flow's resources that resource.
         op_args: Positional arguments; they may hold results of other tasks.
         op_kwargs: Arguments by name; they may hold results of other tasks.
+        templates_dict: Texts that are rendered for a parameter of this name.
+        templates_exts: How names of template files end, in all of these; none by default.
         multiple_outputs: Whether the result is a dict whose items are stored under their own
             keys too, for ``context.pull(task_id, key=...)``.
         options: Policies, see ``Policies``.
@@ -120,6 +141,8 @@ class PythonOperator(FunctionOperator):
         python_callable: Callable[..., Any],
         op_args: Sequence[Any] | Reference = (),
         op_kwargs: Mapping[str, Any] | Reference | None = None,
+        templates_dict: Mapping[str, Any] | None = None,
+        templates_exts: Sequence[str] | None = None,
         multiple_outputs: bool = False,
         **options: Any,
     ) -> None:
@@ -129,6 +152,8 @@ class PythonOperator(FunctionOperator):
             python_callable=python_callable,
             op_args=op_args,
             op_kwargs=op_kwargs,
+            templates_dict=templates_dict,
+            templates_exts=templates_exts,
             **options,
         )
 
