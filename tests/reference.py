@@ -192,7 +192,29 @@ class Reference:
             states += seen
             if self._tasks[upstream].kind is TaskKind.SETUP:
                 setups += seen
+        around = [s for up in self._setups_around(task) for s in self._seen_from(task.id, path, up)]
+        if FAILED in around or BLOCKED in around:
+            return BLOCKED
+        if SKIPPED in around:
+            return SKIPPED
         return follow_rule(task.policy.trigger_rule, states, setups)
+
+    def _setups_around(self, task: TaskDefinition) -> list[str]:
+        """Return the setups in whose scope a task lies."""
+        if task.kind is TaskKind.TEARDOWN:
+            return []
+        found: list[str] = []
+        for setup in self._flow.tasks:
+            if setup.kind is not TaskKind.SETUP or task.id not in self._descendants(setup.id):
+                continue
+            teardowns = [
+                each.id
+                for each in self._flow.tasks
+                if each.kind is TaskKind.TEARDOWN and setup.id in self._upstream(each.id)
+            ]
+            if not teardowns or self._descendants(task.id) & set(teardowns):
+                found.append(setup.id)
+        return found
 
     def _expand(self, task: TaskDefinition, expansion: Expansion, path: MapPath) -> None:
         width = self._width(task.id, expansion, path)
@@ -216,13 +238,13 @@ class Reference:
             everything = self._descendants(task.id)
             direct = {n for n in self._tasks if task.id in self._upstream(n)}
             if task.ignore_downstream_trigger_rules:
-                direct = {
-                    each for each in everything if self._tasks[each].kind is not TaskKind.TEARDOWN
-                }
+                direct = everything
             self._skip_all(task, path, direct)
 
     def _skip_all(self, task: TaskDefinition, path: MapPath, targets: Iterable[str]) -> None:
         for target in targets:
+            if self._tasks[target].kind is TaskKind.TEARDOWN:
+                continue
             shared = 0
             for ours, theirs in zip(self._scope(task.id), self._scope(target), strict=False):
                 if ours != theirs:
@@ -313,6 +335,7 @@ class Reference:
             states = {state for (task_id, _), state in self.states.items() if task_id == name}
             is_optional = self._tasks[name].policy.criticality is Criticality.OPTIONAL
             above = self._upstream(name) | set(self._scope(name))
+            above.update(self._setups_around(self._tasks[name]))
             counts[name] = (FAILED in states and not is_optional) or (
                 BLOCKED in states and any(counts[up] for up in above)
             )

@@ -185,8 +185,8 @@ def _without_races(flow: FlowDefinition) -> FlowDefinition:
 
     A skip by a branch or a short circuit settles a task at once, whatever it waits for. If
     something else may settle or start it too, whoever comes first wins. So at most one task
-    decides; what is below it waits for all upstream, lies in the same mapped groups, and all
-    mapped groups open.
+    decides; what is below it waits for all upstream, follows no setup, lies in the same mapped
+    groups, and all mapped groups open.
     """
     deciders = [t for t in flow.tasks if t.kind in (TaskKind.BRANCH, TaskKind.SHORT_CIRCUIT)]
     if not deciders:
@@ -205,6 +205,8 @@ def _without_races(flow: FlowDefinition) -> FlowDefinition:
     tasks: list[TaskDefinition] = []
     for task in flow.tasks:
         changed = task
+        if task.kind is TaskKind.SETUP and below & _below(flow, task.id):
+            changed = replace(changed, kind=TaskKind.NORMAL)
         if task in deciders and not (task is kept and is_alone):
             changed = replace(changed, kind=TaskKind.NORMAL)
         patient = (TriggerRule.ALL_DONE, TriggerRule.ALL_DONE_SETUP_SUCCESS)

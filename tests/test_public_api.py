@@ -50,8 +50,10 @@ chain_linear
 cross_downstream
 dag
 get_current_context
+setup
 task
 task_group
+teardown
 """
 
 #: What `import ostinato` may load beside the package itself: nothing heavy.

@@ -11,7 +11,7 @@ from ostinato.authoring import session as _session
 
 if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
-    from ostinato.authoring.decorators import dag, task, task_group
+    from ostinato.authoring.decorators import dag, setup, task, task_group, teardown
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.operators.bash import BashOperator
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
@@ -80,14 +80,16 @@ __all__ = [
     "cross_downstream",
     "dag",
     "get_current_context",
+    "setup",
     "task",
     "task_group",
+    "teardown",
 ]
 
 #: Where each public name is found.
 _HOMES = {
     "ostinato.authoring.dag": ("DAG",),
-    "ostinato.authoring.decorators": ("dag", "task", "task_group"),
+    "ostinato.authoring.decorators": ("dag", "setup", "task", "task_group", "teardown"),
     "ostinato.authoring.groups": ("TaskGroup",),
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),

@@ -152,6 +152,81 @@ task = TaskDecorator()
 
 
 @overload
+def setup(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def setup(
+    function: None = None,
+    /,
+    *,
+    task_id: str | None = None,
+    multiple_outputs: bool = False,
+    **policies: Unpack[Policies],
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+
+def setup(function: Any = None, /, **options: Any) -> Any:
+    """Make a setup of a function or of a task: what is in its scope runs only if it succeeded.
+
+    Args:
+        function: The function or ``@task``, where the decorator is written without parentheses.
+        options: ``task_id``, ``multiple_outputs`` and policies.
+
+    Example:
+        ``@setup`` above ``def create_cluster() -> str: ...``
+    """
+    return _mark(function, options, FunctionOperator.as_setup)
+
+
+@overload
+def teardown(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def teardown(
+    function: None = None,
+    /,
+    *,
+    on_failure_fail_run: bool = False,
+    on_failure_fail_dagrun: bool = False,
+    task_id: str | None = None,
+    multiple_outputs: bool = False,
+    **policies: Unpack[Policies],
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+
+def teardown(
+    function: Any = None,
+    /,
+    *,
+    on_failure_fail_run: bool = False,
+    on_failure_fail_dagrun: bool = False,
+    **options: Any,
+) -> Any:
+    """Make a teardown of a function or of a task: it runs if its setup ran, whatever came of that.
+
+    Its setups are those that it waits for directly: ``create() >> work() >> delete()`` with
+    ``create() >> delete()``, or what ``.as_teardown(setups=...)`` names.
+
+    Args:
+        function: The function or ``@task``, where the decorator is written without parentheses.
+        on_failure_fail_run: Whether its failure fails the run.
+        on_failure_fail_dagrun: The same, as Airflow calls it.
+        options: ``task_id``, ``multiple_outputs`` and policies.
+
+    Example:
+        ``@teardown(on_failure_fail_run=True)`` above ``def delete_cluster(name): ...``
+    """
+    fails = on_failure_fail_run or on_failure_fail_dagrun
+
+    def mark(operator: FunctionOperator) -> object:
+        return operator.as_teardown(on_failure_fail_run=fails)
+
+    return _mark(function, options, mark)
+
+
+@overload
 def task_group(function: Callable[..., Any], /) -> GroupFunction: ...
 
 
@@ -211,6 +286,22 @@ def dag(function: Any = None, /, **options: Any) -> Any:
         return FlowFunction(decorated, options)
 
     return decorate if function is None or isinstance(function, str) else decorate(function)
+
+
+def _mark(
+    function: Any, options: dict[str, Any], mark: Callable[[FunctionOperator], object]
+) -> Any:
+    def decorate(decorated: Any) -> TaskFunction[Any, Any]:
+        if isinstance(decorated, GroupFunction):
+            message = f"{decorated!r} cannot be setup or teardown"
+            hint = "decorate the tasks in it"
+            raise InvalidArgument(message, place=relative_place(calling_place()), hint=hint)
+        if isinstance(decorated, TaskFunction):
+            return (decorated.override(**options) if options else decorated).marked(mark)
+        made: TaskFunction[Any, Any] = _decorate(PythonOperator, decorated, options)
+        return made.marked(mark)
+
+    return decorate if function is None else decorate(function)
 
 
 def _decorate(

@@ -34,6 +34,7 @@ from ostinato.model.flow import (
     Input,
     Source,
     TaskDefinition,
+    TaskKind,
 )
 from ostinato.model.graph import length_sources
 from ostinato.model.value import RETURN_VALUE
@@ -264,6 +265,12 @@ class _GroupEdges:
         self._members = {
             name: [task.node_id for task in group.tasks()] for name, group in groups.items()
         }
+        self._teardowns = frozenset(
+            task.node_id
+            for group in groups.values()
+            for task in group.children
+            if isinstance(task, Operator) and task.kind is TaskKind.TEARDOWN
+        )
         self._upstream: dict[str, list[str]] = {}
         self._downstream: dict[str, list[str]] = {}
         for upstream, downstream in edges:
@@ -297,7 +304,9 @@ class _GroupEdges:
         if not isinstance(node, TaskGroup):
             return [name], [name]
         if name not in self._ends:
-            ends = roots_and_leaves(self._members[name], self._upstream, self._downstream)
+            ends = roots_and_leaves(
+                self._members[name], self._upstream, self._downstream, self._teardowns
+            )
             self._ends[name] = ends
         return self._ends[name]
 

@@ -1,7 +1,7 @@
 """This module holds task groups: named, nestable sets of tasks."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, Protocol, Self
 
@@ -208,15 +208,22 @@ def roots_and_leaves(
     members: Sequence[str],
     upstream: Mapping[str, Sequence[str]],
     downstream: Mapping[str, Sequence[str]],
+    teardowns: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Return the tasks of a group that wait for none of it, and those that none of it awaits.
+
+    What waits for a group does not wait for its teardowns, unless there is nothing else in it.
 
     Args:
         members: Ids of all tasks in the group.
         upstream: By id, what a task waits for.
         downstream: By id, what waits for a task.
+        teardowns: Ids of tasks that are passed over among the leaves.
     """
     inside = set(members)
     roots = [task for task in members if inside.isdisjoint(upstream.get(task, ()))]
+    if teardowns and not inside <= set(teardowns):
+        inside.difference_update(teardowns)
+        members = [task for task in members if task in inside]
     leaves = [task for task in members if inside.isdisjoint(downstream.get(task, ()))]
     return roots, leaves

@@ -210,6 +210,31 @@ class ResultReference(SeriesReference):
         """
         return ResultReference(self.task, key)
 
+    def as_setup(self) -> "ResultReference":
+        """Make the task a setup; see ``Operator.as_setup``."""
+        self._marked().as_setup()
+        return self
+
+    def as_teardown(self, **options: Any) -> "ResultReference":
+        """Make the task a teardown; see ``Operator.as_teardown``.
+
+        Args:
+            options: ``setups`` and ``on_failure_fail_run``.
+        """
+        self._marked().as_teardown(**options)
+        return self
+
+    def __enter__(self) -> Any:
+        """Put all tasks that the ``with`` block declares between setups and teardown."""
+        return self._marked().__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        self._marked().__exit__(*raised)
+
+    def _marked(self) -> Any:
+        # An operator; its class is built on this module.
+        return self.task
+
     def input(self) -> Input:
         """Return the stored value that is read."""
         return Input(self.task.node_id, self.key)

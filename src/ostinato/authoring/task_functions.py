@@ -34,6 +34,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         function: The function.
         operator_class: What calls it.
         options: Policies and arguments of the operator.
+        mark: What is done to each task that is declared, such as to make it a setup.
 
     Attributes:
         function: The plain function, for unit tests and type checkers.
@@ -46,8 +47,10 @@ class TaskFunction(Declarer, Generic[P, R]):
         function: Callable[P, R],
         operator_class: type[FunctionOperator],
         options: Mapping[str, Any],
+        mark: Callable[[FunctionOperator], object] | None = None,
     ) -> None:
         self.function = function
+        self._mark = mark
         self._operator_class = operator_class
         self._options = options
         self._task_id: str = options.get("task_id") or name_of(function)
@@ -75,7 +78,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         if instance is None:
             return self
         method = self.function.__get__(instance, owner)
-        return TaskFunction(method, self._operator_class, self._options)
+        return TaskFunction(method, self._operator_class, self._options, self._mark)
 
     def override(self, *, task_id: str | None = None, **options: Any) -> "TaskFunction[P, R]":
         """Return the same task with other policies.
@@ -90,8 +93,16 @@ class TaskFunction(Declarer, Generic[P, R]):
         check_options(self._operator_class, options)
         named = {} if task_id is None else {"task_id": task_id}
         return TaskFunction(
-            self.function, self._operator_class, {**self._options, **options, **named}
+            self.function, self._operator_class, {**self._options, **options, **named}, self._mark
         )
+
+    def marked(self, mark: Callable[[FunctionOperator], object]) -> "TaskFunction[P, R]":
+        """Return the same task, with something done to each task that it declares.
+
+        Args:
+            mark: Such as to make it a setup.
+        """
+        return TaskFunction(self.function, self._operator_class, self._options, mark)
 
     def partial(self, **fixed: Any) -> "PartialTask":
         """Fix some arguments; the others are then mapped over by ``expand``.
@@ -172,13 +183,16 @@ class TaskFunction(Declarer, Generic[P, R]):
     ) -> FunctionOperator:
         prefix = group.child_prefix
         free = group.graph.free_id(prefix + self._task_id)
-        return self._operator_class(
+        operator = self._operator_class(
             free[len(prefix) :],
             python_callable=self.function,
             op_args=surplus,
             op_kwargs=named,
             **self._settings,
         )
+        if self._mark is not None:
+            self._mark(operator)
+        return operator
 
     def _wrong_call(self, problem: str) -> InvalidArgument:
         message = f"{self._task_id}() {problem}"

@@ -144,11 +144,18 @@ class CancelRequested(Struct, frozen=True, tag="cancel_requested", gc=False, omi
 
 
 class TaskRunsCleared(Struct, frozen=True, tag="task_runs_cleared", omit_defaults=True):
-    """Terminal task runs are to run again; their earlier generations are kept."""
+    """Terminal task runs are to run again; their earlier generations are kept.
+
+    Attributes:
+        keys: Task ids, each with the indices, or the first of them, of what is meant.
+        by: Who asked for it.
+        is_alone: Whether what depends on them stays as it is.
+    """
 
     at_us: int
     keys: tuple[tuple[str, MapPath], ...]
     by: str = ""
+    is_alone: bool = False
     v: int = 1
 
 

@@ -1,14 +1,16 @@
 """This module puts a run's task runs back as they were kept, and clears some of them away."""
 
 from collections.abc import Iterable
+from itertools import chain
 from math import prod
 from typing import NamedTuple
 
 from ostinato.engine import commands as cmd
+from ostinato.engine.clearing import Clearing, covers
 from ostinato.engine.plan import PlanNode
 from ostinato.engine.run_graph import ACTIVE, DEFERRED, NO_RUNS, PENDING, QUEUED, RETRYING, RunGraph
 from ostinato.engine.task_run import TaskRun, TaskRunRecord
-from ostinato.engine.trigger_rules import FLAG_OF_STATE
+from ostinato.engine.trigger_rules import FLAG_OF_STATE, Decision
 from ostinato.model.identity import MapPath
 from ostinato.model.state import TaskRunState
 
@@ -62,6 +64,9 @@ class KeptGraph(RunGraph):
         self._is_restoring = False
         self._todo.clear()
         for task_run in list(self._all_task_runs()):
+            if task_run.state is QUEUED and self._awaits_setups(task_run):
+                task_run.state = PENDING
+                self._active -= 1
             if task_run.state is PENDING:
                 if self._skip_marks and self._is_marked(task_run.position, task_run.path):
                     self._end_without_attempt(task_run, TaskRunState.SKIPPED, "not chosen")
@@ -70,6 +75,15 @@ class KeptGraph(RunGraph):
             else:
                 self._resume(task_run)
         self._todo.extend(self._pending_groups())
+
+    def _awaits_setups(self, task_run: TaskRun) -> bool:
+        """Whether an index was cleared and so were setups around it, which come first."""
+        node = self.plan.nodes[task_run.position]
+        return (
+            bool(node.guards)
+            and self.is_index(task_run)
+            and self._follow_setups(node, task_run.path) is not Decision.RUN
+        )
 
     def _reopen(self, task_run: TaskRun, node: PlanNode, lengths: tuple[int, ...]) -> None:
         self.expansions[node.id, task_run.path] = lengths
@@ -163,38 +177,43 @@ class KeptGraph(RunGraph):
                 )
             )
 
-    def _cleared_by(self, keys: tuple[tuple[str, MapPath], ...]) -> Cleared:
-        """Return what a clear takes with it: the named task runs and all that is downstream."""
-        runs: dict[tuple[str, MapPath], TaskRun] = {}
-        areas: set[tuple[int, MapPath]] = set()
+    def _cleared_by(self, keys: Iterable[tuple[str, MapPath]], *, is_alone: bool) -> Cleared:
+        """Return what a clear takes with it.
+
+        Args:
+            keys: Task ids, each with the indices, or the first of them, of what is cleared.
+            is_alone: Whether what depends on it stays as it is; see ``Clearing``.
+        """
+        clearing = Clearing(self.plan)
         for task_id, path in keys:
-            named = self.task_run(task_id, path)
-            if named is None:
-                continue
-            runs[task_id, path] = named
-            for target in self.plan.descendants(named.position):
-                depth = min(self.plan.shared_depth(named.position, target), len(path))
-                areas.add((target, path[:depth]))
-        prefixes: dict[str, set[MapPath]] = {}
-        for position, prefix in areas:
-            prefixes.setdefault(self.plan.nodes[position].id, set()).add(prefix)
-        for task_run in self.task_runs():
-            if _is_below(task_run.path, prefixes.get(task_run.task_id)):
-                runs[task_run.task_id, task_run.path] = task_run
-        # Where a group never opened, its tasks ended together and come back together.
-        for (position, path), stand_in in self._unopened.items():
-            if (stand_in.task_id, path) in runs:
-                for (other, other_path), sibling in self._unopened.items():
-                    if other_path == path and self._share_group(position, other, len(path)):
-                        runs[sibling.task_id, other_path] = sibling
-        expansions = [key for key in self.expansions if _is_below(key[1], prefixes.get(key[0]))]
+            if task_id in self.plan.positions:
+                clearing.take(self.plan.positions[task_id], path, is_alone=is_alone)
+        self._clear_unopened_together(clearing, is_alone=is_alone)
+        positions = self.plan.positions
         return Cleared(
-            {key: one for key, one in runs.items() if one.state is not PENDING}, expansions
+            {
+                (one.task_id, one.path): one
+                for one in self.task_runs()
+                if one.state is not PENDING and (one.position, one.path) in clearing
+            },
+            [
+                (name, path)
+                for name, path in self.expansions
+                if covers(clearing.forgotten, positions[name], path)
+            ],
         )
 
-    def _share_group(self, first: int, second: int, depth: int) -> bool:
-        one, other = self.plan.nodes[first].scope, self.plan.nodes[second].scope
-        return one[: depth + 1] == other[: depth + 1]
+    def _clear_unopened_together(self, clearing: Clearing, *, is_alone: bool) -> None:
+        """Where a group never opened, its tasks ended together and come back together."""
+        groups: dict[tuple[tuple[str, ...], MapPath], list[tuple[int, MapPath]]] = {}
+        for position, path in self._unopened:
+            scope = self.plan.nodes[position].scope[: len(path) + 1]
+            groups.setdefault((scope, path), []).append((position, path))
+        left = list(groups.values())
+        while together := [places for places in left if any(map(clearing.__contains__, places))]:
+            left = [places for places in left if places not in together]
+            for position, path in chain.from_iterable(together):
+                clearing.take(position, path, is_alone=is_alone)
 
     def _gone(self, record: TaskRunRecord) -> TaskRun:
         """Stand for a task run whose expansion was cleared away: removed until it comes again."""
@@ -207,9 +226,3 @@ class KeptGraph(RunGraph):
 
 def _path_of(record: TaskRunRecord) -> MapPath:
     return record.path
-
-
-def _is_below(path: MapPath, prefixes: set[MapPath] | None) -> bool:
-    if not prefixes:
-        return False
-    return any(path[:size] in prefixes for size in range(len(path) + 1))

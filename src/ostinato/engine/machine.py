@@ -269,6 +269,17 @@ class RunMachine(KeptGraph):
             self._open_all()
         self._end_early(RunState.CANCELLED, reason)
 
+    def would_clear(
+        self, keys: Iterable[tuple[str, MapPath]], *, is_alone: bool = False
+    ) -> list[TaskRun]:
+        """Return what ``TaskRunsCleared`` would have executed again.
+
+        Args:
+            keys: As in the event.
+            is_alone: As in the event.
+        """
+        return list(self._cleared_by(keys, is_alone=is_alone).runs.values())
+
     def _on_recovered(self, event: ev.Recovered) -> None:
         for task_run in list(self.task_runs()):
             if task_run.state is RUNNING:
@@ -280,7 +291,7 @@ class RunMachine(KeptGraph):
                 self._lose(task_run)
 
     def _on_task_runs_cleared(self, event: ev.TaskRunsCleared) -> None:
-        cleared = self._cleared_by(event.keys)
+        cleared = self._cleared_by(event.keys, is_alone=event.is_alone)
         # What an earlier clear took away keeps its numbers until it comes again.
         records = self._generations | {(r.task_id, r.path): r for r in self.snapshot()}
         expansions = dict(self.expansions)
@@ -468,7 +479,11 @@ class RunMachine(KeptGraph):
         return failed[0].id if failed else ""
 
     def _with_groups(self, node: PlanNode) -> list[tuple[int, int]]:
-        return [*node.upstream, *((self.plan.positions[group], 0) for group in node.scope)]
+        return [
+            *node.upstream,
+            *node.guards,
+            *((self.plan.positions[group], 0) for group in node.scope),
+        ]
 
     def _move_run(self, state: RunState) -> None:
         if state not in RUN_TRANSITIONS[self.state]:

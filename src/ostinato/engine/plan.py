@@ -49,8 +49,10 @@ class PlanNode:
         decisions: Table of its trigger rule.
         upstream: Positions that it waits for, with the shared depth.
         sources: Those of them whose results decide its lengths.
+        guards: Positions of the setups in whose scope it lies, with the shared depth.
         dependents: By shared depth, who waits for it.
-        depths: Keys of ``dependents``, ascending.
+        guarded: For a setup: by shared depth, what lies in its scope.
+        depths: Keys of ``dependents`` and of ``guarded``, ascending.
         members: For a mapped group: positions of tasks and mapped groups directly in it.
         subtree: For a mapped group: positions of all tasks in it at any depth.
         is_leaf: Whether the run's outcome looks at it.
@@ -64,6 +66,8 @@ class PlanNode:
         "dependents",
         "depths",
         "expansion",
+        "guarded",
+        "guards",
         "id",
         "is_critical",
         "is_leaf",
@@ -96,6 +100,8 @@ class PlanNode:
         self.decisions = decisions
         self.upstream: list[tuple[int, int]] = []
         self.sources: list[tuple[int, int]] = []
+        self.guards: list[tuple[int, int]] = []
+        self.guarded: dict[int, list[Dependent]] = {}
         self.dependents: dict[int, list[Dependent]] = {}
         self.depths: tuple[int, ...] = ()
         self.members: list[int] = []
@@ -128,15 +134,19 @@ class Plan:
             if group.expansion is not None:
                 self._add_group(group.id, group.expansion, scopes[group.parent])
         self.groups = _tasks_of_groups(flow, parents)
+        self._descendants: dict[int, frozenset[int]] = {}
         self._link(flow)
         self._nest()
+        if any(task.kind is TaskKind.SETUP for task in flow.tasks):
+            self._guard()
         for node in self.nodes:
+            for depth in node.guarded:
+                node.dependents.setdefault(depth, [])
             node.depths = tuple(sorted(node.dependents))
             for depth, dependents in node.dependents.items():
-                for dependent in dependents:
+                for dependent in (*dependents, *node.guarded.get(depth, ())):
                     dependent.is_same_depth = len(self.nodes[dependent.position].scope) == depth
         self.order = self._topological_order()
-        self._descendants: dict[int, frozenset[int]] = {}
 
     def _add_task(self, task: TaskDefinition, scope: tuple[str, ...]) -> None:
         policy = task.policy
@@ -206,6 +216,48 @@ class Plan:
             if node.task is not None:
                 for container in node.scope:
                     self.nodes[self.positions[container]].subtree.append(node.position)
+
+    def _guard(self) -> None:
+        """Let all that lies in the scope of a setup follow it; see ``setup_scope``."""
+        for setup in self.nodes:
+            if setup.task is None or setup.task.kind is not TaskKind.SETUP:
+                continue
+            for position in sorted(self.setup_scope(setup.position)):
+                node = self.nodes[position]
+                depth = _shared(setup.scope, node.scope)
+                node.guards.append((setup.position, depth))
+                setup.guarded.setdefault(depth, []).append(Dependent(position, depth, 0))
+
+    def teardowns_of(self, position: int) -> list[int]:
+        """Return the positions of the teardowns that wait for a task directly."""
+        return [p for p in self.direct_downstream(position) if self.nodes[p].is_teardown]
+
+    def setup_scope(self, position: int) -> set[int]:
+        """Return the positions of the tasks in a setup's scope.
+
+        As in Airflow: all tasks between it and a teardown of its own, or all that is downstream
+        where it has none; teardowns go by their trigger rule.
+        """
+        below = self.descendants(position)
+        scope = set(below)
+        teardowns = self.teardowns_of(position)
+        if teardowns:
+            scope.clear()
+            stack = teardowns
+            while stack:
+                node = self.nodes[stack.pop()]
+                above = [upstream for upstream, _ in node.upstream]
+                above.extend(self.positions[group] for group in node.scope[-1:])
+                for upstream in above:
+                    if upstream in below and upstream not in scope:
+                        scope.add(upstream)
+                        stack.append(upstream)
+        return {p for p in scope if self.is_plain(p)}
+
+    def is_plain(self, position: int) -> bool:
+        """Whether a position holds a task that is no teardown; those go by their setups."""
+        node = self.nodes[position]
+        return node.task is not None and not node.is_teardown
 
     def _topological_order(self) -> list[int]:
         waiting = [len(node.upstream) + bool(node.scope) for node in self.nodes]

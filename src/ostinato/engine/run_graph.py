@@ -248,7 +248,9 @@ class RunGraph:
         if task_run.state is not PENDING:
             return
         node = self.plan.nodes[task_run.position]
-        if not node.upstream:
+        if node.guards and (decision := self._follow_setups(node, task_run.path)) is not _RUN:
+            pass
+        elif not node.upstream or (node.guards and self.is_index(task_run)):
             decision = _RUN
         else:
             decision = node.decisions[task_run.waiting == 0][task_run.flags]
@@ -264,6 +266,23 @@ class RunGraph:
             return
         state = TaskRunState.SKIPPED if decision is _SKIP else TaskRunState.UPSTREAM_FAILED
         self._close(task_run, node, state)
+
+    def _follow_setups(self, node: PlanNode, path: MapPath) -> Decision:
+        """Return what the setups around a task run decide; its own rule comes after them.
+
+        A failure is followed at once, a skip when all have settled, so that the decision does
+        not depend on which of several setups ends first.
+        """
+        seen, is_open = 0, False
+        for setup, depth in node.guards:
+            cell = self._cell(setup, path[:depth])
+            seen |= cell.flags
+            is_open = is_open or cell.open > 0
+        if seen & (FAILED | UPSTREAM_FAILED):
+            return Decision.FAIL
+        if is_open:
+            return _WAIT
+        return _SKIP if seen & SKIPPED else _RUN
 
     def _close(
         self, task_run: TaskRun, node: PlanNode, state: TaskRunState, reason: str = ""
@@ -441,6 +460,9 @@ class RunGraph:
                 cell.flags |= flag
                 for dependent in node.dependents[depth]:
                     self._tell(dependent, prefix, new, has_closed=has_closed)
+                if node.guarded and not self._is_restoring:
+                    for dependent in node.guarded.get(depth, ()):
+                        self._todo.extend(self._waiting_at(dependent, prefix))
 
     def _tell(self, dependent: Dependent, prefix: MapPath, new: int, *, has_closed: bool) -> None:
         if new and dependent.setup_shift:
@@ -465,6 +487,18 @@ class RunGraph:
         size = len(prefix)
         return [task_run for path, task_run in runs.items() if path[:size] == prefix]
 
+    def _waiting_at(self, dependent: Dependent, prefix: MapPath) -> list[TaskRun]:
+        """Return what waits below a prefix, cleared indices of mapped tasks among it."""
+        position, size = dependent.position, len(prefix)
+        indices = self._mapped.get(position, NO_RUNS)
+        runs = [run for path, run in indices.items() if path[:size] == prefix]
+        runs.extend(self._runs_at(position, prefix, dependent.is_same_depth))
+        return [run for run in runs if run.state is PENDING]
+
+    def is_index(self, task_run: TaskRun) -> bool:
+        """Whether it is one of the task runs that a mapped task has opened to."""
+        return len(task_run.path) > len(self.plan.nodes[task_run.position].scope)
+
     # Branches and short circuits
 
     def _skip_downstream(self, task_run: TaskRun) -> None:
@@ -485,20 +519,16 @@ class RunGraph:
         task = self.plan.nodes[position].task
         if task_run.stop:
             if task is None or not task.ignore_downstream_trigger_rules:
-                return direct
+                return [p for p in direct if self.plan.is_plain(p)]
             everything = self.plan.descendants(position)
-            return [p for p in self.plan.order if p in everything and self._is_plain(p)]
+            return [p for p in self.plan.order if p in everything and self.plan.is_plain(p)]
         chosen: set[int] = set()
         for name in task_run.chosen or ():
             for task_id in self.plan.groups.get(name, [name]):
                 if task_id in self.plan.positions:
                     chosen.add(self.plan.positions[task_id])
         kept = chosen.union(*(self.plan.descendants(one) for one in chosen & set(direct)))
-        return [target for target in direct if target not in kept]
-
-    def _is_plain(self, position: int) -> bool:
-        node = self.plan.nodes[position]
-        return node.task is not None and not node.is_teardown
+        return [p for p in direct if p not in kept and self.plan.is_plain(p)]
 
     def _is_marked(self, position: int, path: MapPath) -> bool:
         return any((position, path[:size]) in self._skip_marks for size in range(len(path) + 1))

@@ -1,6 +1,7 @@
 """What a clear takes with it, and what it leaves."""
 
 from ostinato.engine import commands as cmd
+from ostinato.engine import events as ev
 from ostinato.model.flow import GroupDefinition, ResultLength, TaskKind
 from ostinato.model.policy import Policy, TriggerRule
 from tests.unit.engine.driving import Driven, expansion, flow, task
@@ -179,3 +180,64 @@ def test_a_cleared_run_may_be_taken_over() -> None:
     run.succeed("m", 1)
     run.succeed("z")
     assert run.outcome == "succeeded"
+
+
+def test_what_lies_at_other_indices_behind_a_cleared_task_is_cleared() -> None:
+    group = GroupDefinition("g", "", expansion(2))
+    run = Driven(
+        flow(task("g.a", group="g"), task("sum"), task("g.b", group="g"), groups=(group,),
+             edges="g.a>sum sum>g.b")
+    )  # fmt: skip
+    run.succeed("g.a", 0)
+    run.fail("g.a", 1)
+    run.clear(("g.a", 1))
+    run.succeed("g.a", 1)
+    run.succeed("sum")
+    run.succeed("g.b", 0)
+    run.succeed("g.b", 1)
+    run.clear(("g.a", 1))
+
+    assert run.states == {
+        "g.a[0]": "succeeded", "g.a[1]": "queued", "sum": "pending", "g.b[0]": "pending",
+        "g.b[1]": "pending",
+    }  # fmt: skip
+
+
+def test_what_waits_for_a_group_that_comes_back_is_cleared_too() -> None:
+    group = GroupDefinition("g", "", expansion(ResultLength("list")))
+    run = Driven(
+        flow(task("list"), task("g.a", group="g"), task("g.b", group="g"), task("z", ALL_DONE),
+             groups=(group,), edges="g.b>z")
+    )  # fmt: skip
+    run.fail("list")
+    run.succeed("z")
+    run.clear("g.a")
+
+    assert run.state("z") == "queued"
+    assert run["z"].generation == 1
+
+
+def test_a_whole_mapped_task_is_cleared_by_its_name_and_keeps_its_width() -> None:
+    run = Driven(flow(task("list"), task("m", over=ResultLength("list"))))
+    run.succeed("list", length=2)
+    run.succeed("m", 0)
+    run.fail("m", 1)
+    run.clear("m")
+
+    assert run.states == {"list": "succeeded", "m[0]": "queued", "m[1]": "queued"}
+
+
+def test_what_is_cleared_alone_leaves_what_follows_as_it_was() -> None:
+    run = Driven(flow(task("a"), task("b"), task("m", over=ResultLength("a")), edges="a>b"))
+    run.succeed("a", length=1)
+    run.succeed("b")
+    run.fail("m", 0)
+    cleared = run.machine.would_clear([("a", ())], is_alone=True)
+    run.feed(ev.TaskRunsCleared(run.now_us, (("a", ()),), is_alone=True))
+
+    assert [str(one.key) for one in cleared] == ["a", "m[0]"]
+    assert run.states == {"a": "queued", "b": "succeeded", "m": "pending"}
+    run.succeed("a", length=2)
+    assert run.states == {
+        "a": "succeeded", "b": "succeeded", "m[0]": "queued", "m[1]": "queued",
+    }  # fmt: skip

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NoReturn, Unpack
+from typing import Any, NoReturn, Self, Unpack
 
 from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
@@ -21,6 +21,7 @@ from ostinato.authoring.references import (
     series_of,
     texts_in,
 )
+from ostinato.authoring.setups import Scope, mark_setup, mark_teardown
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.templates import is_template, names_file
@@ -180,6 +181,48 @@ class Operator(Node):
     def downstream_task_ids(self) -> set[str]:
         """Ids of the tasks that wait for it."""
         return set(self.graph.neighbours(self.node_id)[1]) if self.graph else set()
+
+    def as_setup(self) -> Self:
+        """Make it a setup: what is in its scope runs only if it succeeded; return it.
+
+        Raises:
+            InvalidArgument: If it decides what runs, or is a teardown.
+        """
+        mark_setup(self)
+        return self
+
+    def as_teardown(
+        self,
+        *,
+        setups: Any = None,
+        on_failure_fail_run: bool | None = None,
+        on_failure_fail_dagrun: bool | None = None,
+    ) -> Self:
+        """Make it a teardown: it runs once all that it waits for has ended; return it.
+
+        Args:
+            setups: Tasks or results that become its setups: it runs if one of them succeeded.
+            on_failure_fail_run: Whether its failure fails the run.
+            on_failure_fail_dagrun: The same, as Airflow calls it.
+
+        Raises:
+            InvalidArgument: If it or a setup decides what runs, or is of the other kind.
+
+        Example:
+            ``with drop.as_teardown(setups=create): fill >> check``
+        """
+        fails = on_failure_fail_dagrun if on_failure_fail_run is None else on_failure_fail_run
+        mark_teardown(self, setups, fails_run=fails)
+        return self
+
+    def __enter__(self) -> Scope:
+        """Put all tasks that the ``with`` block declares between its setups and the teardown."""
+        scope = Scope(self)
+        self.__dict__.setdefault("_scopes", []).append(scope)
+        return scope.__enter__()
+
+    def __exit__(self, exc_type: type[BaseException] | None, *rest: object) -> None:
+        self.__dict__["_scopes"].pop().__exit__(exc_type, *rest)
 
     def arguments(self) -> dict[str, Any]:
         """Return what it works on, by name; the values may hold references."""
