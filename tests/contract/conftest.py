@@ -15,6 +15,7 @@ from ostinato.store.records import (
     CoordinatorLease,
     EventRow,
     ExpansionRow,
+    NoticeRow,
     RunRow,
     RunUpdate,
     TaskRunRow,
@@ -26,7 +27,7 @@ from tests.contract.samples import VERSION, new_run
 START_US = 1_750_000_000_000_000
 NO_RUN = RunId(123)
 
-Row = TaskRunRow | EventRow | AttemptRow | ValueRow | ExpansionRow | RunUpdate | int
+Row = TaskRunRow | EventRow | AttemptRow | ValueRow | ExpansionRow | RunUpdate | NoticeRow | int
 
 
 class JumpingClock(VirtualClock):
@@ -100,6 +101,8 @@ def batch_of(*rows: Row) -> Batch:
                 batch.expansions.append(row)
             case RunUpdate():
                 batch.runs.append(row)
+            case NoticeRow():
+                batch.notices.append(row)
             case int():
                 batch.handled.append(row)
     return batch

@@ -9,6 +9,7 @@ from ostinato.store.records import (
     Batch,
     EventRow,
     NewRun,
+    NoticeRow,
     RunUpdate,
     TaskRunRow,
     ValueRow,
@@ -74,6 +75,38 @@ def value(
 ) -> ValueRow:
     stored = StoredValue(key, ValueFormat.JSON, len(data), data=data)
     return ValueRow(run_id, task_id, path, 0, attempt, stored)
+
+
+def notice(
+    run_id: int,
+    id: int = 1,
+    *,
+    owner: int = 0,
+    rule: str = "",
+    topic: str = "",
+    state: str = "pending",
+    created_us: int = 50,
+    due_us: int = 50,
+) -> NoticeRow:
+    return NoticeRow(
+        id,
+        run_id,
+        "load",
+        "3",
+        generation=0,
+        attempt=1,
+        moment="failure",
+        recipient="tell",
+        rule=rule,
+        topic=topic,
+        state=state,
+        tries=0,
+        created_us=created_us,
+        due_us=due_us,
+        ended_us=0,
+        owner=owner,
+        facts=b"what",
+    )
 
 
 def update(run_id: int, state: RunState = RunState.RUNNING, *, ended_us: int = 0) -> RunUpdate:

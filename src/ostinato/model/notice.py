@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from ostinato.model.failure import Failure
+
 
 class Moment(StrEnum):
     """Name a moment in the life of a task run or a run that somebody can be told of."""
@@ -52,5 +54,32 @@ class Callback(Struct, frozen=True, omit_defaults=True):
     name: str
     tries: int = 1
     channel: str = ""
+    title: str = ""
+    body: str = ""
+
+
+class NoticeFacts(Struct, frozen=True, omit_defaults=True):
+    """What a notice tells of the moment, as it was then.
+
+    Attributes:
+        state: Name of the state that the task run or run was in.
+        reason: Why, or empty.
+        failure: What went wrong, or None.
+        try_number: 1 plus the failures of the task run before; 0 for a run.
+        started_us, ended_us: Of the attempt or the run; 0 while they have not come.
+        tries: How often the notice is tried, where it fails.
+        callback: Index among the callbacks of its task or flow; -1 for an alert.
+        title: Template of an alert's first line; empty for the usual one.
+        body: Template of an alert; empty for the usual one.
+    """
+
+    state: str
+    reason: str = ""
+    failure: Failure | None = None
+    try_number: int = 0
+    started_us: int = 0
+    ended_us: int = 0
+    tries: int = 1
+    callback: int = -1
     title: str = ""
     body: str = ""

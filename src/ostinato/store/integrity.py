@@ -9,6 +9,7 @@ _PROBLEMS = {
     "check_orphan_task_runs": "there are task runs of a run that does not exist",
     "check_orphan_events": "there are events of a run that does not exist",
     "check_orphan_expansions": "there are lengths of mapped tasks of a run that does not exist",
+    "check_orphan_notices": "there are notices of a run that does not exist",
     "check_orphan_attempts": "an earlier attempt belongs to no task run in run",
     "check_orphan_values": "a value belongs to no task run in run",
     "check_live_task_runs": "there are live task runs in the ended run",

@@ -91,7 +91,7 @@ class Ownership:
         if not rows:
             return None
         columns: tuple[int, int, int, str, int, str] = rows[0]
-        return CoordinatorRow(*columns, self._is_alive(coordinator_id))
+        return CoordinatorRow(*columns, self.is_alive(coordinator_id))
 
     def take(self, run_id: RunId, lease: CoordinatorLease) -> RunRow:
         """Make a coordinator the owner of a run whose owner is gone or nobody."""
@@ -103,7 +103,7 @@ class Ownership:
                 raise RunNotFound(f"there is no run {run_id}", hint="ostinato runs lists them")
             row = run_row(found)
             if row.owner not in (0, lease.id):
-                if self._is_alive(row.owner):
+                if self.is_alive(row.owner):
                     raise self._owned(connection, row)
                 connection.execute(self._sql["raise_epoch"], (row.owner,))
             connection.execute(self._sql["set_owner"], (lease.id, run_id))
@@ -138,7 +138,7 @@ class Ownership:
         """Drop what dead coordinators left; a row stays while it says who drove a live run."""
         for row in connection.execute(self._sql["select_coordinators"]).fetchall():
             coordinator_id, wake_address, has_runs = row
-            if self._is_alive(coordinator_id):
+            if self.is_alive(coordinator_id):
                 continue
             if wake_address:
                 remove_socket(wake_address)
@@ -146,7 +146,8 @@ class Ownership:
                 connection.execute(self._sql["delete_coordinator"], (coordinator_id,))
         self._locks.sweep(_lock_name("*"))
 
-    def _is_alive(self, coordinator_id: int) -> bool:
+    def is_alive(self, coordinator_id: int) -> bool:
+        """Whether a coordinator holds its lock at this moment."""
         return self._locks.is_held(_lock_name(coordinator_id))
 
 

@@ -16,6 +16,7 @@ from ostinato.store.records import (
     ExpansionRow,
     LoggedEvent,
     NewRun,
+    NoticeRow,
     RunRequest,
     RunRow,
     TaskRunRow,
@@ -138,6 +139,29 @@ class Store(Protocol):
             task_id: The task.
             path: Of one task run, or None for all of the task.
             key: Under which key they were stored.
+        """
+        ...
+
+    def notices(self, run_id: RunId) -> list[NoticeRow]:
+        """Return the callbacks and alerts of a run, in the order in which they were caused."""
+        ...
+
+    def newest_alert_us(self, topic: str) -> int:
+        """Return when the newest alert on a topic was made that was not dropped; 0 for never."""
+        ...
+
+    def take_notices(
+        self, lease: CoordinatorLease, *, run_id: RunId | None = None, due_us: int = 0
+    ) -> list[NoticeRow]:
+        """Make a coordinator the sender of pending notices whose sender is gone.
+
+        Args:
+            lease: Of the coordinator.
+            run_id: All pending ones of this run; None for the due alerts of all runs.
+            due_us: Moment up to which an alert is due.
+
+        Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
         """
         ...
 

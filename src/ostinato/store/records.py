@@ -157,6 +157,35 @@ class ValueRow(NamedTuple):
     value: StoredValue
 
 
+class NoticeRow(NamedTuple):
+    """A callback or an alert that is to be executed, or was; columns in the table's order.
+
+    ``facts`` is a msgpack ``NoticeFacts``, ``failure`` a msgpack ``Failure`` or None,
+    ``message`` the title and body of what was sent as JSON or None. ``rule`` and ``topic``
+    are empty for a callback, ``due_us`` is when it is to be executed next.
+    """
+
+    id: int
+    run_id: int
+    task_id: str
+    path: str
+    generation: int
+    attempt: int
+    moment: str
+    recipient: str
+    rule: str
+    topic: str
+    state: str
+    tries: int
+    created_us: int
+    due_us: int
+    ended_us: int
+    owner: int
+    facts: bytes
+    failure: bytes | None = None
+    message: str | None = None
+
+
 class EventRow(NamedTuple):
     """An event that is to be appended; ``task_id`` and ``path`` are empty for the run's own."""
 
@@ -244,7 +273,16 @@ class Batch:
     One object is reused by its coordinator: ``clear`` empties it after a commit.
     """
 
-    __slots__ = ("attempts", "events", "expansions", "handled", "runs", "task_runs", "values")
+    __slots__ = (
+        "attempts",
+        "events",
+        "expansions",
+        "handled",
+        "notices",
+        "runs",
+        "task_runs",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
@@ -253,6 +291,7 @@ class Batch:
         self.attempts: list[AttemptRow] = []
         self.values: list[ValueRow] = []
         self.runs: list[RunUpdate] = []
+        self.notices: list[NoticeRow] = []
         #: Ids of requests that this batch answers.
         self.handled: list[int] = []
 
@@ -264,6 +303,7 @@ class Batch:
             or self.attempts
             or self.values
             or self.runs
+            or self.notices
             or self.handled
         )
 
@@ -276,6 +316,7 @@ class Batch:
             self.attempts,
             self.values,
             self.runs,
+            self.notices,
             self.handled,
         ):
             rows.clear()

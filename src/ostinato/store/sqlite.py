@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Connection
+from typing import Any
 
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import RunNotFound, StoreError, UsageError
 from ostinato.model.identity import RunId
+from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store import rows
@@ -28,6 +30,7 @@ from ostinato.store.records import (
     ExpansionRow,
     LoggedEvent,
     NewRun,
+    NoticeRow,
     RunRequest,
     RunRow,
     TaskRunRow,
@@ -262,6 +265,35 @@ class SqliteStore:
             found = self._database.read(self._sql["select_value"], name)
         return [rows.stored_value(row) for row in found]
 
+    # Notices
+
+    def notices(self, run_id: RunId) -> list[NoticeRow]:
+        """Return the callbacks and alerts of a run, in the order in which they were caused."""
+        found = self._database.read(self._sql["select_notices"], (run_id,))
+        return [NoticeRow._make(row) for row in found]
+
+    def newest_alert_us(self, topic: str) -> int:
+        """Return when the newest alert on a topic was made that was not dropped; 0 for never."""
+        found = self._database.read(self._sql["newest_alert"], (topic,))
+        return int(found[0][0]) if found else 0
+
+    def take_notices(
+        self, lease: CoordinatorLease, *, run_id: RunId | None = None, due_us: int = 0
+    ) -> list[NoticeRow]:
+        """Make a coordinator the sender of pending notices whose sender is gone."""
+        name, key = ("select_notices", run_id) if run_id else ("select_due_alerts", due_us)
+        # Mostly there are none: nobody else is kept from writing then.
+        if not _pending(self._database.read(self._sql[name], (key,))):
+            return []
+        with self._database.writing() as connection:
+            self._ownership.check(connection, lease)
+            pending = _pending(connection.execute(self._sql[name], (key,)).fetchall())
+            owners = {row.owner for row in pending}
+            gone = {owner for owner in owners if not self._ownership.is_alive(owner)}
+            taken = [row for row in pending if row.owner in gone]
+            connection.executemany(self._sql["own_notice"], [(lease.id, row.id) for row in taken])
+        return [row._replace(owner=lease.id) for row in taken]
+
     # The event log
 
     def events(
@@ -327,6 +359,8 @@ class SqliteStore:
                 connection.executemany(sql["upsert_attempt"], batch.attempts)
                 void = map(rows.void_values_parameters, batch.attempts)
                 connection.executemany(sql["delete_values"], void)
+            if batch.notices:
+                connection.executemany(sql["upsert_notice"], batch.notices)
             if batch.expansions:
                 connection.executemany(sql["upsert_expansion"], batch.expansions)
             if batch.runs:
@@ -364,3 +398,8 @@ class SqliteStore:
     def check_integrity(self) -> list[str]:
         """Return what is unsound in the store; nothing when all is well."""
         return find_problems(self._database, self._sql)
+
+
+def _pending(found: Iterable[Sequence[Any]]) -> list[NoticeRow]:
+    notices = map(NoticeRow._make, found)
+    return [notice for notice in notices if notice.state == NoticeState.PENDING]

@@ -4,7 +4,7 @@ import pytest
 
 from ostinato.store.records import Batch, ExpansionRow
 from tests.contract.conftest import Row, batch_of
-from tests.contract.samples import earlier_attempt, started, task_run, update, value
+from tests.contract.samples import earlier_attempt, notice, started, task_run, update, value
 
 ROWS: list[Row] = [
     task_run(1),
@@ -13,6 +13,7 @@ ROWS: list[Row] = [
     value(1),
     ExpansionRow(1, "load", "", "[2]"),
     update(1),
+    notice(1),
     5,
 ]
 

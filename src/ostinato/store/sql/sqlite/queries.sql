@@ -142,6 +142,40 @@ FROM task_values WHERE run_id = ? AND task_id = ? AND path_key = ? AND "key" = ?
 DELETE FROM task_values
 WHERE run_id = ? AND task_id = ? AND path_key = ? AND (generation, attempt) <= (?, ?)
 
+-- name: upsert_notice
+-- Write a notice; what becomes of it follows. Primary key.
+INSERT INTO notices (
+    id, run_id, task_id, path, generation, attempt, moment, recipient, rule, topic, state, tries,
+    created_us, due_us, ended_us, owner, facts, failure, message
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    state = excluded.state, tries = excluded.tries, due_us = excluded.due_us,
+    ended_us = excluded.ended_us, owner = excluded.owner, failure = excluded.failure,
+    message = excluded.message
+
+-- name: select_notices
+-- Notices of a run in the order in which they were caused. notices_by_run.
+SELECT
+    id, run_id, task_id, path, generation, attempt, moment, recipient, rule, topic, state, tries,
+    created_us, due_us, ended_us, owner, facts, failure, message
+FROM notices WHERE run_id = ? ORDER BY id
+
+-- name: select_due_alerts
+-- Alerts of any run that are to be sent, oldest first. notices_pending.
+SELECT
+    id, run_id, task_id, path, generation, attempt, moment, recipient, rule, topic, state, tries,
+    created_us, due_us, ended_us, owner, facts, failure, message
+FROM notices WHERE state = 'pending' AND due_us <= ? AND rule != '' ORDER BY due_us, id
+
+-- name: own_notice
+-- Hand a notice over. Primary key.
+UPDATE notices SET owner = ? WHERE id = ?
+
+-- name: newest_alert
+-- When the newest alert on a topic was made that was not dropped. notices_by_topic.
+SELECT created_us FROM notices
+WHERE topic = ? AND topic != '' AND state != 'dropped' ORDER BY created_us DESC LIMIT 1
+
 -- name: insert_event
 -- Append to the log; the position is the order of commits.
 INSERT INTO events (run_id, task_id, path, at_us, payload) VALUES (?, ?, ?, ?, ?)
@@ -235,6 +269,10 @@ SELECT DISTINCT run_id FROM (
 SELECT DISTINCT task_values.run_id
 FROM task_values LEFT JOIN task_runs USING (run_id, task_id, path_key)
 WHERE task_runs.run_id IS NULL
+
+-- name: check_orphan_notices
+-- Runs that are missing, though they have notices. Whole notices_by_run.
+SELECT DISTINCT run_id FROM notices WHERE run_id NOT IN (SELECT id FROM runs)
 
 -- name: check_live_task_runs
 -- Runs that have ended (4 and more) with a live task run (below 5). Whole tables.
