@@ -11,15 +11,18 @@ from ostinato.model.value import StoredValue
 from ostinato.store.records import (
     AttemptRow,
     Batch,
+    ConnectionRow,
     CoordinatorLease,
     CoordinatorRow,
     ExpansionRow,
     LoggedEvent,
     NewRun,
     NoticeRow,
+    PoolRow,
     RunRequest,
     RunRow,
     TaskRunRow,
+    VariableRow,
 )
 
 Row = TypeVar("Row", covariant=True)
@@ -46,6 +49,68 @@ class RunFilter(Struct, frozen=True):
     created_to_us: int = 0
 
 
+class VaultStore(Protocol):
+    """Keep connections, variables and pools; their secrets are encrypted before they get here."""
+
+    def connection(self, conn_id: str) -> ConnectionRow | None:
+        """Return a connection."""
+        ...
+
+    def connections(self) -> list[ConnectionRow]:
+        """Return all connections in the order of their ids."""
+        ...
+
+    def save_connections(self, rows: Sequence[ConnectionRow]) -> None:
+        """Keep connections in one commit; one that is there is replaced."""
+        ...
+
+    def delete_connection(self, conn_id: str) -> bool:
+        """Delete a connection and return whether it was there."""
+        ...
+
+    def variable(self, key: str) -> VariableRow | None:
+        """Return a variable."""
+        ...
+
+    def variables(self) -> list[VariableRow]:
+        """Return all variables in the order of their keys."""
+        ...
+
+    def save_variables(self, rows: Sequence[VariableRow]) -> None:
+        """Keep variables in one commit; one that is there is replaced."""
+        ...
+
+    def delete_variable(self, key: str) -> bool:
+        """Delete a variable and return whether it was there."""
+        ...
+
+    def pools(self) -> list[PoolRow]:
+        """Return all pools in the order of their names."""
+        ...
+
+    def save_pools(self, rows: Sequence[PoolRow]) -> None:
+        """Keep pools in one commit; one that is there is replaced."""
+        ...
+
+    def delete_pool(self, name: str) -> bool:
+        """Delete a pool and return whether it was there."""
+        ...
+
+    def replace_secrets(
+        self,
+        connections: Sequence[tuple[str, bytes, bytes]],
+        variables: Sequence[tuple[str, bytes, bytes]],
+    ) -> None:
+        """Put other secrets in the place of those that were read, in one commit.
+
+        Args:
+            connections: Name, secrets as read, secrets to keep; one whose secrets are others
+                by then stays as it is.
+            variables: The same.
+        """
+        ...
+
+
 class Store(Protocol):
     """Keep runs, their task runs, values and events.
 
@@ -56,6 +121,11 @@ class Store(Protocol):
     Raises:
         StoreError: Any method may raise one of its kinds; then nothing was written.
     """
+
+    @property
+    def vault(self) -> VaultStore:
+        """Connections, variables and pools."""
+        ...
 
     def close(self) -> None:
         """Give up coordinators, locks and connections."""

@@ -267,6 +267,54 @@ class RunRequest(Struct, frozen=True):
     by: str
 
 
+class ConnectionRow(NamedTuple):
+    """A connection as it is stored.
+
+    Attributes:
+        conn_id: Its name.
+        fields: JSON of what may be seen.
+        secrets: Encrypted JSON of the rest; empty where there is none.
+        updated_us: When it was written; the store stamps it.
+    """
+
+    conn_id: str
+    fields: bytes
+    secrets: bytes
+    updated_us: int = 0
+
+
+class VariableRow(NamedTuple):
+    """A variable as it is stored.
+
+    Attributes:
+        key: Its name.
+        description: For people.
+        secrets: Its encrypted value.
+        updated_us: When it was written; the store stamps it.
+    """
+
+    key: str
+    description: str
+    secrets: bytes
+    updated_us: int = 0
+
+
+class PoolRow(NamedTuple):
+    """A pool as it is stored.
+
+    Attributes:
+        name: Of the pool.
+        slots: How many attempts run at a time.
+        description: For people.
+        updated_us: When it was written; the store stamps it.
+    """
+
+    name: str
+    slots: int
+    description: str = ""
+    updated_us: int = 0
+
+
 class Batch:
     """Collect what is committed together; everything or nothing is written.
 

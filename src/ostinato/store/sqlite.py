@@ -36,6 +36,7 @@ from ostinato.store.records import (
     TaskRunRow,
 )
 from ostinato.store.statements import load_statements
+from ostinato.store.vault import SqliteVault
 from ostinato.store.waking import wake
 
 #: Seconds that a write waits for another process's transaction.
@@ -101,6 +102,8 @@ class SqliteStore:
         self._locks = Locks(None if path == IN_MEMORY else Path(path).parent)
         self._ownership = Ownership(self._database, self._sql, self._locks, clock)
         self._ids: IdGenerator | None = None
+        #: Connections, variables and pools.
+        self.vault = SqliteVault(self._database, self._sql, clock)
 
     def close(self) -> None:
         """Give up coordinators, locks and connections; a second time does nothing."""

@@ -240,6 +240,65 @@ DELETE FROM requests WHERE id = ?
 -- A run has ended: nothing can be asked of it any more. The table holds unanswered ones only.
 DELETE FROM requests WHERE run_id = ?
 
+-- name: select_connection
+-- A connection; columns in the order of ConnectionRow. Primary key.
+SELECT conn_id, fields, secrets, updated_us FROM connections WHERE conn_id = ?
+
+-- name: select_connections
+-- All connections, which are few. Whole primary key.
+SELECT conn_id, fields, secrets, updated_us FROM connections ORDER BY conn_id
+
+-- name: upsert_connection
+-- Keep a connection; columns in the order of ConnectionRow. Primary key.
+INSERT INTO connections (conn_id, fields, secrets, updated_us) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    fields = excluded.fields, secrets = excluded.secrets, updated_us = excluded.updated_us
+
+-- name: delete_connection
+-- A connection is no longer wanted. Primary key.
+DELETE FROM connections WHERE conn_id = ?
+
+-- name: replace_connection_secrets
+-- Encrypt anew what nobody has changed since it was read. Primary key.
+UPDATE connections SET secrets = ? WHERE conn_id = ? AND secrets = ?
+
+-- name: select_variable
+-- A variable; columns in the order of VariableRow. The index of the primary key.
+SELECT "key", description, secrets, updated_us FROM variables WHERE "key" = ?
+
+-- name: select_variables
+-- All variables. The index of the primary key.
+SELECT "key", description, secrets, updated_us FROM variables ORDER BY "key"
+
+-- name: upsert_variable
+-- Keep a variable; columns in the order of VariableRow. The index of the primary key.
+INSERT INTO variables ("key", description, secrets, updated_us) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    description = excluded.description, secrets = excluded.secrets,
+    updated_us = excluded.updated_us
+
+-- name: delete_variable
+-- A variable is no longer wanted. The index of the primary key.
+DELETE FROM variables WHERE "key" = ?
+
+-- name: replace_variable_secrets
+-- Encrypt anew what nobody has changed since it was read. The index of the primary key.
+UPDATE variables SET secrets = ? WHERE "key" = ? AND secrets = ?
+
+-- name: select_pools
+-- All pools, which are few; columns in the order of PoolRow. Whole primary key.
+SELECT name, slots, description, updated_us FROM pools ORDER BY name
+
+-- name: upsert_pool
+-- Keep a pool; columns in the order of PoolRow. Primary key.
+INSERT INTO pools (name, slots, description, updated_us) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    slots = excluded.slots, description = excluded.description, updated_us = excluded.updated_us
+
+-- name: delete_pool
+-- A pool is no longer wanted. Primary key.
+DELETE FROM pools WHERE name = ?
+
 -- name: check_pages
 -- What SQLite finds unsound in the file; "ok" when all is well.
 PRAGMA integrity_check
