@@ -20,6 +20,8 @@ BranchOperator
 BranchPythonOperator
 Context
 DAG
+ApprovalOperator
+InputOperator
 Defer
 DefinitionError
 EmptyOperator

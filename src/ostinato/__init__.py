@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAG",
+    "ApprovalOperator",
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
@@ -54,6 +56,7 @@ __all__ = [
     "DefinitionError",
     "EmptyOperator",
     "Fail",
+    "InputOperator",
     "Label",
     "LatestOnlyOperator",
     "Operator",
@@ -99,6 +102,8 @@ _HOMES = {
     "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),
     "ostinato.model.policy": ("TriggerRule",),
     "ostinato.operators": (
+        "ApprovalOperator",
+        "InputOperator",
         "BaseOperator",
         "BaseSensorOperator",
         "BashOperator",

@@ -13,6 +13,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── CallWhileLoading        a flow was called while its file was loaded
 │   └── LoadError               a file could not be imported
 ├── ParameterError              a run's parameters do not fit its flow
+├── AnswerError                 what a person answered does not fit what was asked
 ├── UsageError                  a command or call that makes no sense here
 ├── SettingsError               ostinato.yaml says something unknown
 ├── RunNotFound                 no run has this id
@@ -153,6 +154,12 @@ class ParameterError(OstinatoError, ValueError):
     """Report parameters that do not fit the flow."""
 
     code = "parameter"
+
+
+class AnswerError(OstinatoError, ValueError):
+    """Report an answer that does not fit what was asked, or that nobody waits for."""
+
+    code = "answer"
 
 
 class UsageError(OstinatoError, ValueError):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.weekdays import WeekDay
 
 __all__ = [
+    "ApprovalOperator",
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
@@ -30,6 +32,7 @@ __all__ = [
     "BranchOperator",
     "BranchPythonOperator",
     "EmptyOperator",
+    "InputOperator",
     "LatestOnlyOperator",
     "Operator",
     "PokeReturn",
@@ -49,6 +52,7 @@ _HOMES = {
     "operators.empty": ("EmptyOperator",),
     "operators.latest_only": ("LatestOnlyOperator",),
     "operators.operator": ("BaseOperator", "Operator"),
+    "operators.person": ("ApprovalOperator", "InputOperator"),
     "operators.python": ("PythonOperator",),
     "operators.sensor": ("BaseSensorOperator", "PokeReturn", "PythonSensor", "Sensor"),
     "operators.short_circuit": ("ShortCircuitOperator",),

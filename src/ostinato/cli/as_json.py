@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from ostinato.cli.display import iso
+from ostinato.client.answers import WaitingInput
 from ostinato.client.views import AttemptView, TaskRunView, ValueView
 from ostinato.model.failure import Failure
 from ostinato.model.log import LogRecord
@@ -120,6 +121,21 @@ def log_line(task: str, attempt_number: int, record: LogRecord) -> Json:
         "level": record.level,
         "source": record.source,
         "message": record.message,
+    }
+
+
+def waiting_input(row: RunRow, asked: WaitingInput) -> Json:
+    """Return a task run that waits for a person."""
+    return {
+        "run": f"{row.flow}#{row.number}",
+        "run_id": str(row.id),
+        "task": asked.task_id,
+        "map_index": asked.path or None,
+        "title": asked.request.title,
+        "message": asked.request.message,
+        "schema": asked.request.schema,
+        "since": iso(asked.since_us),
+        "until": iso(asked.due_us),
     }
 
 

@@ -31,6 +31,8 @@ COMMANDS = (
     "show",
     "logs",
     "cancel",
+    "inputs",
+    "answer",
     "resume",
     "retry",
 )

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
+from ostinato.client.answers import WaitingInput, check_answer
 from ostinato.client.views import AttemptView, TaskRunView, ValueView
-from ostinato.errors import RunNotFound
+from ostinato.errors import AnswerError, RunNotFound
+from ostinato.model.deferral import Deferral, decode_wait
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, RunId
@@ -58,6 +61,33 @@ class LocalClient:
     def cancel(self, run_id: RunId, by: str) -> None:
         """Ask the process that drives a run to cancel it."""
         self._store.request(run_id, "cancel", by)
+
+    def inputs(self, run_id: RunId | None = None) -> list[WaitingInput]:
+        """Return what waits for a person, of all runs or of one, oldest run first."""
+        found: list[WaitingInput] = []
+        for row in self._store.waiting(run_id):
+            wait = decode_wait(row.wait)
+            if isinstance(wait, Deferral) and wait.request is not None:
+                waits = (row.ended_us, row.due_us, wait.request)
+                found.append(WaitingInput(RunId(row.run_id), row.task_id, row.path, *waits))
+        return found
+
+    def answer(self, run_id: RunId, task_id: str, path: str, answer: Any, by: str) -> None:
+        """Answer a task run that waits for a person.
+
+        Raises:
+            AnswerError: It does not wait, or the answer does not fit what it asks.
+        """
+        waiting = self.inputs(run_id)
+        asked = next((one for one in waiting if (one.task_id, one.path) == (task_id, path)), None)
+        if asked is None:
+            name = f"{task_id}[{path}]" if path else task_id
+            others = ", ".join(one.name for one in waiting[:3])
+            message = f"{name!r} does not wait for an answer"
+            raise AnswerError(message, hint=f"these do: {others}" if others else "nothing does")
+        check_answer(asked.request, answer, asked.name)
+        payload = msgspec.json.encode(answer)
+        self._store.request(run_id, "answer", by, task_id=task_id, path=path, payload=payload)
 
     def run(self, name: str) -> RunRow:
         """Return the run that a person names.

@@ -1,8 +1,9 @@
 """This module is the interface of all clients: what people and programs may ask and want."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from ostinato.client.answers import WaitingInput
 from ostinato.client.views import AttemptView, TaskRunView, ValueView
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, RunId
@@ -49,6 +50,18 @@ class Client(Protocol):
 
     def cancel(self, run_id: RunId, by: str) -> None:
         """Ask the process that drives a run to cancel it."""
+        ...
+
+    def inputs(self, run_id: RunId | None = None) -> list[WaitingInput]:
+        """Return what waits for a person, of all runs or of one, oldest run first."""
+        ...
+
+    def answer(self, run_id: RunId, task_id: str, path: str, answer: Any, by: str) -> None:
+        """Answer a task run that waits for a person.
+
+        Raises:
+            AnswerError: It does not wait, or the answer does not fit what it asks.
+        """
         ...
 
     def run(self, name: str) -> RunRow:

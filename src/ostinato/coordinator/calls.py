@@ -11,6 +11,9 @@ from ostinato.errors import UsageError
 from ostinato.model.identity import MapPath
 from ostinato.model.value import StoredValue
 
+#: What triggers may ask.
+CALLS_OF_TRIGGERS = frozenset({"connection", "pull", "run_state", "variable"})
+
 
 class Recorder(Protocol):
     """Write what attempts store; the coordinator is one."""
@@ -47,6 +50,19 @@ class Calls:
             message = f"a task asked for {method!r}, which is no call"
             raise UsageError(message)
         return answer(run, task_run, **args)
+
+    def answer_trigger(
+        self, run: LiveRun, task_run: TaskRun, method: str, args: dict[str, Any]
+    ) -> Any:
+        """Answer a call of a trigger, which may ask and not write.
+
+        Raises:
+            UsageError: There is no such call for triggers.
+        """
+        if method not in CALLS_OF_TRIGGERS:
+            message = f"a trigger asked for {method!r}, which is no call of triggers"
+            raise UsageError(message)
+        return self.answer(run, task_run, method, args)
 
     def _push(self, run: LiveRun, task_run: TaskRun, *, value: object) -> None:
         stored = value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)

@@ -13,12 +13,14 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
+from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.engine.queueing import Limit
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import RunNotFound, UsageError
 from ostinato.executors.protocol import Executor
+from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, RunId
 from ostinato.model.state import RunState, TaskRunState
@@ -31,6 +33,9 @@ from ostinato.store.records import NewRun, RunRow
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
     from ostinato.executors.code_host import CodeHost
+
+#: File for what triggers print, in the folder of logs.
+TRIGGER_LOG = "triggers.log"
 
 #: What ``retry`` clears: ends that are no success.
 _RETRIED = frozenset({TaskRunState.FAILED, TaskRunState.UPSTREAM_FAILED, TaskRunState.CANCELLED})
@@ -49,6 +54,7 @@ class Runner:
             execute in it, else tasks that ask for them execute in a child too.
         resources: Objects that replace the flows' resources, by name.
         inline_for: Executors that ``inline`` stands in for.
+        answers: Stands in for people that tasks wait for.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Runner:
         flows: "Mapping[str, BuiltFlow] | None" = None,
         resources: Mapping[str, Any] | None = None,
         inline_for: tuple[str, ...] = (),
+        answers: StandIn | None = None,
     ) -> None:
         self._project = project
         self._store = store
@@ -87,6 +94,8 @@ class Runner:
             aliases=aliases,
             clock=self._clock,
             pools={name: Limit(name, slots) for name, slots in settings.pools.items()},
+            triggers=self._make_triggers(host),
+            answers=answers,
             default_executor=default,
             chance=draw_chance,
             wake=wake.socket,
@@ -132,6 +141,17 @@ class Runner:
             if not isinstance(self._clock, VirtualClock):
                 executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)
         return executors
+
+    def _make_triggers(self, host: "CodeHost | None") -> Triggers:
+        if isinstance(self._clock, VirtualClock):
+            # It imports asyncio.
+            from ostinato.executors.virtual_triggers import VirtualTriggers
+
+            return VirtualTriggers(self._clock, self._answer)
+        if host is None:
+            return TriggerHost(serve_in_thread, self._answer)
+        log = str(self._project.logs_root / TRIGGER_LOG)
+        return TriggerHost(lambda peer: host.fork_triggers(peer, log), self._answer)
 
     def _answer(self, token: int, method: str, args: dict[str, Any]) -> Any:
         return self._coordinator.answer(token, method, args)

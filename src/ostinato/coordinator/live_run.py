@@ -10,6 +10,7 @@ from ostinato.engine.plan import Plan
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UsageError
+from ostinato.model.deferral import encode_wait
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition, Input
 from ostinato.model.identity import MapPath, format_path
@@ -106,6 +107,9 @@ class LiveRun:
             None if failure is None else _failure_encoder.encode(failure),
             self.inputs.get(task_run),
             self.reasons.get(task_run, ""),
+            encode_wait(task_run.deferral, task_run.resumption)
+            if task_run.deferral is not None or task_run.resumption is not None
+            else None,
         )
 
     def attempt_row(
@@ -168,6 +172,7 @@ class LiveRun:
             policy.compute.memory_bytes,
             policy.isolation is Isolation.FORK,
             task_run.first_started_us,
+            task_run.resumption,
         )
 
     def _input(self, wanted: Input, task_run: TaskRun) -> InputValue:

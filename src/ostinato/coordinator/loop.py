@@ -19,6 +19,7 @@ from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.live_run import LiveRun, lanes_of
 from ostinato.coordinator.timers import Timers
+from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
@@ -26,9 +27,11 @@ from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import Executor
+from ostinato.executors.trigger_host import Triggers
+from ostinato.model.deferral import Resumption
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.identity import format_path
+from ostinato.model.identity import format_path, parse_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.value import StoredValue
 from ostinato.runtime import messages as msg
@@ -38,6 +41,7 @@ from ostinato.store.records import (
     CoordinatorLease,
     EventRow,
     ExpansionRow,
+    RunRequest,
     ValueRow,
 )
 
@@ -67,6 +71,9 @@ class Coordinator:
         executors: By name.
         clock: What time it is; a ``VirtualClock`` is moved on instead of waiting.
         pools: Limits by the name of the pool.
+        triggers: Waits for conditions on behalf of deferred task runs.
+        answers: Stands in for people, where there are none: returns what a task run that waits
+            for one goes on with, or None.
         default_executor: Name of the executor of tasks that name none.
         aliases: Names of executors that others stand in for.
         chance: Draws a number from 0 to 1, for jitter.
@@ -81,6 +88,8 @@ class Coordinator:
         executors: Mapping[str, Executor],
         clock: Clock,
         pools: dict[str, Limit],
+        triggers: Triggers,
+        answers: StandIn | None = None,
         default_executor: str,
         aliases: Mapping[str, str],
         chance: Callable[[], float],
@@ -110,6 +119,7 @@ class Coordinator:
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
         self._calls = Calls(self)
+        self._waits = Waits(triggers, answers)
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
         self._selector = selectors.DefaultSelector()
@@ -121,6 +131,7 @@ class Coordinator:
             self._selector.register(wake, selectors.EVENT_READ, self._drain_wake)
         for executor in self._executors.values():
             executor.register(self._selector)
+        triggers.register(self._selector)
 
     # From outside
 
@@ -141,6 +152,7 @@ class Coordinator:
         """Kill what runs and free everything; the runs stay as they were committed."""
         for executor in self._executors.values():
             executor.close()
+        self._waits.close()
         self._selector.close()
         os.close(self._signal_read)
         os.close(self._signal_write)
@@ -177,6 +189,7 @@ class Coordinator:
         self._runs[run.id] = run
         self._now_us = self._clock.now_us()
         self._carry_out(run, commands)
+        self._waits.resume(run)
         if event is not None:
             self._apply(run, event, "", "")
 
@@ -207,6 +220,8 @@ class Coordinator:
         for executor in self._executors.values():
             for report in executor.poll():
                 self._take(report)
+        for ended in self._waits.poll(self._take_token):
+            self._end_wait(*ended)
         for run_id, timer in self._timers.pop_due(self._now_us):
             run = self._runs.get(run_id)
             if run is not None:
@@ -219,8 +234,11 @@ class Coordinator:
     def _wait(self) -> None:
         timeout_s = self._timeout_s()
         if timeout_s and isinstance(self._clock, VirtualClock) and not self._in_flight:
-            if self._timers.next_us is not None:
-                self._clock.advance_to(self._timers.next_us)
+            moments = [self._timers.next_us, self._waits.next_us()]
+            if coming := [moment for moment in moments if moment is not None]:
+                self._clock.advance_to(min(coming))
+            elif self._waits:
+                self._waits.refuse_to_wait_for_ever()
             return
         for key, _ in self._selector.select(timeout_s):
             key.data()
@@ -229,7 +247,12 @@ class Coordinator:
         """Return how long the loop may wait; 0 if there is something to do."""
         if self._batch or self._touched or self._asked or self._starts:
             return 0.0
+        if self._waits.has_work():
+            return 0.0
         timeout_s = REQUEST_POLL_S
+        check_s = self._waits.next_check_s()
+        if check_s is not None:
+            timeout_s = min(timeout_s, check_s)
         for executor in self._executors.values():
             if executor.has_work():
                 return 0.0
@@ -263,6 +286,8 @@ class Coordinator:
         for request in self._store.pending_requests(self._lease):
             if request.kind == "cancel":
                 self.cancel(request.run_id, request.by)
+            elif request.kind == "answer":
+                self._take_answer(request)
             self._batch.handled.append(request.id)
 
     # Reports become events
@@ -312,8 +337,18 @@ class Coordinator:
             )
         elif type(report) is msg.Deferred:
             event = ev.AttemptDeferred(
-                now_us, task_id, path, attempt, report.until_us, *self._times(report)
+                now_us,
+                task_id,
+                path,
+                attempt,
+                report.until_us,
+                *self._times(report),
+                report.deferral,
             )
+            if report.inputs is not None:
+                run.inputs[task_run] = report.inputs
+            if report.deferral is not None:
+                self._waits.begin(run, task_run)
         elif type(report) is msg.Lost:
             run.failures[task_run] = Failure(FailureKind.LOST, "ChildDied", report.reason)
             if report.has_started:
@@ -346,6 +381,27 @@ class Coordinator:
             value,
         )
         self._batch.values.append(row)
+
+    def _take_token(self) -> int:
+        self._token += 1
+        return self._token
+
+    def _take_answer(self, request: RunRequest) -> None:
+        run = self._runs.get(request.run_id)
+        if run is None:
+            return
+        task_run = run.machine.task_run(request.task_id, parse_path(request.path))
+        if task_run is None or task_run.deferral is None or not task_run.deferral.request:
+            # Somebody else answered first, or its time is over.
+            return
+        payload = msgspec.json.decode(request.payload)
+        resumption = Resumption(task_run.deferral.method, payload=payload, by=request.by)
+        self._end_wait(run, task_run, resumption)
+
+    def _end_wait(self, run: LiveRun, task_run: TaskRun, resumption: Resumption) -> None:
+        task_id, path = task_run.task_id, task_run.path
+        event = ev.DeferralEnded(self._now_us, task_id, path, task_run.attempt, resumption)
+        self._apply(run, event, task_id, format_path(path))
 
     def _fire(self, run: LiveRun, timer: cmd.SetTimer) -> None:
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
@@ -461,6 +517,8 @@ class Coordinator:
                 for task_run in run.dirty.values():
                     self._explain_loss(run, task_run)
                     batch.task_runs.append(run.task_run_row(task_run))
+                    if self._waits:
+                        self._waits.forget_if_over(task_run)
                 run.dirty.clear()
             if run.is_row_dirty:
                 batch.runs.append(run.update())
@@ -503,6 +561,9 @@ class Coordinator:
             ExecutionError: The attempt is no longer the current one.
             UsageError: No such call.
         """
+        waiting = self._waits.get(token)
+        if waiting is not None:
+            return self._calls.answer_trigger(*waiting, method, args)
         flight = self._in_flight.get(token)
         if flight is None or flight.task_run.attempt != flight.attempt:
             message = "this attempt was given up; its call is refused"

@@ -10,6 +10,7 @@ from ostinato.engine.machine import RUN_DEADLINE, RunMachine
 from ostinato.engine.plan import Plan
 from ostinato.engine.queueing import Lane
 from ostinato.engine.task_run import TaskRunRecord
+from ostinato.model.deferral import Deferral, Resumption, decode_wait
 from ostinato.model.failure import Failure
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, parse_path
@@ -138,6 +139,7 @@ def _remember_values(store: Store, run: LiveRun) -> None:
 
 
 def _record(row: TaskRunRow) -> TaskRunRecord:
+    wait = decode_wait(row.wait)
     return TaskRunRecord(
         row.task_id,
         parse_path(row.path),
@@ -154,4 +156,6 @@ def _record(row: TaskRunRow) -> TaskRunRecord:
         row.length,
         None if row.chosen is None else _chosen_decoder.decode(row.chosen),
         bool(row.stop),
+        wait if isinstance(wait, Deferral) else None,
+        wait if isinstance(wait, Resumption) else None,
     )

@@ -11,6 +11,7 @@ with an upcaster. Times are microseconds since the epoch.
 import msgspec
 from msgspec import Struct
 
+from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath
 
@@ -111,8 +112,13 @@ class AttemptRevoked(Struct, frozen=True, tag="attempt_revoked", gc=False, omit_
     v: int = 1
 
 
-class AttemptDeferred(Struct, frozen=True, tag="attempt_deferred", gc=False, omit_defaults=True):
-    """An attempt asked to be continued at a later moment and holds nothing until then."""
+class AttemptDeferred(Struct, frozen=True, tag="attempt_deferred", omit_defaults=True):
+    """An attempt asked to be continued later and holds nothing until then.
+
+    Attributes:
+        until_us: The moment, or that until which a trigger or a person may take; 0 for no end.
+        deferral: What it waits for; None for the moment alone.
+    """
 
     at_us: int
     task_id: str
@@ -121,6 +127,23 @@ class AttemptDeferred(Struct, frozen=True, tag="attempt_deferred", gc=False, omi
     until_us: int
     started_us: int = 0
     ended_us: int = 0
+    deferral: Deferral | None = None
+    v: int = 1
+
+
+class DeferralEnded(Struct, frozen=True, tag="deferral_ended", omit_defaults=True):
+    """A trigger fired or failed, or a person answered.
+
+    Attributes:
+        attempt: The one that was deferred.
+        resumption: What the next attempt goes on with.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    resumption: Resumption
     v: int = 1
 
 
@@ -180,6 +203,7 @@ Input = (
     | AttemptLost
     | AttemptRevoked
     | AttemptDeferred
+    | DeferralEnded
     | TimerFired
     | CancelRequested
     | TaskRunsCleared

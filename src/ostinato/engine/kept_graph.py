@@ -31,7 +31,7 @@ class KeptGraph(RunGraph):
             TaskRunRecord(
                 t.task_id, t.path, t.state, t.attempt, t.generation, t.failures, t.losses,
                 t.queued_us, t.first_started_us, t.started_us, t.ended_us, t.due_us,
-                t.length, t.chosen, t.stop,
+                t.length, t.chosen, t.stop, t.deferral, t.resumption,
             )
             for t in self.task_runs()
             if t.state is not PENDING
@@ -121,6 +121,8 @@ class KeptGraph(RunGraph):
         task_run.length = record.length
         task_run.chosen = record.chosen
         task_run.stop = record.stop
+        task_run.deferral = record.deferral
+        task_run.resumption = record.resumption
         self._active += (record.state in ACTIVE) - was_active
         if record.state.is_terminal:
             self._live -= 1
@@ -157,7 +159,7 @@ class KeptGraph(RunGraph):
             self._out.append(cmd.Enqueue(task_run))
         elif task_run.state is RETRYING:
             self._set_timer("retry", task_run, task_run.due_us)
-        elif task_run.state is DEFERRED:
+        elif task_run.state is DEFERRED and task_run.due_us:
             self._set_timer("deferral", task_run, task_run.due_us)
         if not task_run.state.is_terminal and task_run.first_started_us:
             self._set_deadline(task_run)

@@ -17,6 +17,7 @@ from ostinato.engine.task_run import TaskRun, TaskRunRecord
 from ostinato.engine.transitions import RUN_TRANSITIONS
 from ostinato.engine.trigger_rules import FAILED, FLAG_OF_STATE, UPSTREAM_FAILED
 from ostinato.errors import InternalError
+from ostinato.model.deferral import Deferral, Outcome, Resumption
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.identity import MapPath
 from ostinato.model.notice import Moment
@@ -164,6 +165,8 @@ class RunMachine(KeptGraph):
         if task_run is None:
             return
         task_run.failures += 1
+        # A retry executes the task from its start.
+        task_run.resumption = None
         if task_run.cancel_reason == RUN_ENDING and event.failure.kind is FailureKind.CANCELLED:
             self._finish(task_run, TaskRunState.CANCELLED)
             return
@@ -218,9 +221,29 @@ class RunMachine(KeptGraph):
             self._finish(task_run, TaskRunState.FAILED)
             return
         task_run.due_us = event.until_us
+        task_run.deferral = event.deferral
+        task_run.resumption = None
         self._move(task_run, DEFERRED)
         self._out.append(cmd.SaveTaskRun(task_run))
-        self._set_timer("deferral", task_run, event.until_us)
+        if event.until_us:
+            self._set_timer("deferral", task_run, event.until_us)
+
+    def _on_deferral_ended(self, event: ev.DeferralEnded) -> None:
+        task_run = self.task_run(event.task_id, event.path)
+        if (
+            task_run is not None
+            and task_run.state is DEFERRED
+            and task_run.deferral is not None
+            and task_run.attempt == event.attempt
+        ):
+            self._go_on(task_run, event.resumption)
+
+    def _go_on(self, task_run: TaskRun, resumption: Resumption | None) -> None:
+        """Queue a task run whose wait is over."""
+        task_run.deferral = None
+        task_run.resumption = resumption
+        task_run.due_us = 0
+        self._enqueue(task_run)
 
     def _on_timer_fired(self, event: ev.TimerFired) -> None:
         if event.kind == "run_timeout":
@@ -236,8 +259,10 @@ class RunMachine(KeptGraph):
             return
         if event.kind == "deadline":
             self._pass_deadline(task_run, event)
-        elif task_run.attempt == event.attempt and task_run.state in (RETRYING, DEFERRED):
+        elif task_run.attempt == event.attempt and task_run.state is RETRYING:
             self._enqueue(task_run)
+        elif task_run.attempt == event.attempt and task_run.state is DEFERRED:
+            self._go_on(task_run, _after_wait(task_run.deferral))
 
     def _pass_deadline(self, task_run: TaskRun, event: ev.TimerFired) -> None:
         # The timer carries the generation in ``attempt``: a clear makes it void.
@@ -348,6 +373,7 @@ class RunMachine(KeptGraph):
         """End a task run that had an attempt."""
         self._move(task_run, state)
         task_run.cancel_reason = ""
+        task_run.deferral = task_run.resumption = None
         self._out.append(cmd.SaveTaskRun(task_run))
         if reason or state is TaskRunState.CANCELLED:
             self._record_end(task_run, reason)
@@ -558,11 +584,20 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.AttemptLost: RunMachine._on_attempt_lost,
     ev.AttemptRevoked: RunMachine._on_attempt_revoked,
     ev.AttemptDeferred: RunMachine._on_attempt_deferred,
+    ev.DeferralEnded: RunMachine._on_deferral_ended,
     ev.TimerFired: RunMachine._on_timer_fired,
     ev.CancelRequested: RunMachine._on_cancel_requested,
     ev.Recovered: RunMachine._on_recovered,
     ev.TaskRunsCleared: RunMachine._on_task_runs_cleared,
 }
+
+
+def _after_wait(deferral: Deferral | None) -> Resumption | None:
+    """Return what an attempt goes on with once the moment of its deferral has come."""
+    if deferral is None:
+        return None
+    is_late = deferral.trigger is not None or deferral.request is not None
+    return Resumption(deferral.method, Outcome.TIMEOUT if is_late else Outcome.EVENT)
 
 
 def replay(plan: Plan, inputs: Iterable[ev.Event]) -> RunMachine:

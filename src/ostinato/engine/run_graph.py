@@ -428,6 +428,7 @@ class RunGraph:
     ) -> None:
         self._move(task_run, state)
         task_run.ended_us = self._now_us
+        task_run.deferral = None
         self._out.append(cmd.SaveTaskRun(task_run))
         self._record_end(task_run, reason)
         self._tell_dependents(task_run, FLAG_OF_STATE[state])

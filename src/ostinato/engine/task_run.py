@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.identity import MapPath, TaskRunKey
 from ostinato.model.state import TaskRunState
 
@@ -23,6 +24,8 @@ class TaskRun:
         queued_us, started_us, ended_us: Moments of the last attempt, 0 while they have not come.
         first_started_us: When the first attempt of this generation started.
         due_us: When a retry or a deferral ends, else 0.
+        deferral: What it waits for beside that moment, or None.
+        resumption: What its next attempt goes on with after a wait, or None.
         length: Number of items of its result, where a mapping needs it.
         chosen: What a branch chose, else None.
         stop: Whether a short circuit stopped what is downstream.
@@ -34,6 +37,7 @@ class TaskRun:
         "attempt",
         "cancel_reason",
         "chosen",
+        "deferral",
         "due_us",
         "ended_us",
         "failures",
@@ -46,6 +50,7 @@ class TaskRun:
         "path",
         "position",
         "queued_us",
+        "resumption",
         "started_us",
         "state",
         "stop",
@@ -71,6 +76,8 @@ class TaskRun:
         self.started_us = 0
         self.ended_us = 0
         self.due_us = 0
+        self.deferral: Deferral | None = None
+        self.resumption: Resumption | None = None
         self.length: int | None = None
         self.chosen: tuple[str, ...] | None = None
         self.stop = False
@@ -104,3 +111,5 @@ class TaskRunRecord(NamedTuple):
     length: int | None = None
     chosen: tuple[str, ...] | None = None
     stop: bool = False
+    deferral: Deferral | None = None
+    resumption: Resumption | None = None

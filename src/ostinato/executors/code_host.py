@@ -48,6 +48,16 @@ class ForkChild(Struct, frozen=True, tag="fork"):
     number: int
 
 
+class ForkTriggers(Struct, frozen=True, tag="fork_triggers"):
+    """Fork a process for triggers; its socket comes along as a file descriptor.
+
+    Attributes:
+        log: File for what triggers print; empty for nowhere.
+    """
+
+    log: str
+
+
 class Manifested(Struct, frozen=True, tag="manifest"):
     """The definitions were loaded."""
 
@@ -76,11 +86,12 @@ class Exited(Struct, frozen=True, tag="exited"):
     status: int
 
 
+ToHost = ForkChild | ForkTriggers
 FromHost = Manifested | NotLoaded | Forked | Exited
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_from_host = msgspec.msgpack.Decoder(FromHost).decode
-_decode_to_host = msgspec.msgpack.Decoder(ForkChild).decode
+_decode_to_host = msgspec.msgpack.Decoder(ToHost).decode
 
 
 class CodeHost:
@@ -142,7 +153,20 @@ class CodeHost:
 
     def fork_child(self, number: int, connection: socket.socket) -> None:
         """Ask for a child that serves a socket; answered by ``Forked`` with the same number."""
-        message = frame(_encode(ForkChild(number)))
+        self._ask(ForkChild(number), connection)
+
+    def fork_triggers(self, connection: socket.socket, log: str) -> None:
+        """Ask for a process that runs triggers for a socket; its end shows by the socket alone.
+
+        Args:
+            connection: The end that it serves; closed here.
+            log: File for what triggers print; empty for nowhere.
+        """
+        with connection:
+            self._ask(ForkTriggers(log), connection)
+
+    def _ask(self, what: "ToHost", connection: socket.socket) -> None:
+        message = frame(_encode(what))
         self.socket.settimeout(None)
         try:
             socket.send_fds(self.socket, [message], [connection.fileno()])
@@ -323,10 +347,10 @@ class _Host:
             return False
         self._descriptors.extend(descriptors)
         for message in self._reader.feed(data):
-            self._fork(_decode_to_host(message).number, self._descriptors.pop(0), selector)
+            self._fork(_decode_to_host(message), self._descriptors.pop(0), selector)
         return True
 
-    def _fork(self, number: int, descriptor: int, selector: selectors.BaseSelector) -> None:
+    def _fork(self, what: ToHost, descriptor: int, selector: selectors.BaseSelector) -> None:
         host = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -337,10 +361,13 @@ class _Host:
             os.close(self._wake_write)
             for other in self._descriptors:
                 os.close(other)
+            if isinstance(what, ForkTriggers):
+                _run_triggers(descriptor, host, what.log)
             _run_child(descriptor, host, self._loaded, self._resources)
         os.close(descriptor)
         self._children.add(pid)
-        self._tell(Forked(number, pid))
+        if isinstance(what, ForkChild):
+            self._tell(Forked(what.number, pid))
 
     def _reap(self) -> None:
         while True:
@@ -378,6 +405,36 @@ def _run_child(descriptor: int, host: int, loaded: "Loaded", resources: Mapping[
     finally:
         # What tasks left behind in the group goes with its leader.
         os._exit(status)
+
+
+def _run_triggers(descriptor: int, host: int, log: str) -> None:
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        _die_with_parent(host)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _reseed()
+        _redirect_output(log or os.devnull)
+        # asyncio is for those who wait.
+        from ostinato.runtime.trigger_loop import serve_triggers  # noqa: PLC0415 - see above
+
+        serve_triggers(socket.socket(fileno=descriptor), is_watched=True)
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _redirect_output(path: str) -> None:
+    """Append what this process writes to a file: what runs in it has no log of its own."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    output = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
 
 
 def _reseed() -> None:

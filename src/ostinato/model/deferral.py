@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 
@@ -36,7 +37,7 @@ class InputRequest(Struct, frozen=True, omit_defaults=True):
     has_default: bool = False
 
 
-class Deferral(Struct, frozen=True, omit_defaults=True):
+class Deferral(Struct, frozen=True, tag="deferral", omit_defaults=True):
     """What a task run waits for: a moment alone, or a trigger or a person until that moment.
 
     Attributes:
@@ -58,7 +59,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-class Resumption(Struct, frozen=True, omit_defaults=True):
+class Resumption(Struct, frozen=True, tag="resumption", omit_defaults=True):
     """What an attempt that follows a deferral goes on with.
 
     Attributes:
@@ -74,3 +75,18 @@ class Resumption(Struct, frozen=True, omit_defaults=True):
     payload: Any = None
     error: str = ""
     by: str = ""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Deferral | Resumption).decode
+
+
+def encode_wait(deferral: Deferral | None, resumption: Resumption | None) -> bytes | None:
+    """Write what a task run waits for, or what it goes on with; None for neither."""
+    wait = deferral or resumption
+    return None if wait is None else _encode(wait)
+
+
+def decode_wait(data: bytes | None) -> Deferral | Resumption | None:
+    """Read what ``encode_wait`` wrote."""
+    return None if data is None else _decode(data)

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ostinato.authoring import signals
+from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
@@ -20,10 +21,12 @@ from ostinato.clock import Clock, SystemClock
 from ostinato.errors import (
     AttemptTimeout,
     MemoryLimitExceeded,
+    TriggerFailed,
     UnknownFlow,
     UnknownTask,
     ValueNotSerialisable,
 )
+from ostinato.model.deferral import Deferral, Outcome, Resumption
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import TaskKind
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -37,6 +40,8 @@ from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
 
 MIB = 1024 * 1024
+
+_MOMENT_ALONE = Deferral()
 
 
 class AttemptCancelled(BaseException):
@@ -129,7 +134,11 @@ class Executing:
                 # function sets nothing, and is what most tasks do.
                 operator = operator.bind(arguments)
             try:
-                result = operator.execute(context)
+                result = (
+                    operator.execute(context)
+                    if spec.resumption is None
+                    else _go_on(operator, context, spec.resumption)
+                )
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
             except (AttemptCancelled, AttemptTimeout):
@@ -192,7 +201,9 @@ class Executing:
             case signals.Skip(reason=reason):
                 return msg.Skipped(spec.token, *times, reason, rendered)
             case signals.Defer():
-                return msg.Deferred(spec.token, *times, self._until_us(error))
+                deferral = error.deferral if error.deferral != _MOMENT_ALONE else None
+                until_us = self._until_us(error)
+                return msg.Deferred(spec.token, *times, until_us, deferral, rendered)
             case signals.Fail():
                 failure = describe_failure(error)
                 return msg.Failed(spec.token, *times, failure, may_retry=False, inputs=rendered)
@@ -235,7 +246,8 @@ class Executing:
     def _until_us(self, deferral: signals.Defer) -> int:
         if deferral.until is not None:
             return math.ceil(deferral.until.timestamp() * 1e6)
-        return self._clock.now_us() + int((deferral.delta_s or 0.0) * 1e6)
+        wait_s = deferral.timeout_s if deferral.delta_s is None else deferral.delta_s
+        return 0 if wait_s is None else self._clock.now_us() + int(wait_s * 1e6)
 
     # Limits
 
@@ -251,6 +263,23 @@ class Executing:
             if spec.timeout_s and threading.current_thread() is threading.main_thread():
                 limits.enter_context(_time_limit(spec))
             yield
+
+
+def _go_on(operator: Operator, context: TaskContext, resumption: Resumption) -> Any:
+    """Call what a task goes on with after a deferral.
+
+    Raises:
+        TriggerFailed: What it was deferred for went wrong.
+    """
+    if resumption.outcome is Outcome.ERROR:
+        raise TriggerFailed(resumption.error)
+    if resumption.outcome is Outcome.TIMEOUT:
+        return operator.on_deferral_timeout(context)
+    method = getattr(operator, resumption.method, None)
+    if method is None:
+        message = f"{type(operator).__name__} has no method {resumption.method!r} to go on with"
+        raise UnknownTask(message, hint="Defer(method=…) names it")
+    return method(context, resumption.payload)
 
 
 def format_bytes(size: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ostinato.model.deferral import Deferral, Resumption, TriggerSpec
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath
 from ostinato.model.value import StoredValue
@@ -91,6 +92,7 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
         memory_bytes: Memory that it may ask for; 0 for no limit.
         is_fresh: Whether it must have a process of its own, forked for it.
         first_started_us: When the first attempt of this generation started, 0 for this one.
+        resumption: What it goes on with after a deferral; None to execute from the start.
     """
 
     token: int
@@ -106,6 +108,7 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
     memory_bytes: int = 0
     is_fresh: bool = False
     first_started_us: int = 0
+    resumption: Resumption | None = None
 
 
 class RunAttempts(Struct, frozen=True, tag="attempts", array_like=True):
@@ -191,12 +194,59 @@ class Skipped(Struct, frozen=True, tag="skipped", array_like=True):
 
 
 class Deferred(Struct, frozen=True, tag="deferred", array_like=True):
-    """An attempt asks to be continued at a later moment."""
+    """An attempt asks to be continued later.
+
+    Attributes:
+        token: Of the attempt.
+        started_us, ended_us: Around the user's code.
+        until_us: The moment, or that until which a trigger or a person may take; 0 for no end.
+        deferral: What it waits for; None for the moment alone.
+        inputs: As in ``Succeeded``.
+    """
 
     token: int
     started_us: int
     ended_us: int
     until_us: int
+    deferral: Deferral | None = None
+    inputs: str | None = None
+
+
+class StartTriggers(Struct, frozen=True, tag="triggers", array_like=True):
+    """Wait for conditions; each trigger is named by a token as attempts are."""
+
+    triggers: tuple[tuple[int, TriggerSpec], ...]
+
+
+class StopTrigger(Struct, frozen=True, tag="stop_trigger", array_like=True):
+    """Nobody waits for this trigger any more."""
+
+    token: int
+
+
+ToTriggers = StartTriggers | StopTrigger | Reply
+
+
+class Fired(Struct, frozen=True, tag="fired", array_like=True):
+    """A trigger has found its condition met.
+
+    Attributes:
+        token: Of the trigger.
+        payload: What it returned, as JSON.
+    """
+
+    token: int
+    payload: bytes
+
+
+class Broken(Struct, frozen=True, tag="broken", array_like=True):
+    """A trigger raised, cannot be made, or blocked the loop that it shares."""
+
+    token: int
+    failure: Failure
+
+
+TriggerReport = Fired | Broken
 
 
 class Lost(Struct, frozen=True, tag="lost", array_like=True):
@@ -249,8 +299,11 @@ CALLS = ("pull", "push", "connection", "variable", "set_variable", "delete_varia
 Ended = Succeeded | Failed | Skipped | Deferred
 Report = Ended | Lost | Revoked
 FromChild = Ended | Revoked | Call
+FromTriggers = TriggerReport | Call
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
+decode_to_triggers = msgspec.msgpack.Decoder(ToTriggers).decode
+decode_from_triggers = msgspec.msgpack.Decoder(FromTriggers).decode

@@ -283,7 +283,20 @@ class Store(Protocol):
         """
         ...
 
-    def request(self, run_id: RunId, kind: str, by: str) -> RunRequest:
+    def waiting(self, run_id: RunId | None = None) -> list[TaskRunRow]:
+        """Return deferred task runs, of all runs or of one, in the order of run, task and index."""
+        ...
+
+    def request(
+        self,
+        run_id: RunId,
+        kind: str,
+        by: str,
+        *,
+        task_id: str = "",
+        path: str = "",
+        payload: bytes = b"",
+    ) -> RunRequest:
         """Ask something of a run's owner and wake it; without one, it waits for the next.
 
         Raises:

@@ -99,7 +99,8 @@ class TaskRunRow(NamedTuple):
     """A task run's row; in the order of the table's columns.
 
     ``chosen`` is JSON or None, ``failure`` a msgpack ``Failure`` or None, ``inputs`` the
-    rendered arguments as JSON or None. ``path`` is written ``3.17``.
+    rendered arguments as JSON or None, ``wait`` what ``encode_wait`` wrote. ``path`` is written
+    ``3.17``.
     """
 
     run_id: int
@@ -121,6 +122,7 @@ class TaskRunRow(NamedTuple):
     failure: bytes | None
     inputs: str | None
     reason: str
+    wait: bytes | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -257,14 +259,19 @@ class RunRequest(Struct, frozen=True):
     Attributes:
         id: Of the request.
         run_id: Of the run.
-        kind: ``cancel`` (later more).
+        kind: ``cancel`` or ``answer``.
         by: Who asked.
+        task_id, path: Of the task run that it is about; empty for the run itself.
+        payload: What it brings, as JSON.
     """
 
     id: int
     run_id: RunId
     kind: str
     by: str
+    task_id: str = ""
+    path: str = ""
+    payload: bytes = b""
 
 
 class ConnectionRow(NamedTuple):

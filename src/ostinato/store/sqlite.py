@@ -237,6 +237,11 @@ class SqliteStore:
         page = found[:limit]
         return page, write_key(page[-1].task_id, page[-1].path) if len(found) > limit else ""
 
+    def waiting(self, run_id: RunId | None = None) -> list[TaskRunRow]:
+        """Return deferred task runs, of all runs or of one."""
+        found = self._database.read(self._sql["select_waiting"], (run_id or 0,))
+        return [TaskRunRow._make(row) for row in found]
+
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
         """Return every row of a run, for taking it over."""
         query = task_runs_page(self._sql["select_task_runs"], run_id, limit=-1)
@@ -375,8 +380,18 @@ class SqliteStore:
 
     # Requests
 
-    def request(self, run_id: RunId, kind: str, by: str) -> RunRequest:
+    def request(
+        self,
+        run_id: RunId,
+        kind: str,
+        by: str,
+        *,
+        task_id: str = "",
+        path: str = "",
+        payload: bytes = b"",
+    ) -> RunRequest:
         """Ask something of a run's owner and wake it."""
+        columns = (run_id, kind, by, task_id, path, payload)
         with self._database.writing() as connection:
             found = connection.execute(self._sql["select_owner"], (run_id,)).fetchone()
             if found is None:
@@ -385,11 +400,11 @@ class SqliteStore:
             if RunState(state).is_terminal:
                 label = RunState(state).label
                 raise UsageError(f"run {flow}#{number} has ended: it is {label}")
-            made = connection.execute(self._sql["insert_request"], (run_id, kind, by)).fetchone()
+            made = connection.execute(self._sql["insert_request"], columns).fetchone()
         owner = self.coordinator(owner_id) if owner_id else None
         if owner is not None and owner.wake_address:
             wake(owner.wake_address)
-        return RunRequest(made[0], run_id, kind, by)
+        return RunRequest(made[0], *columns)
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
         """Return what was asked of the runs that a coordinator owns."""

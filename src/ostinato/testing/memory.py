@@ -13,11 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ostinato.client.answers import check_answer
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine import events as ev
+from ostinato.engine.task_run import TaskRun
+from ostinato.model.deferral import Resumption
 from ostinato.model.identity import RunId, TaskRunKey
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
@@ -111,6 +114,7 @@ def run(
     select: str = "",
     pools: Mapping[str, int] | None = None,
     timezone: str = "UTC",
+    answers: Mapping[str, Any] | None = None,
 ) -> MemoryRun:
     """Run a flow in memory under virtual time.
 
@@ -123,9 +127,11 @@ def run(
         select: Which tasks to run; all if empty.
         pools: Slots by the name of the pool.
         timezone: Zone of flows that name none.
+        answers: What a person answers, by task; one that is not there waits for its time-out.
 
     Raises:
         ParameterError: The parameters do not fit the flow.
+        UsageError: A task waits for a person for ever.
         DefinitionError: The flow is not sound.
 
     Example:
@@ -164,6 +170,7 @@ def run(
         flows={flow.name: flow},
         resources=resources,
         inline_for=("process", "thread"),
+        answers=lambda task_run: _answer(task_run, answers or {}),
     ) as runner:
         row = runner.create(
             narrowed,
@@ -187,6 +194,16 @@ def _project(root: Path, pools: Mapping[str, int], timezone: str) -> Project:
         logs_root=root / "logs",
         is_implicit=True,
     )
+
+
+def _answer(task_run: TaskRun, answers: Mapping[str, Any]) -> Resumption | None:
+    deferral = task_run.deferral
+    if deferral is None or task_run.task_id not in answers:
+        return None
+    answer = answers[task_run.task_id]
+    if deferral.request is not None:
+        check_answer(deferral.request, answer, task_run.task_id)
+    return Resumption(deferral.method, payload=answer, by="test")
 
 
 def _free(store: Store, folder: Path) -> None:

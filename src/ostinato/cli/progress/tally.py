@@ -152,7 +152,7 @@ class Tally:
                 self._end(event, TaskRunState.FAILED)
             case ev.AttemptLost():
                 self._end(event, TaskRunState.FAILED)
-            case ev.AttemptRevoked():
+            case ev.AttemptRevoked() | ev.DeferralEnded():
                 self._move(_key(event), TaskRunState.QUEUED)
             case ev.AttemptDeferred():
                 self._move(_key(event), TaskRunState.DEFERRED)
@@ -216,6 +216,7 @@ def _key(
     | ev.AttemptLost
     | ev.AttemptRevoked
     | ev.AttemptDeferred
+    | ev.DeferralEnded
     | ev.RetryScheduled
     | ev.TaskRunEnded,
 ) -> TaskRunKey:

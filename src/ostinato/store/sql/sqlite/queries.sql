@@ -71,22 +71,32 @@ UPDATE runs SET owner = 0 WHERE owner = ? AND owner != 0
 -- Write a task run; the first write inserts. Primary key.
 INSERT INTO task_runs (
     run_id, task_id, path_key, path, state, attempt, generation, failures, losses, queued_us,
-    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
+    wait
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     state = excluded.state, attempt = excluded.attempt, generation = excluded.generation,
     failures = excluded.failures, losses = excluded.losses, queued_us = excluded.queued_us,
     first_started_us = excluded.first_started_us, started_us = excluded.started_us,
     ended_us = excluded.ended_us, due_us = excluded.due_us, length = excluded.length,
     chosen = excluded.chosen, stop = excluded.stop, failure = excluded.failure,
-    inputs = excluded.inputs, reason = excluded.reason
+    inputs = excluded.inputs, reason = excluded.reason, wait = excluded.wait
 
 -- name: select_task_runs
 -- Columns of task runs in the order of TaskRunRow; a condition follows.
 SELECT
     run_id, task_id, path, state, attempt, generation, failures, losses, queued_us,
-    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason
+    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
+    wait
 FROM task_runs
+
+-- name: select_waiting
+-- Deferred (4) task runs of all runs, or of one. task_runs_waiting, then the primary key.
+SELECT
+    run_id, task_id, path, state, attempt, generation, failures, losses, queued_us,
+    first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
+    wait
+FROM task_runs WHERE state = 4 AND (?1 = 0 OR run_id = ?1) ORDER BY run_id, task_id, path_key
 
 -- name: count_task_runs
 -- How many task runs of each task are in each state. Primary key.
@@ -225,11 +235,14 @@ DELETE FROM coordinators WHERE id = ?
 
 -- name: insert_request
 -- Ask something of a run's owner.
-INSERT INTO requests (run_id, kind, "by") VALUES (?, ?, ?) RETURNING id
+INSERT INTO requests (run_id, kind, "by", task_id, path, payload) VALUES (?, ?, ?, ?, ?, ?)
+RETURNING id
 
 -- name: select_requests
 -- What was asked of a coordinator's runs. The table holds unanswered requests only.
-SELECT requests.id, requests.run_id, requests.kind, requests."by"
+SELECT
+    requests.id, requests.run_id, requests.kind, requests."by", requests.task_id, requests.path,
+    requests.payload
 FROM requests JOIN runs ON runs.id = requests.run_id WHERE runs.owner = ? ORDER BY requests.id
 
 -- name: delete_request

@@ -1,0 +1,68 @@
+"""This module checks what a person answers to a task that waits for one."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ostinato.client.schema import describe, find_problem
+from ostinato.errors import AnswerError
+from ostinato.model.deferral import InputRequest
+from ostinato.model.identity import RunId
+
+
+class WaitingInput(Struct, frozen=True):
+    """A task run that waits for a person.
+
+    Attributes:
+        run_id: Of its run.
+        task_id: Of its task.
+        path: Its indices as text; empty where nothing is mapped.
+        since_us: When it began to wait.
+        due_us: When its time is over, 0 for never.
+        request: What is asked.
+    """
+
+    run_id: RunId
+    task_id: str
+    path: str
+    since_us: int
+    due_us: int
+    request: InputRequest
+
+    @property
+    def name(self) -> str:
+        """Task and index, such as ``approve[3]``."""
+        return f"{self.task_id}[{self.path}]" if self.path else self.task_id
+
+
+def check_answer(request: InputRequest, answer: Any, name: str) -> None:
+    """Refuse an answer that does not fit what was asked.
+
+    Args:
+        request: What was asked.
+        answer: As JSON values.
+        name: Of the task run, for the message.
+
+    Raises:
+        AnswerError: It does not fit; says what would.
+    """
+    problem = find_problem(answer, request.schema)
+    if problem:
+        wanted = describe(request.schema)
+        raise AnswerError(f"{name!r} asks {request.title!r}: {problem}", hint=f"it takes {wanted}")
+
+
+def read_answer(request: InputRequest, text: str) -> Any:
+    """Return what a person wrote as JSON values: JSON where it is some, else text.
+
+    Args:
+        request: What was asked; a text that fits its schema as it stands is left as text.
+        text: As it was written.
+    """
+    if request.schema and not find_problem(text, request.schema):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text

@@ -1,0 +1,135 @@
+"""This module runs triggers under virtual time: a loop that is stepped, never waited for."""
+
+import asyncio
+import heapq
+import math
+import selectors
+from contextvars import Context
+from typing import Any
+
+from ostinato.clock import VirtualClock
+from ostinato.errors import OstinatoError
+from ostinato.executors.protocol import CallHandler
+from ostinato.model.deferral import TriggerSpec
+from ostinato.runtime import messages as msg
+from ostinato.runtime.trigger_loop import TriggerLoop
+
+#: Seconds of real time for which a step waits for what a trigger awaits outside of the loop.
+STEP_S = 0.05
+
+
+class _SteppedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is that of a virtual clock."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        #: When timers are due, some of which may be cancelled.
+        self._moments: list[float] = []
+        super().__init__()
+
+    def time(self) -> float:
+        return self._clock.monotonic_s()
+
+    def call_at(  # type: ignore[override]  # typeshed's form has variadic types
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        heapq.heappush(self._moments, when)
+        return super().call_at(when, callback, *args, context=context)
+
+    def next_moment(self) -> float | None:
+        """Return when the next timer is due; one that was cancelled costs a step for nothing."""
+        while self._moments and self._moments[0] <= self.time():
+            heapq.heappop(self._moments)
+        return self._moments[0] if self._moments else None
+
+    def step(self, wait_s: float) -> None:
+        """Run what can run at this moment.
+
+        Args:
+            wait_s: Seconds of real time to wait for what comes from outside.
+        """
+        self.call_soon(self.stop)
+        self.run_forever()
+        while self._ready:
+            self.call_soon(self.stop)
+            self.run_forever()
+        if wait_s and self._selector.select(wait_s):
+            self.step(0)
+
+    # What asyncio tells nobody else.
+    _ready: Any
+    _selector: selectors.BaseSelector
+
+
+class VirtualTriggers:
+    """Run triggers in the coordinator's thread, under its virtual clock; see ``Triggers``.
+
+    Args:
+        clock: Moved on by the coordinator.
+        answer: Answers the calls of triggers.
+    """
+
+    def __init__(self, clock: VirtualClock, answer: CallHandler) -> None:
+        self._clock = clock
+        self._answer = answer
+        self._loop = _SteppedLoop(clock)
+        self._triggers = TriggerLoop(self._loop, self._take)
+        self._reports: list[msg.TriggerReport] = []
+        self._active: set[int] = set()
+        self._is_fresh = False
+
+    def start(self, token: int, spec: TriggerSpec) -> None:
+        """Wait with a trigger."""
+        self._active.add(token)
+        self._triggers.take(msg.StartTriggers(((token, spec),)))
+        self._is_fresh = True
+
+    def stop(self, token: int) -> None:
+        """Forget a trigger."""
+        if token in self._active:
+            self._active.discard(token)
+            self._triggers.take(msg.StopTrigger(token))
+
+    def register(self, selector: selectors.BaseSelector) -> None:
+        """Register nothing: all work happens in ``poll``."""
+
+    def poll(self) -> list[msg.TriggerReport]:
+        """Run what can run at this virtual moment and return the reports."""
+        if self._active:
+            self._loop.step(0 if self._is_fresh or self.next_us() is not None else STEP_S)
+            self._is_fresh = False
+        reports, self._reports = self._reports, []
+        return reports
+
+    def has_work(self) -> bool:
+        """Whether a trigger has not had its first step, or waits for something real."""
+        return self._is_fresh or (bool(self._active) and self.next_us() is None)
+
+    def next_check_s(self) -> float | None:
+        """Return None: the coordinator asks for the next moment instead."""
+        return None
+
+    def next_us(self) -> int | None:
+        """Return the virtual moment at which a trigger goes on, None if none waits for one."""
+        moment_s = self._loop.next_moment() if self._active else None
+        if moment_s is None:
+            return None
+        return self._clock.now_us() + math.ceil((moment_s - self._loop.time()) * 1e6)
+
+    def close(self) -> None:
+        """Forget all triggers."""
+        self._loop.run_until_complete(self._triggers.close())
+        self._loop.close()
+
+    def _take(self, message: msg.FromTriggers) -> None:
+        if isinstance(message, msg.Call):
+            self._triggers.take(self._reply(message))
+            return
+        self._active.discard(message.token)
+        self._reports.append(message)
+
+    def _reply(self, call: msg.Call) -> msg.Reply:
+        try:
+            return msg.Reply(call.id, self._answer(call.token, call.method, call.args))
+        except OstinatoError as error:
+            return msg.Reply(call.id, error=str(error))
