@@ -44,6 +44,11 @@ class Context(Protocol):
         ...
 
     @property
+    def attempt(self) -> int:
+        """Number of this dispatch, 1 for the first; lost attempts count too."""
+        ...
+
+    @property
     def try_number(self) -> int:
         """1 plus the failures before this attempt."""
         ...

@@ -99,7 +99,7 @@ def restore_run(
         lanes=lanes,
         outside=outside_values(store, flow, row.id),
     )
-    _remember_values(store, run)
+    run.values.expect_earlier()
     for each in rows:
         task_run = machine.task_run(each.task_id, parse_path(each.path))
         if task_run is None:
@@ -128,14 +128,6 @@ def _is_known_deadline(command: cmd.Command, store: Store, row: RunRow, now_us: 
         ):
             return True
     return False
-
-
-def _remember_values(store: Store, run: LiveRun) -> None:
-    read = {(value.task_id, value.key) for task in run.plan.flow.tasks for value in task.inputs}
-    for task_id, key in read:
-        if task_id in run.plan.positions:
-            for path, value in store.values(run.id, task_id, key=key):
-                run.values.put(task_id, parse_path(path), value)
 
 
 def _record(row: TaskRunRow) -> TaskRunRecord:

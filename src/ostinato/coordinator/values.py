@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from ostinato.model.identity import MapPath, RunId, format_path
+from ostinato.model.identity import MapPath, RunId, format_path, parse_path
 from ostinato.model.value import StoredValue
 from ostinato.store.protocol import Store
 
@@ -31,6 +31,15 @@ class RunValues:
         #: Keys by task run, so that one can be dropped without a look at all others.
         self._keys: dict[tuple[str, MapPath], set[str]] = {}
         self._bytes = 0
+        #: Whether the store has values from before this process had the run.
+        self._has_earlier = False
+        #: What was read from the store, as (task id, key), and task runs whose values are void.
+        self._recalled: set[tuple[str, str]] = set()
+        self._void: set[tuple[str, MapPath]] = set()
+
+    def expect_earlier(self) -> None:
+        """Look for unknown values in the store, task by task: the run was restored."""
+        self._has_earlier = True
 
     def put(self, task_id: str, path: MapPath, value: StoredValue) -> None:
         """Keep a value that is being committed."""
@@ -47,6 +56,8 @@ class RunValues:
 
     def get(self, task_id: str, path: MapPath, key: str) -> StoredValue | None:
         """Return a value, or None where the task run stored none."""
+        if self._has_earlier and (task_id, key) not in self._recalled:
+            self._recall(task_id, key)
         name = (task_id, path, key)
         value = self._known.get(name)
         if value is None and name in self._evicted:
@@ -56,8 +67,19 @@ class RunValues:
 
     def drop(self, task_id: str, path: MapPath) -> None:
         """Forget the values of a task run that runs again."""
+        if self._has_earlier:
+            self._void.add((task_id, path))
         for key in self._keys.pop((task_id, path), ()):
             self._forget((task_id, path, key))
+
+    def _recall(self, task_id: str, key: str) -> None:
+        self._recalled.add((task_id, key))
+        for text, value in self._store.values(self._run_id, task_id, key=key):
+            path = parse_path(text)
+            name = (task_id, path, key)
+            is_newer = name in self._known or name in self._evicted
+            if not is_newer and (task_id, path) not in self._void:
+                self.put(task_id, path, value)
 
     def _forget(self, name: ValueKey) -> None:
         self._evicted.discard(name)

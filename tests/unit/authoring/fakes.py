@@ -23,6 +23,7 @@ class FakeContext:
     task_id: str = "task"
     map_path: tuple[int, ...] = ()
     map_index: int = -1
+    attempt: int = 1
     try_number: int = 1
     logical_date: datetime = DATE
     is_latest: bool = True
