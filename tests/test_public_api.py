@@ -25,6 +25,7 @@ InputOperator
 Defer
 DefinitionError
 EmptyOperator
+ExternalPythonOperator
 Fail
 Label
 LatestOnlyOperator
@@ -35,9 +36,11 @@ ParameterError
 PokeReturn
 PythonOperator
 PythonSensor
+PythonVirtualenvOperator
 Resource
 Retry
 RunFailed
+ScriptOperator
 Sensor
 ShortCircuitOperator
 Skip

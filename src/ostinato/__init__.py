@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.other_python import (
+        ExternalPythonOperator,
+        PythonVirtualenvOperator,
+    )
     from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
+    from ostinato.authoring.operators.script import ScriptOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
         PokeReturn,
@@ -55,6 +60,7 @@ __all__ = [
     "Defer",
     "DefinitionError",
     "EmptyOperator",
+    "ExternalPythonOperator",
     "Fail",
     "InputOperator",
     "Label",
@@ -66,9 +72,11 @@ __all__ = [
     "PokeReturn",
     "PythonOperator",
     "PythonSensor",
+    "PythonVirtualenvOperator",
     "Resource",
     "Retry",
     "RunFailed",
+    "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
     "Skip",
@@ -112,11 +120,14 @@ _HOMES = {
         "BranchOperator",
         "BranchPythonOperator",
         "EmptyOperator",
+        "ExternalPythonOperator",
         "LatestOnlyOperator",
         "Operator",
         "PokeReturn",
         "PythonOperator",
         "PythonSensor",
+        "PythonVirtualenvOperator",
+        "ScriptOperator",
         "Sensor",
         "ShortCircuitOperator",
         "WeekDay",

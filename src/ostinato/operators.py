@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
+    from ostinato.authoring.operators.other_python import (
+        ExternalPythonOperator,
+        PythonVirtualenvOperator,
+    )
     from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
+    from ostinato.authoring.operators.script import ScriptOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
         PokeReturn,
@@ -32,12 +37,15 @@ __all__ = [
     "BranchOperator",
     "BranchPythonOperator",
     "EmptyOperator",
+    "ExternalPythonOperator",
     "InputOperator",
     "LatestOnlyOperator",
     "Operator",
     "PokeReturn",
     "PythonOperator",
     "PythonSensor",
+    "PythonVirtualenvOperator",
+    "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
     "WeekDay",
@@ -53,7 +61,9 @@ _HOMES = {
     "operators.latest_only": ("LatestOnlyOperator",),
     "operators.operator": ("BaseOperator", "Operator"),
     "operators.person": ("ApprovalOperator", "InputOperator"),
+    "operators.other_python": ("ExternalPythonOperator", "PythonVirtualenvOperator"),
     "operators.python": ("PythonOperator",),
+    "operators.script": ("ScriptOperator",),
     "operators.sensor": ("BaseSensorOperator", "PokeReturn", "PythonSensor", "Sensor"),
     "operators.short_circuit": ("ShortCircuitOperator",),
     "weekdays": ("WeekDay",),

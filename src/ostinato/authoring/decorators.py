@@ -1,6 +1,6 @@
 """This module holds ``@dag``, ``@task`` and ``@task_group``."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
@@ -145,6 +145,78 @@ class TaskDecorator:
             options: ``task_id``, what ``BashOperator`` takes, and policies.
         """
         return _decorate(BashFunctionOperator, function, options)
+
+    @overload
+    def virtualenv(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+    @overload
+    def virtualenv(
+        self,
+        function: None = None,
+        /,
+        *,
+        task_id: str | None = None,
+        requirements: str | Sequence[str] = (),
+        python_version: str | None = None,
+        system_site_packages: bool = False,
+        env_vars: Mapping[str, str] | None = None,
+        inherit_env: bool = True,
+        skip_on_exit_code: int | Container[int] | None = None,
+        venv_cache_path: str | Path | None = None,
+        **policies: Unpack[Policies],
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+    def virtualenv(self, function: Any = None, /, **options: Any) -> Any:
+        """Make a task whose function is called in an environment of its own, made by uv.
+
+        Args:
+            function: The function, where the decorator is written without parentheses.
+            options: ``task_id``, what ``PythonVirtualenvOperator`` takes, and policies.
+        """
+        # Few flows need it, and it loads much.
+        from ostinato.authoring.operators.other_python import (  # noqa: PLC0415 - see above
+            PythonVirtualenvOperator,
+        )
+
+        return _decorate(PythonVirtualenvOperator, function, options)
+
+    def external_python(
+        self,
+        *,
+        python: str | Path,
+        task_id: str | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        inherit_env: bool = True,
+        skip_on_exit_code: int | Container[int] | None = None,
+        **policies: Unpack[Policies],
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
+        """Make a task whose function is called in a Python that is there.
+
+        Args:
+            python: Path of the interpreter.
+            task_id: Its id instead of the function's name.
+            env_vars: Environment variables.
+            inherit_env: Whether they add to those of the attempt instead of replacing them.
+            skip_on_exit_code: Exit code, or several, by which the function skips the task.
+            policies: How it is run, see ``Policies``.
+        """
+        # Few flows need it, and it loads much.
+        from ostinato.authoring.operators.other_python import (  # noqa: PLC0415 - see above
+            ExternalPythonOperator,
+        )
+
+        options = {
+            "python": python,
+            "env_vars": env_vars,
+            "inherit_env": inherit_env,
+            "skip_on_exit_code": skip_on_exit_code,
+            **policies,
+        }
+        named = {} if task_id is None else {"task_id": task_id}
+        made: Callable[[Callable[P, R]], TaskFunction[P, R]] = _decorate(
+            ExternalPythonOperator, None, {**options, **named}
+        )
+        return made
 
 
 #: Make a task of a function: ``@task``, ``@task(retries=3)``, ``@task.branch`` and so on.

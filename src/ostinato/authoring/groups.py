@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import PolicyReader
 from ostinato.authoring.references import SeriesReference
+from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Graph, Node
 from ostinato.errors import InvalidArgument, Place
 
@@ -20,6 +21,11 @@ class Flow(Graph, Protocol):
     @property
     def resources(self) -> Mapping[str, Any]:
         """Configured objects by name."""
+        ...
+
+    @property
+    def templates(self) -> FlowTemplates:
+        """What the templates of its tasks share."""
         ...
 
     @property

@@ -141,6 +141,11 @@ class Context(Protocol):
         """Store a value of this task run under a key; durable when this returns."""
         ...
 
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the project's data; what is kept in it outlives the run."""
+        ...
+
     def connection(self, conn_id: str) -> "Connection":
         """Return how to reach a system outside, secrets included."""
         ...

@@ -205,9 +205,22 @@ class Signature:
         arguments = {**self._from_context(named, context), **named}
         for name, resource in self._resource_names(arguments, resources).items():
             arguments[name] = context.resources[resource]
+        positional, by_name = self.arrange(surplus, arguments)
+        return self.function(*positional, **by_name)
+
+    def arrange(
+        self, surplus: Sequence[Any], named: Mapping[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return the arguments of a call, by position and by name.
+
+        Args:
+            surplus: Positional arguments beyond the named ones.
+            named: Arguments by name.
+        """
+        by_name = dict(named)
         ahead = self.positional if surplus else self._positional_only
-        positional = [arguments.pop(name) for name in ahead if name in arguments]
-        return self.function(*positional, *surplus, **arguments)
+        positional = [by_name.pop(name) for name in ahead if name in by_name]
+        return (*positional, *surplus), by_name
 
     def _from_context(self, named: Mapping[str, Any], context: Context) -> dict[str, Any]:
         wanted = self.context_parameters

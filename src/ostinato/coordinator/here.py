@@ -310,6 +310,7 @@ class Runner:
             values_root=str(self._project.values_root),
             logs_root=str(self._project.logs_root),
             started_us=started_us,
+            data_root=str(self._project.data_dir),
         )
 
 

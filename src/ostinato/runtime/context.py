@@ -282,6 +282,11 @@ class TaskContext(Mapping[str, Any]):
         """Do what ``push`` does, in Airflow's words."""
         self.push(key, value)
 
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the project's data; what is kept in it outlives the run."""
+        return Path(self._info.data_root or tempfile.gettempdir())
+
     # What lies outside the flow
 
     def connection(self, conn_id: str) -> "Connection":

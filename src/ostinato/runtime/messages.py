@@ -31,6 +31,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
         values_root: Folder for large values.
         logs_root: Folder for logs.
         started_us: When the run started.
+        data_root: Folder of the project's data.
     """
 
     run_id: int
@@ -47,6 +48,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
     values_root: str
     logs_root: str
     started_us: int
+    data_root: str = ""
 
 
 class MappedValues(Struct, frozen=True, tag="mapped", array_like=True):

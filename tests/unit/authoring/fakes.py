@@ -1,6 +1,7 @@
 """This module stands in for the runtime: a context and a resolver that are told everything."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ class FakeContext:
     now: datetime = DATE
     test_mode: bool = False
     resources: Mapping[str, Any] = field(default_factory=dict)
+    data_dir: Path = Path("/nonexistent")
+    temporary: Path | None = None
     pushed: dict[str, Any] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +64,8 @@ class FakeContext:
         return self.variables[key] if default is ... else self.variables.get(key, default)
 
     def temp_dir(self) -> Path:
-        raise NotImplementedError
+        assert self.temporary is not None
+        return Path(tempfile.mkdtemp(dir=self.temporary))
 
     def render(self, value: Any, *, field: str = "") -> Any:
         return value

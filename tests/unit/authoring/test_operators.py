@@ -33,7 +33,7 @@ from ostinato import (
     Skip,
     TaskGroup,
 )
-from ostinato.authoring.operators import bash
+from ostinato.authoring.operators import command as commands
 from ostinato.authoring.triggers import Trigger
 from ostinato.errors import ExecutionError, InvalidArgument, UnknownTask
 from tests.unit.authoring.fakes import DATE, FakeContext, FakeResolver, execute
@@ -360,7 +360,7 @@ def _alarm_when(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_command_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bash, "KILL_GRACE_S", 0.05)
+    monkeypatch.setattr(commands, "KILL_GRACE_S", 0.05)
     operator = BashOperator(task_id="a", bash_command="trap '' TERM; echo up; sleep 60; echo never")
     bound = operator.bind(operator.arguments())
     failures: list[BaseException] = []

@@ -45,7 +45,7 @@ class BashFunctionOperator(FunctionOperator, BashOperator):
         bound.__dict__.update(around)
         return bound
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> Any:
         """Ask the function for the command and run it.
 
         Args:

@@ -1,0 +1,305 @@
+"""This module runs commands whose output is that of the attempt."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.ports import Context
+from ostinato.authoring.references import Reference
+from ostinato.authoring.signals import Skip
+from ostinato.authoring.signatures import UNTYPED
+from ostinato.errors import ExecutionError
+
+#: Seconds between the request to end and the order, when a command is killed.
+KILL_GRACE_S = 5.0
+
+#: Seconds for which output is awaited after the command has ended: what it left behind in the
+#: background may hold its output open for ever.
+DRAIN_S = 0.2
+
+#: Seconds between looks at the command where the system cannot announce its end.
+_WATCH_S = 0.2
+_CHUNK_BYTES = 65536
+
+
+class Outcome(NamedTuple):
+    """How a command ended.
+
+    Attributes:
+        code: Exit code; that of a signal is negative.
+        stdout: The last line that it wrote to its output and was not empty.
+        stderr: The same of its errors.
+    """
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def failure(self, name: str) -> ExecutionError:
+        """Return the error that says how the command failed.
+
+        Args:
+            name: Of the command.
+        """
+        why = self.stderr or self.stdout
+        ended = (
+            f"was ended by {_signal_name(-self.code)}"
+            if self.code < 0
+            else f"exited with code {self.code}"
+        )
+        return ExecutionError(f"{name} {ended}{f': {why}' if why else ''}")
+
+
+class Command:
+    """A command in a process group of its own, so that nothing of it outlives its attempt.
+
+    Args:
+        name: Shown in errors.
+        arguments: The program and what it is called with.
+        env: Its environment; None for that of the attempt.
+        cwd: Its working directory; None for that of the attempt.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+    ) -> None:
+        self.name = name
+        self._arguments = list(arguments)
+        self._env = env
+        self._cwd = cwd
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> Outcome:
+        """Run to the end, copying the output to that of the attempt.
+
+        Raises:
+            ExecutionError: If it cannot be started.
+        """
+        self._process = process = self._start()
+        try:
+            last = _copy_output(process)
+            code = process.wait()
+        finally:
+            # A signal may interrupt the wait; nothing of the command outlives its attempt then.
+            if process.poll() is None:
+                self.kill()
+            _close_output(process)
+        return Outcome(code, last["stdout"], last["stderr"])
+
+    def kill(self) -> None:
+        """End the whole process group, gently first."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        _signal_group(process, signal.SIGTERM)
+        try:
+            process.wait(KILL_GRACE_S)
+        except subprocess.TimeoutExpired:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._env,
+                cwd=self._cwd,
+                start_new_session=True,
+            )
+        except OSError as err:
+            raise ExecutionError(f"{self.name} cannot be started: {err}") from err
+
+
+class CommandOperator(Operator):
+    """Run a command; the last line that it writes is the task's result.
+
+    Args:
+        task_id: Unique in its group.
+        env: Environment variables.
+        append_env: Whether ``env`` adds to the environment of the attempt instead of replacing it.
+        cwd: Working directory; by default that of the attempt.
+        skip_on_exit_code: Exit code, or several, that skips the task; None for none.
+        output_processor: Makes the result of the last line.
+        options: Policies and what other operators take.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        env: Mapping[str, Any] | Reference | None = None,
+        append_env: bool = False,
+        cwd: str | Path | Reference | None = None,
+        skip_on_exit_code: int | Container[int] | None = 99,
+        output_processor: Callable[[str], Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.env: Any = env
+        self.append_env = append_env
+        self.cwd: Any = cwd
+        codes = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else skip_on_exit_code
+        self.skip_on_exit_code: Any = codes or ()
+        self.output_processor = output_processor
+        self._command: Command | None = None
+        super().__init__(task_id, **options)
+        self._check_surroundings()
+
+    def _check_surroundings(self) -> None:
+        if not isinstance(self.env, Mapping | Reference | None):
+            raise self.refusal(f"env is {self.env!r}, not a dict")
+        if not isinstance(self.cwd, str | Path | Reference | None):
+            raise self.refusal(f"cwd is {self.cwd!r}, no path")
+        codes = self.skip_on_exit_code
+        if isinstance(codes, str) or not isinstance(codes, Container):
+            raise self.refusal(f"skip_on_exit_code is {codes!r}, neither a number nor several")
+        if self.output_processor is not None and not callable(self.output_processor):
+            raise self.refusal(f"output_processor is {self.output_processor!r}, no function")
+
+    @property
+    def result_type(self) -> Any:
+        """Text, unless a function makes something else of it."""
+        return str if self.output_processor is None else UNTYPED
+
+    def command(self, context: Context) -> Command:
+        """Return what to run.
+
+        Args:
+            context: Of the attempt.
+        """
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Run the command, copying its output to that of the attempt.
+
+        Args:
+            context: Of the attempt.
+
+        Raises:
+            Skip: If it exits with a code of ``skip_on_exit_code``.
+            ExecutionError: If it exits with another code than 0, or cannot be started.
+        """
+        self._command = command = self.command(context)
+        outcome = command.run()
+        if outcome.code in self.skip_on_exit_code:
+            raise Skip(f"exit code {outcome.code}")
+        if outcome.code:
+            raise outcome.failure(command.name)
+        if self.output_processor is None:
+            return outcome.stdout
+        return self.output_processor(outcome.stdout)
+
+    def on_kill(self) -> None:
+        """End the command's whole process group, gently first."""
+        if self._command is not None:
+            self._command.kill()
+
+    def environment(self) -> dict[str, str] | None:
+        """Return the command's environment, None for that of the attempt."""
+        if self.env is None:
+            return None
+        own = {name: str(value) for name, value in self.env.items()}
+        return {**os.environ, **own} if self.append_env else own
+
+
+class _Lines:
+    """Put chunks of bytes together to lines, copy them, and remember the last one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.last = ""
+        self._rest = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        # A line of many chunks is appended to, for joining it anew each time is quadratic.
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        for begun in others:
+            self._write(bytes(self._rest))
+            self._rest[:] = begun
+
+    def finish(self) -> None:
+        if self._rest:
+            self._write(bytes(self._rest))
+            self._rest.clear()
+
+    def _write(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        self.last = text or self.last
+        # Looked up by each line, for an attempt replaces the streams to capture them.
+        print(text, file=sys.stderr if self.name == "stderr" else sys.stdout, flush=True)
+
+
+def _copy_output(process: subprocess.Popen[bytes]) -> dict[str, str]:
+    """Copy what a process writes until it has ended; return the last line of each stream."""
+    streams = {"stdout": _Lines("stdout"), "stderr": _Lines("stderr")}
+    with selectors.DefaultSelector() as selector, _end_of(process) as end:
+        for name, lines in streams.items():
+            pipe: IO[bytes] = getattr(process, name)
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ, lines)
+        if end is not None:
+            selector.register(end, selectors.EVENT_READ)
+        is_over = False
+        while any(key.data for key in selector.get_map().values()):
+            ready = selector.select(DRAIN_S if is_over else None if end is not None else _WATCH_S)
+            if is_over and not ready:
+                break
+            for key, _ in ready:
+                if key.data is None or not _read(key.fd, key.data):
+                    selector.unregister(key.fileobj)
+            is_over = process.poll() is not None
+    for lines in streams.values():
+        lines.finish()
+    return {name: lines.last for name, lines in streams.items()}
+
+
+def _read(fd: int, lines: _Lines) -> bool:
+    chunk = os.read(fd, _CHUNK_BYTES)
+    lines.feed(chunk)
+    return bool(chunk)
+
+
+@contextlib.contextmanager
+def _end_of(process: subprocess.Popen[bytes]) -> Iterator[int | None]:
+    """Give a descriptor that is readable once a process has ended, None where there is none."""
+    if not hasattr(os, "pidfd_open"):  # pragma: no cover - macOS
+        yield None
+        return
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _close_output(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

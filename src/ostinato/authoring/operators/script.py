@@ -1,0 +1,178 @@
+"""This module holds the operator that runs a script of any language."""
+
+import shlex
+import sys
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from ostinato.authoring.operators.command import Command, CommandOperator
+from ostinato.authoring.operators.environments import (
+    ENVIRONMENTS,
+    EnvironmentSpec,
+    python_of,
+    script_metadata,
+)
+from ostinato.authoring.policies import Policies
+from ostinato.authoring.ports import Context
+from ostinato.authoring.references import Reference
+from ostinato.authoring.templates import is_template
+
+#: What runs a script that names no interpreter, by the end of its file's name.
+INTERPRETERS = {
+    ".sh": "bash",
+    ".bash": "bash",
+    ".zsh": "zsh",
+    ".py": sys.executable,
+    ".js": "node",
+    ".mjs": "node",
+    ".pl": "perl",
+    ".rb": "ruby",
+    ".R": "Rscript",
+    ".r": "Rscript",
+    ".jl": "julia",
+    ".lua": "lua",
+    ".php": "php",
+    ".ps1": "pwsh",
+}
+
+
+class ScriptOperator(CommandOperator):
+    """Run a script of any language; the last line that it writes is the task's result.
+
+    What runs it is the ``interpreter``, else what its first line says (``#!``), else what the
+    end of its file's name means. A Python script that says what it needs in a block
+    ``# /// script`` (PEP 723) runs in an environment with that, made by uv and kept.
+
+    Args:
+        task_id: Unique in its group.
+        script: Its text, rendered as a template.
+        path: File that runs as it is, instead of ``script``. A relative path starts at the
+            file that declares the task, at the flow's file, or at the working directory.
+        interpreter: Command that runs it, such as ``"bash -e"``.
+        args: What the script is called with.
+        env: Environment variables.
+        append_env: Whether ``env`` adds to the environment of the attempt instead of replacing it.
+        cwd: Working directory; by default that of the attempt.
+        skip_on_exit_code: Exit code, or several, that skips the task; None for none.
+        output_processor: Makes the result of the last line, such as ``json.loads``.
+        policies: How it is run, see ``Policies``.
+
+    Example:
+        ``ScriptOperator(task_id="clean", path="clean.R", args=["{{ ds }}"])``
+    """
+
+    operator_name = "script"
+    template_fields = ("script", "path", "args", "env", "cwd")
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        script: str | Reference | None = None,
+        path: str | Path | Reference | None = None,
+        interpreter: str | None = None,
+        args: Sequence[Any] | Reference = (),
+        env: Mapping[str, Any] | Reference | None = None,
+        append_env: bool = False,
+        cwd: str | Path | Reference | None = None,
+        skip_on_exit_code: int | Container[int] | None = 99,
+        output_processor: Callable[[str], Any] | None = None,
+        **policies: Unpack[Policies],
+    ) -> None:
+        self.script: Any = script
+        self.path: Any = path
+        self.interpreter = interpreter
+        self.args: Any = args
+        super().__init__(
+            task_id,
+            env=env,
+            append_env=append_env,
+            cwd=cwd,
+            skip_on_exit_code=skip_on_exit_code,
+            output_processor=output_processor,
+            **policies,
+        )
+        self._check()
+
+    def _check(self) -> None:
+        if (self.script is None) == (self.path is None):
+            raise self.refusal("it takes either script= or path=")
+        for name, kinds in (("script", str), ("path", str | Path), ("interpreter", str)):
+            value = getattr(self, name)
+            if not isinstance(value, kinds | Reference | None):
+                raise self.refusal(f"{name} is {value!r}, not text")
+        given = self.args
+        if isinstance(given, str) or not isinstance(given, Sequence | Reference):
+            raise self.refusal(f"args is {given!r}, not a list")
+        if self.interpreter is not None and not self.interpreter.strip():
+            raise self.refusal("interpreter is empty")
+        if isinstance(self.path, str | Path) and not is_template(str(self.path)):
+            self._file()
+        if isinstance(self.script, str) and not is_template(self.script):
+            self._interpreter_of(self.script, "")
+
+    def command(self, context: Context) -> Command:
+        """Return what to run.
+
+        Args:
+            context: Of the attempt.
+        """
+        self._check()
+        if self.path is not None:
+            file = self._file()
+            text, suffix = file.read_text(errors="replace"), file.suffix
+        else:
+            text, suffix = self.script, ""
+            file = context.temp_dir() / "script"
+            file.write_text(text)
+        program = self._environment_of(text, suffix, context) or self._interpreter_of(text, suffix)
+        arguments = [*program, str(file), *map(str, self.args)]
+        return Command(Path(program[0]).name, arguments, env=self.environment(), cwd=self.cwd)
+
+    def _file(self) -> Path:
+        path = Path(self.path).expanduser()
+        beside = Path(self.place.file).parent / path
+        if beside.is_file():
+            return beside.absolute()
+        found = self.graph.templates.find(str(path)) if self.graph else path
+        if found is None or not found.is_file():
+            hint = "it is looked for beside the flow"
+            raise self.refusal(f"there is no file {str(path)!r}", hint=hint)
+        return found.absolute()
+
+    def _interpreter_of(self, text: str, suffix: str) -> list[str]:
+        if self.interpreter is not None:
+            return shlex.split(self.interpreter)
+        if text.startswith("#!"):
+            named = shlex.split(text.partition("\n")[0][2:])
+            if named:
+                return named
+        if suffix in INTERPRETERS:
+            return [INTERPRETERS[suffix]]
+        raise self.refusal(
+            "nothing says what runs the script",
+            hint="begin it with a line such as #!/usr/bin/env bash, or give interpreter=",
+        )
+
+    def _environment_of(self, text: str, suffix: str, context: Context) -> list[str]:
+        """Return the interpreter of the environment that a Python script asks for, if it does."""
+        first = text.partition("\n")[0]
+        is_python = suffix == ".py" or (
+            first.startswith("#!") and ("python" in first or "uv" in first)
+        )
+        if self.interpreter is not None or not is_python:
+            return []
+        try:
+            spec = script_metadata(text)
+        except ValueError as err:
+            raise self.refusal(str(err)) from None
+        if spec is None or spec == EnvironmentSpec():
+            return []
+        return [str(python_of(spec, context.data_dir / ENVIRONMENTS, self._prepare))]
+
+    def _prepare(self, command: Command) -> None:
+        self._command = command
+        outcome = command.run()
+        if outcome.code:
+            raise outcome.failure(command.name)
