@@ -202,6 +202,36 @@ def test_retry_may_fail_again(project: Path, ostinato: Ostinato) -> None:
     assert [t["generation"] for t in run["failures"]] == [1]
 
 
+def test_retry_runs_again_what_is_named(project: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "steps")
+
+    shown = ostinato("retry", "steps", "--from", "second", "--dry-run").out
+    as_json = ostinato("retry", "last", "--only", "second", "--dry-run", "--format", "json").json
+    result = ostinato("retry", "steps", "--only", "second")
+
+    assert shown == ("2 of steps#1 would run again:\n  ✔ second succeeded\n  ✔ third succeeded\n")
+    assert as_json == [{"task_run": "second", "state": "succeeded"}]
+    assert "✔ steps#1 succeeded" in result.out
+    assert ledger(project) == ["first", "second", "third", "second"]
+
+
+def test_retry_takes_indices_and_only_what_failed(project: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "etl", "-p", "bad_row=1", code=1)
+
+    def names(*options: str) -> list[str]:
+        shown = ostinato("retry", "etl", *options, "--dry-run", "--format", "json").json
+        return [each["task_run"] for each in shown]
+
+    assert names("--only", "double[0]") == ["double[0]"]
+    assert names("--from", "double", "--failed")[0] == "double[1]"
+    assert "double[0]" in names("--from", "double")
+    error = ostinato("retry", "etl", "--only", "double[7]", code=2).err
+    assert error == "error: the run has no task run double[7]\n"
+    assert "did you mean 'double'" in ostinato("retry", "etl", "--from", "duble", code=2).err
+    nothing = ostinato("retry", "etl", "--only", "double[0]", "--failed", code=2).err
+    assert "nothing of what is named of run etl#1 failed" in nothing
+
+
 def test_retry_of_a_partial_run_stays_partial(project: Path, ostinato: Ostinato) -> None:
     ostinato("run", "etl", "-p", "bad_row=1", "--select", "+double", code=1)
     flow = project / "flows" / "etl.py"

@@ -7,8 +7,10 @@ import click
 from msgspec import Struct
 
 from ostinato.cli import as_json, code, driving
+from ostinato.cli.display import icon
 from ostinato.cli.opening import Opened, name_of, open_project, open_runs
 from ostinato.coordinator.here import Runner, changed_shape, pinned_flow
+from ostinato.coordinator.retrying import Choice
 from ostinato.errors import UnknownFlow, UsageError
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition, TaskKind
@@ -73,6 +75,34 @@ def go_on(known: Known, take: Take, *, newest: bool, executor: str | None, outpu
             return _drive(opened, loading.host, known.row, flow, take=take, output=output)
     finally:
         loading.host.close()
+
+
+def preview(known: Known, choice: Choice, *, output: str) -> None:
+    """Show what a retry would run again.
+
+    Args:
+        known: The run.
+        choice: What is asked for.
+        output: ``text`` or ``json``.
+    """
+    target = code.found_again(known.row.target, known.project)
+    loading = code.begin_loading(target)
+    try:
+        manifest, _, _ = loading.definitions()
+        flow = _flow_of_today(known, manifest, newest=True)
+        with (
+            open_project(known.project) as opened,
+            Runner(opened.project, opened.store, loading.host) as runner,
+        ):
+            found = runner.would_retry(known.row.id, flow, choice)
+    finally:
+        loading.host.close()
+    if output == "json":
+        as_json.echo([{"task_run": str(one.key), "state": one.state.label} for one in found])
+        return
+    click.echo(f"{len(found)} of {name_of(known.row)} would run again:")
+    for one in found:
+        click.echo(f"  {icon(one.state)} {one.key} {one.state.label}")
 
 
 def settle(known: Known, by: str, *, output: str) -> int:

@@ -13,17 +13,19 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
+from ostinato.coordinator.retrying import WHAT_FAILED, Choice, Chosen, choose, nothing_chosen
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.engine.queueing import Limit
+from ostinato.engine.task_run import TaskRun
 from ostinato.engine.timetable import data_interval
-from ostinato.errors import RunNotFound, UsageError
+from ostinato.errors import OstinatoError, RunNotFound, UsageError
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.identity import MapPath, RunId
-from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.identity import RunId
+from ostinato.model.state import RunState
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.runtime.messages import RunInfo
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 
 #: File for what triggers print, in the folder of logs.
 TRIGGER_LOG = "triggers.log"
-
-#: What ``retry`` clears: ends that are no success.
-_RETRIED = frozenset({TaskRunState.FAILED, TaskRunState.UPSTREAM_FAILED, TaskRunState.CANCELLED})
 
 
 class Runner:
@@ -229,27 +228,58 @@ class Runner:
         self._coordinator.adopt(run, commands, first)
         return row
 
-    def retry(self, run_id: RunId, flow: FlowDefinition, *, by: str = "") -> RunRow:
-        """Run what failed again, with all that is downstream of it.
+    def retry(
+        self,
+        run_id: RunId,
+        flow: FlowDefinition,
+        *,
+        by: str = "",
+        choice: Choice = WHAT_FAILED,
+    ) -> RunRow:
+        """Run parts of an ended run again; by default what failed, with all downstream of it.
 
         Raises:
             RunNotFound: No run has this id.
             RunOwned: A living process drives it.
-            UsageError: Nothing of it failed, or it has not ended.
+            UnknownTask: The choice names a task that there is not.
+            UsageError: Nothing of it is chosen, or it has not ended.
         """
         row = self._store.take_run(run_id, self._lease)
-        run, commands = self._restore(row, flow)
-        name = f"{row.flow}#{row.number}"
-        keys = tuple(self._failed(run))
-        if not row.state.is_terminal or not keys:
+        try:
+            run, commands = self._restore(row, flow)
+            chosen = self._chosen(run, choice)
+        except OstinatoError:
             self._store.release_run(run_id, self._lease)
-            if not row.state.is_terminal:
-                message = f"run {name} was interrupted and has not ended"
-                raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
-            raise UsageError(f"nothing of run {name} failed: there is nothing to retry")
-        cleared = ev.TaskRunsCleared(self._clock.now_us(), keys, by)
+            raise
+        cleared = ev.TaskRunsCleared(self._clock.now_us(), chosen.keys, by, chosen.alone)
         self._coordinator.adopt(run, commands, cleared)
         return row
+
+    def would_retry(
+        self, run_id: RunId, flow: FlowDefinition, choice: Choice = WHAT_FAILED
+    ) -> list[TaskRun]:
+        """Return the task runs that ``retry`` would run again, as they are.
+
+        Raises:
+            RunNotFound: No run has this id.
+            UnknownTask: The choice names a task that there is not.
+            UsageError: Nothing of it is chosen, or it has not ended.
+        """
+        row = self._store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"no run has the id {run_id}")
+        run, _ = self._restore(row, flow)
+        return run.machine.would_clear(*self._chosen(run, choice))
+
+    def _chosen(self, run: LiveRun, choice: Choice) -> Chosen:
+        name = f"{run.row.flow}#{run.row.number}"
+        if not run.row.state.is_terminal:
+            message = f"run {name} was interrupted and has not ended"
+            raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
+        chosen = choose(run.machine, choice)
+        if not run.machine.would_clear(*chosen):
+            raise nothing_chosen(name, choice)
+        return chosen
 
     def settle(self, run_id: RunId, flow: FlowDefinition, by: str) -> RunRow:
         """Cancel a run whose process is gone.
@@ -283,13 +313,6 @@ class Runner:
         info = self._info(row, flow, row.started_us)
         lanes = self._coordinator.lanes(flow)
         return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
-
-    def _failed(self, run: LiveRun) -> list[tuple[str, MapPath]]:
-        return [
-            (task_run.task_id, task_run.path)
-            for task_run in run.machine.task_runs()
-            if task_run.state in _RETRIED
-        ]
 
     def _timezone(self, flow: FlowDefinition) -> str:
         return flow.timezone or self._project.settings.timezone

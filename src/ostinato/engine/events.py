@@ -172,13 +172,13 @@ class TaskRunsCleared(Struct, frozen=True, tag="task_runs_cleared", omit_default
     Attributes:
         keys: Task ids, each with the indices, or the first of them, of what is meant.
         by: Who asked for it.
-        is_alone: Whether what depends on them stays as it is.
+        alone: The same, of which what depends on them stays as it is.
     """
 
     at_us: int
     keys: tuple[tuple[str, MapPath], ...]
     by: str = ""
-    is_alone: bool = False
+    alone: tuple[tuple[str, MapPath], ...] = ()
     v: int = 1
 
 

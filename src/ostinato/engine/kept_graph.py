@@ -179,18 +179,21 @@ class KeptGraph(RunGraph):
                 )
             )
 
-    def _cleared_by(self, keys: Iterable[tuple[str, MapPath]], *, is_alone: bool) -> Cleared:
+    def _cleared_by(
+        self, keys: Iterable[tuple[str, MapPath]], alone: Iterable[tuple[str, MapPath]]
+    ) -> Cleared:
         """Return what a clear takes with it.
 
         Args:
             keys: Task ids, each with the indices, or the first of them, of what is cleared.
-            is_alone: Whether what depends on it stays as it is; see ``Clearing``.
+            alone: The same, of which what depends on it stays as it is; see ``Clearing``.
         """
         clearing = Clearing(self.plan)
-        for task_id, path in keys:
-            if task_id in self.plan.positions:
-                clearing.take(self.plan.positions[task_id], path, is_alone=is_alone)
-        self._clear_unopened_together(clearing, is_alone=is_alone)
+        for group, is_alone in ((keys, False), (alone, True)):
+            for task_id, path in group:
+                if task_id in self.plan.positions:
+                    clearing.take(self.plan.positions[task_id], path, is_alone=is_alone)
+        self._clear_unopened_together(clearing)
         positions = self.plan.positions
         return Cleared(
             {
@@ -205,7 +208,7 @@ class KeptGraph(RunGraph):
             ],
         )
 
-    def _clear_unopened_together(self, clearing: Clearing, *, is_alone: bool) -> None:
+    def _clear_unopened_together(self, clearing: Clearing) -> None:
         """Where a group never opened, its tasks ended together and come back together."""
         groups: dict[tuple[tuple[str, ...], MapPath], list[tuple[int, MapPath]]] = {}
         for position, path in self._unopened:
@@ -215,7 +218,7 @@ class KeptGraph(RunGraph):
         while together := [places for places in left if any(map(clearing.__contains__, places))]:
             left = [places for places in left if places not in together]
             for position, path in chain.from_iterable(together):
-                clearing.take(position, path, is_alone=is_alone)
+                clearing.take(position, path)
 
     def _gone(self, record: TaskRunRecord) -> TaskRun:
         """Stand for a task run whose expansion was cleared away: removed until it comes again."""

@@ -295,15 +295,15 @@ class RunMachine(KeptGraph):
         self._end_early(RunState.CANCELLED, reason)
 
     def would_clear(
-        self, keys: Iterable[tuple[str, MapPath]], *, is_alone: bool = False
+        self, keys: Iterable[tuple[str, MapPath]], alone: Iterable[tuple[str, MapPath]] = ()
     ) -> list[TaskRun]:
         """Return what ``TaskRunsCleared`` would have executed again.
 
         Args:
             keys: As in the event.
-            is_alone: As in the event.
+            alone: As in the event.
         """
-        return list(self._cleared_by(keys, is_alone=is_alone).runs.values())
+        return list(self._cleared_by(keys, alone).runs.values())
 
     def _on_recovered(self, event: ev.Recovered) -> None:
         for task_run in list(self.task_runs()):
@@ -316,7 +316,7 @@ class RunMachine(KeptGraph):
                 self._lose(task_run)
 
     def _on_task_runs_cleared(self, event: ev.TaskRunsCleared) -> None:
-        cleared = self._cleared_by(event.keys, is_alone=event.is_alone)
+        cleared = self._cleared_by(event.keys, event.alone)
         # What an earlier clear took away keeps its numbers until it comes again.
         records = self._generations | {(r.task_id, r.path): r for r in self.snapshot()}
         expansions = dict(self.expansions)

@@ -50,7 +50,9 @@ def test_every_command_has_a_section_and_no_other_has() -> None:
 def test_every_option_is_documented_and_no_other_is(name: str) -> None:
     rows = [row for row in section(name).splitlines() if row.startswith("| `-")]
     documented = {
-        option for row in rows for option in re.findall(r"(--?[a-z]+)", row.split("|")[1])
+        option
+        for row in rows
+        for option in re.findall(r"(--?[a-z]+(?:-[a-z]+)*)", row.split("|")[1])
     }
 
     assert documented == options(name)

@@ -232,8 +232,8 @@ def test_what_is_cleared_alone_leaves_what_follows_as_it_was() -> None:
     run.succeed("a", length=1)
     run.succeed("b")
     run.fail("m", 0)
-    cleared = run.machine.would_clear([("a", ())], is_alone=True)
-    run.feed(ev.TaskRunsCleared(run.now_us, (("a", ()),), is_alone=True))
+    cleared = run.machine.would_clear((), [("a", ())])
+    run.feed(ev.TaskRunsCleared(run.now_us, (), alone=(("a", ()),)))
 
     assert [str(one.key) for one in cleared] == ["a", "m[0]"]
     assert run.states == {"a": "queued", "b": "succeeded", "m": "pending"}

@@ -1,4 +1,4 @@
-"""This module is ``ostinato retry``: run again what failed."""
+"""This module is ``ostinato retry``: run parts of a run again."""
 
 from pathlib import Path
 
@@ -7,8 +7,26 @@ import click
 from ostinato.cli import options
 
 
-@click.command("retry", short_help="Run again what failed.")
+@click.command("retry", short_help="Run again what failed, or what is named.")
 @click.argument("run")
+@click.option(
+    "--from",
+    "whole",
+    metavar="TASKS",
+    multiple=True,
+    help="Run these again, with all that is downstream; can be given again.",
+)
+@click.option(
+    "--only",
+    "alone",
+    metavar="TASKS",
+    multiple=True,
+    help="Run these again, without what is downstream; can be given again.",
+)
+@click.option("--upstream", is_flag=True, help="Also all that is upstream of them.")
+@click.option("--downstream", is_flag=True, help="Also all that is downstream of --only.")
+@click.option("--failed", is_flag=True, help="Of all that, only what failed.")
+@click.option("--dry-run", is_flag=True, help="Show what would run again, and do nothing.")
 @options.executor
 @options.environment
 @options.project
@@ -17,6 +35,13 @@ from ostinato.cli import options
 def command(
     ctx: click.Context,
     run: str,
+    whole: tuple[str, ...],
+    alone: tuple[str, ...],
+    *,
+    upstream: bool,
+    downstream: bool,
+    failed: bool,
+    dry_run: bool,
     executor: str | None,
     environment: str | None,
     project: Path | None,
@@ -25,16 +50,24 @@ def command(
     """Run again what failed in RUN, and what waited for it, with the code of today.
 
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`. What succeeded is
-    not run again.
+    not run again, unless TASKS name it: a task, one of its indices as in `load[3]`, or a
+    selection such as `group:clean`. Earlier attempts are kept.
     """
     from ostinato.cli import again, code
+    from ostinato.coordinator.retrying import Choice
 
     code.use_environment(environment)
     known = again.known_run(run, project)
+    choice = Choice(whole, alone, upstream, downstream, failed)
+    if dry_run:
+        again.preview(known, choice, output=output)
+        return
     ctx.exit(
         again.go_on(
             known,
-            lambda runner, row, flow: runner.retry(row.id, flow, by="ostinato retry"),
+            lambda runner, row, flow: runner.retry(
+                row.id, flow, by="ostinato retry", choice=choice
+            ),
             newest=True,
             executor=executor,
             output=output,
