@@ -15,6 +15,7 @@ from tests.contract.samples import (
     VERSION,
     new_run,
     update,
+    value,
 )
 
 # Creating runs
@@ -327,3 +328,48 @@ def test_foreign_cursor_is_refused(house: House, cursor: str) -> None:
         house.store.task_runs(NO_RUN, cursor=cursor)
     with pytest.raises(UsageError, match="no cursor"):
         house.store.events(after=cursor)
+
+
+# Earlier runs
+
+
+def dated(house: House, day: int, state: RunState, flow: str = "etl") -> RunRow:
+    [run] = house.store.create_runs(
+        [NewRun("shop", flow, VERSION, logical_date_us=day)], owner=house.lease
+    )
+    house.commit(update(run.id, state, ended_us=day))
+    return run
+
+
+def test_previous_success_is_that_of_the_next_earlier_logical_date(house: House) -> None:
+    late = dated(house, 30, RunState.SUCCEEDED)
+    early = dated(house, 10, RunState.SUCCEEDED)
+    dated(house, 20, RunState.FAILED)
+    dated(house, 25, RunState.SUCCEEDED, "other")
+    now = dated(house, 30, RunState.RUNNING)
+
+    found = house.store.previous_success(now)
+
+    assert found is not None
+    assert found.id == early.id
+    assert house.store.previous_success(early) is None
+    assert house.store.previous_success(late) == found
+
+
+def test_newest_run_with_a_value_is_found_by_logical_date(house: House) -> None:
+    first = dated(house, 10, RunState.RUNNING)
+    second = dated(house, 20, RunState.RUNNING)
+    dated(house, 25, RunState.RUNNING)
+    third = dated(house, 30, RunState.RUNNING)
+    house.commit(value(first.id, "load"), value(second.id, "load"), value(second.id, "x", key="k"))
+    house.commit(value(third.id, "load"))
+
+    def newest(task_id: str, before: RunRow, key: str = "return_value", flow: str = "etl") -> int:
+        return house.store.newest_run_with_value(flow, task_id, key, before)
+
+    assert newest("load", third) == second.id
+    assert newest("load", second) == first.id
+    assert newest("load", first) == 0
+    assert newest("x", third, "k") == second.id
+    assert newest("x", third) == 0
+    assert newest("load", third, flow="other") == 0

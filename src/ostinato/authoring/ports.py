@@ -99,6 +99,51 @@ class Context(Protocol):
         ...
 
     @property
+    def ts_nodash_with_tz(self) -> str:
+        """The logical date as ``20250131T000000+0000``."""
+        ...
+
+    @property
+    def run(self) -> Any:
+        """The run: ``id``, ``number``, ``params``, ``trigger``, ``start_date`` and more."""
+        ...
+
+    @property
+    def dag_run(self) -> Any:
+        """The same, as Airflow calls it, with ``run_id``, ``conf`` and ``run_type``."""
+        ...
+
+    @property
+    def dag(self) -> Any:
+        """The flow object."""
+        ...
+
+    @property
+    def task(self) -> Any:
+        """The operator."""
+        ...
+
+    @property
+    def ti(self) -> Any:
+        """The context itself, with ``xcom_pull`` and ``xcom_push``."""
+        ...
+
+    @property
+    def var(self) -> Any:
+        """Variables: ``var.value.name`` as text, ``var.json.name`` as what it holds."""
+        ...
+
+    @property
+    def conn(self) -> Any:
+        """Connections: ``conn.name``."""
+        ...
+
+    @property
+    def macros(self) -> Any:
+        """Functions for templates, such as ``macros.ds_add``."""
+        ...
+
+    @property
     def partition_key(self) -> str:
         """Partition of the run, or empty."""
         ...
@@ -133,8 +178,17 @@ class Context(Protocol):
         """Configured objects by name; one is opened when it is asked for."""
         ...
 
-    def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
-        """Return a value that an upstream task of this run stored, None if there is none."""
+    def pull(
+        self,
+        task_id: str,
+        *,
+        key: str = "return_value",
+        map_index: int | None = None,
+        run_id: str = "",
+        flow: str = "",
+        include_prior: bool = False,
+    ) -> Any:
+        """Return a value that a task stored in this run or another, None if there is none."""
         ...
 
     def push(self, key: str, value: Any) -> None:

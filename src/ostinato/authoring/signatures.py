@@ -14,8 +14,11 @@ from ostinato.authoring.suggestions import did_you_mean
 #: What an attempt gives to a parameter of this name: an attribute of the context, or, where
 #: there is none, the context itself.
 CONTEXT_NAMES = {
+    "conn": "conn",
     "context": "",
     "ctx": "",
+    "dag": "dag",
+    "dag_run": "dag_run",
     "ti": "",
     "task_instance": "",
     "data_interval_end": "data_interval_end",
@@ -23,16 +26,31 @@ CONTEXT_NAMES = {
     "ds": "ds",
     "ds_nodash": "ds_nodash",
     "execution_date": "logical_date",
+    "inlets": "inlets",
     "logger": "logger",
     "logical_date": "logical_date",
+    "macros": "macros",
     "map_index": "map_index",
+    "outlets": "outlets",
     "params": "params",
     "partition_key": "partition_key",
+    "prev_data_interval_end_success": "prev_data_interval_end_success",
+    "prev_data_interval_start_success": "prev_data_interval_start_success",
+    "prev_end_date_success": "prev_end_date_success",
+    "prev_start_date_success": "prev_start_date_success",
     "run_id": "run_id",
+    "task": "task",
+    "task_instance_key_str": "task_instance_key_str",
+    "test_mode": "test_mode",
     "try_number": "try_number",
     "ts": "ts",
     "ts_nodash": "ts_nodash",
+    "ts_nodash_with_tz": "ts_nodash_with_tz",
+    "var": "var",
 }
+
+#: What ``**kwargs`` receives: all but what costs a call of the coordinator.
+_FREE_NAMES = {k: v for k, v in CONTEXT_NAMES.items() if not k.startswith("prev_")}
 
 #: Stands for an annotation that is missing or cannot be resolved.
 UNTYPED = inspect.Parameter.empty
@@ -225,7 +243,7 @@ class Signature:
     def _from_context(self, named: Mapping[str, Any], context: Context) -> dict[str, Any]:
         wanted = self.context_parameters
         if self._takes_context:
-            wanted = {k: v for k, v in CONTEXT_NAMES.items() if k not in self.names} | wanted
+            wanted = {k: v for k, v in _FREE_NAMES.items() if k not in self.names} | wanted
         return {
             name: getattr(context, attribute) if attribute else context
             for name, attribute in wanted.items()

@@ -1,6 +1,6 @@
 """This module answers what running attempts ask of their coordinator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -32,12 +32,19 @@ class Calls:
 
     Args:
         recorder: Writes what attempts store.
+        more: Calls that others answer, by method.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(
+        self, recorder: Recorder, more: Mapping[str, Callable[..., Any]] | None = None
+    ) -> None:
         self._recorder = recorder
         #: By method; each takes the run, the task run and the call's arguments by name.
-        self._answers: dict[str, Callable[..., Any]] = {"pull": _pull, "push": self._push}
+        self._answers: dict[str, Callable[..., Any]] = {
+            "pull": _pull,
+            "push": self._push,
+            **(more or {}),
+        }
 
     def answer(self, run: LiveRun, task_run: TaskRun, method: str, args: dict[str, Any]) -> Any:
         """Answer a call of a task run that executes.

@@ -17,6 +17,7 @@ import msgspec
 
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.calls import Calls
+from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.live_run import LiveRun, lanes_of
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
@@ -118,8 +119,8 @@ class Coordinator:
         self._now_us = clock.now_us()
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
-        self._calls = Calls(self)
         self._waits = Waits(triggers, answers)
+        self._calls = Calls(self, EarlierRuns(store).answers)
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
         self._selector = selectors.DefaultSelector()

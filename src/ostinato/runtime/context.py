@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +19,8 @@ from ostinato.engine.timetable import data_interval
 from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
+from ostinato.runtime.current_run import CurrentRun, PreviousSuccess
+from ostinato.runtime.lookups import Connections, VariableForms
 from ostinato.runtime.messages import AttemptSpec, RunInfo
 from ostinato.runtime.templates import Renderer, render_value
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
@@ -147,6 +149,58 @@ class TaskContext(Mapping[str, Any]):
         """The logical date as ``20250131T000000``."""
         return self.logical_date.strftime("%Y%m%dT%H%M%S")
 
+    @property
+    def ts_nodash_with_tz(self) -> str:
+        """The logical date as ``20250131T000000+0000``."""
+        return self.ts.replace("-", "").replace(":", "")
+
+    @cached_property
+    def run(self) -> CurrentRun:
+        """The run, with all that is known of it."""
+        return CurrentRun(
+            id=self.run_id,
+            number=self._info.number,
+            flow=self._info.flow,
+            project=self._info.project,
+            trigger=self._info.trigger,
+            params=self.params,
+            logical_date=self.logical_date,
+            data_interval_start=self.data_interval_start,
+            data_interval_end=self.data_interval_end,
+            partition_key=self._info.partition,
+            start_date=self._moment(self._info.started_us),
+        )
+
+    @property
+    def dag_run(self) -> CurrentRun:
+        """The run, as Airflow calls it."""
+        return self.run
+
+    @cached_property
+    def _previous_success(self) -> PreviousSuccess:
+        found = self._port.call(self._spec.token, "previous_success", {})
+        return PreviousSuccess(*map(self._moment, found)) if found else PreviousSuccess()
+
+    @property
+    def prev_data_interval_start_success(self) -> datetime | None:
+        """Start of the data of the flow's last run before this one that succeeded."""
+        return self._previous_success.data_interval_start
+
+    @property
+    def prev_data_interval_end_success(self) -> datetime | None:
+        """End of the data of the flow's last run before this one that succeeded."""
+        return self._previous_success.data_interval_end
+
+    @property
+    def prev_start_date_success(self) -> datetime | None:
+        """When the flow's last run before this one that succeeded started."""
+        return self._previous_success.start_date
+
+    @property
+    def prev_end_date_success(self) -> datetime | None:
+        """When the flow's last run before this one that succeeded ended."""
+        return self._previous_success.end_date
+
     # The task run
 
     @property
@@ -163,6 +217,11 @@ class TaskContext(Mapping[str, Any]):
     def dag(self) -> BuiltFlow:
         """The flow object."""
         return self._dag
+
+    @property
+    def dag_id(self) -> str:
+        """Name of the flow, as Airflow calls it."""
+        return self._info.flow
 
     @property
     def map_path(self) -> MapPath:
@@ -224,18 +283,86 @@ class TaskContext(Mapping[str, Any]):
         """This object, as Airflow's templates call it."""
         return self
 
+    @property
+    def task_instance(self) -> "TaskContext":
+        """This object, as Airflow's templates call it."""
+        return self
+
+    @property
+    def task_instance_key_str(self) -> str:
+        """Flow, task and logical date in one word: ``sales__load__20250131``."""
+        return f"{self.flow}__{self.task_id}__{self.ds_nodash}"
+
+    @property
+    def max_tries(self) -> int:
+        """How often a failed attempt is tried again."""
+        retries: int = self.task.policy.retries
+        return retries
+
+    @property
+    def inlets(self) -> list[Any]:
+        """Assets that the task reads."""
+        return []
+
+    @property
+    def outlets(self) -> list[Any]:
+        """Assets that the task writes."""
+        return []
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What went wrong, for the callback of a failure; None in a task."""
+        return None
+
+    @cached_property
+    def macros(self) -> Any:
+        """Functions and modules for templates, such as ``macros.ds_add``."""
+        # Modules that only few templates need.
+        from ostinato.runtime.macros import Macros  # noqa: PLC0415 - see above
+
+        return Macros()
+
+    @cached_property
+    def var(self) -> VariableForms:
+        """Variables: ``var.value.bucket`` as text, ``var.json.limits`` as what it holds."""
+        return VariableForms(self)
+
+    @cached_property
+    def conn(self) -> Connections:
+        """Connections: ``conn.warehouse.host``."""
+        return Connections(self)
+
     # Values
 
     def pull(
-        self, task_id: str, *, key: str = RETURN_VALUE, map_index: int | MapPath | None = None
+        self,
+        task_id: str,
+        *,
+        key: str = RETURN_VALUE,
+        map_index: int | MapPath | None = None,
+        run_id: str = "",
+        flow: str = "",
+        include_prior: bool = False,
     ) -> Any:
-        """Return a value that a task of this run stored, None if there is none.
+        """Return a value that a task stored, None if there is none.
 
         Args:
             task_id: Of the task.
             key: Under which it was stored.
             map_index: Of a mapped task, its index or indices; without it all its values.
+            run_id: Of another run.
+            flow: Of the newest run up to this one's logical date that has such a value.
+            include_prior: Whether the newest run before this one that has such a value is
+                asked if this one has none.
         """
+        if run_id or flow:
+            return self._pull_elsewhere(task_id, key, map_index, run_id=run_id, flow=flow)
+        value = self._pull_here(task_id, key, map_index)
+        if value is None and include_prior:
+            return self._pull_elsewhere(task_id, key, map_index, flow=self.flow)
+        return value
+
+    def _pull_here(self, task_id: str, key: str, map_index: int | MapPath | None) -> Any:
         prefix: MapPath = ()
         if map_index is not None:
             prefix = (map_index,) if isinstance(map_index, int) else tuple(map_index)
@@ -259,6 +386,27 @@ class TaskContext(Mapping[str, Any]):
             return LazyResults(len(values), fetch, self._info.values_root, values)
         return decode_value(values[0], self._info.values_root) if values else None
 
+    def _pull_elsewhere(
+        self,
+        task_id: str,
+        key: str,
+        map_index: int | MapPath | None,
+        *,
+        run_id: str = "",
+        flow: str = "",
+    ) -> Any:
+        path = None
+        if map_index is not None:
+            path = format_path((map_index,) if isinstance(map_index, int) else tuple(map_index))
+        args = {"task_id": task_id, "key": key, "path": path, "run_id": run_id, "flow": flow}
+        answer = self._port.call(self._spec.token, "pull_elsewhere", args)
+        values = [
+            decode_value(value, self._info.values_root) for value in stored_values(answer["values"])
+        ]
+        if answer["is_mapped"] and path is None:
+            return values
+        return values[0] if values else None
+
     def push(self, key: str, value: Any) -> None:
         """Store a value of this task run under a key; durable when this returns.
 
@@ -273,10 +421,31 @@ class TaskContext(Mapping[str, Any]):
         self._port.call(self._spec.token, "push", {"value": stored})
 
     def xcom_pull(
-        self, task_ids: str, key: str = RETURN_VALUE, map_indexes: int | None = None
+        self,
+        task_ids: str | Sequence[str],
+        key: str = RETURN_VALUE,
+        map_indexes: int | MapPath | None = None,
+        *,
+        default: Any = None,
+        dag_id: str = "",
+        run_id: str = "",
+        include_prior_dates: bool = False,
     ) -> Any:
-        """Do what ``pull`` does, in Airflow's words."""
-        return self.pull(task_ids, key=key, map_index=map_indexes)
+        """Do what ``pull`` does, in Airflow's words; of several tasks the list of their values."""
+        names = [task_ids] if isinstance(task_ids, str) else task_ids
+        values = [
+            self.pull(
+                name,
+                key=key,
+                map_index=map_indexes,
+                run_id=run_id,
+                flow=dag_id if dag_id != self.flow else "",
+                include_prior=include_prior_dates,
+            )
+            for name in names
+        ]
+        values = [default if value is None else value for value in values]
+        return values[0] if isinstance(task_ids, str) else values
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Do what ``push`` does, in Airflow's words."""

@@ -291,11 +291,24 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
 #: a ``StoredValue`` travels as a builtin dict.
+#: ``pull_elsewhere(task_id, key, path, run_id, flow)`` returns ``{"values": [...],
+#: "is_mapped": bool}`` of another run, or of the newest run of a flow up to the logical date
+#: that has such a value; ``previous_success()`` returns start and end of the data and of the
+#: flow's last earlier run that succeeded, in microseconds, or None.
 #: ``connection(conn_id)`` returns ``{"connection": fields}``, ``variable(key)``
 #: ``{"value": text, "secret": bool}``, and where there is none both return
 #: ``{"missing": [message, hint]}``; ``set_variable(key, value)`` answers after the commit,
 #: ``delete_variable(key)`` whether it was there.
-CALLS = ("pull", "push", "connection", "variable", "set_variable", "delete_variable")
+CALLS = (
+    "pull",
+    "push",
+    "pull_elsewhere",
+    "previous_success",
+    "connection",
+    "variable",
+    "set_variable",
+    "delete_variable",
+)
 
 #: How an attempt's code can end.
 Ended = Succeeded | Failed | Skipped | Deferred

@@ -7,7 +7,7 @@ planner has no statistics here, and a sort of a million runs is not a page.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ostinato.model.state import TaskRunState
+from ostinato.model.state import RunState, TaskRunState
 from ostinato.store.protocol import RunFilter
 from ostinato.store.rows import path_key
 
@@ -148,6 +148,22 @@ def run_by_id(select: str, run_id: int) -> Query:
         run_id: The run.
     """
     return Query(f"{select} FROM runs WHERE id = ?", [run_id])
+
+
+def previous_success(select: str, flow: str, before_us: int) -> Query:
+    """Return the query for the run of a flow that succeeded before a logical date.
+
+    Args:
+        select: The columns.
+        flow: Name of the flow.
+        before_us: The logical date.
+    """
+    sql = (
+        f"{select} FROM runs INDEXED BY runs_by_logical_date"
+        " WHERE flow = ? AND logical_date_us < ? AND state = ?"
+        " ORDER BY logical_date_us DESC, id DESC LIMIT 1"
+    )
+    return Query(sql, [flow, before_us, int(RunState.SUCCEEDED)])
 
 
 def task_runs_page(

@@ -171,6 +171,21 @@ class Store(Protocol):
         """Return runs, newest first, and the cursor of the next page ("" at the end)."""
         ...
 
+    def previous_success(self, run: RunRow) -> RunRow | None:
+        """Return the run of the same flow that succeeded with the next earlier logical date."""
+        ...
+
+    def newest_run_with_value(self, flow: str, task_id: str, key: str, before: RunRow) -> RunId:
+        """Return the newest run of a flow that has a task's value under a key, 0 if none has.
+
+        Args:
+            flow: Whose runs.
+            task_id: Of the task.
+            key: Under which the value is stored.
+            before: Runs with a later logical date than this run's do not count, nor does it.
+        """
+        ...
+
     def task_runs(
         self,
         run_id: RunId,

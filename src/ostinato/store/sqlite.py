@@ -15,7 +15,14 @@ from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store import rows
 from ostinato.store.cursors import read_key, read_position, write_key, write_position
 from ostinato.store.database import IN_MEMORY, Database
-from ostinato.store.filters import Query, named_run, run_by_id, runs_page, task_runs_page
+from ostinato.store.filters import (
+    Query,
+    named_run,
+    previous_success,
+    run_by_id,
+    runs_page,
+    task_runs_page,
+)
 from ostinato.store.ids import IdGenerator, lease_node
 from ostinato.store.integrity import find_problems
 from ostinato.store.locks import Locks
@@ -212,6 +219,17 @@ class SqliteStore:
         found = [rows.run_row(row) for row in self._database.read(*query)]
         page = found[:limit]
         return page, write_position(page[-1].id) if len(found) > limit else ""
+
+    def previous_success(self, run: RunRow) -> RunRow | None:
+        """Return the run of the same flow that succeeded with the next earlier logical date."""
+        query = previous_success(self._sql["select_runs"], run.flow, run.logical_date_us)
+        return self._one_run(query)
+
+    def newest_run_with_value(self, flow: str, task_id: str, key: str, before: RunRow) -> RunId:
+        """Return the newest run of a flow that has a task's value under a key, 0 if none has."""
+        parameters = (flow, before.logical_date_us, before.id, task_id, key)
+        found = self._database.read(self._sql["newest_run_with_value"], parameters)
+        return RunId(found[0][0]) if found else RunId(0)
 
     # Task runs
 

@@ -48,7 +48,29 @@ class FakeContext:
     connections: dict[str, Connection] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
-    def pull(self, task_id: str, *, key: str = "return_value", map_index: int | None = None) -> Any:
+    ts_nodash_with_tz: str = "20250131T000000+0000"
+    run: Any = None
+    dag_run: Any = None
+    dag: Any = None
+    task: Any = None
+    ti: Any = None
+    var: Any = None
+    conn: Any = None
+    macros: Any = None
+    inlets: Any = ()
+    outlets: Any = ()
+    task_instance_key_str: str = "flow__task__20250131"
+
+    def pull(
+        self,
+        task_id: str,
+        *,
+        key: str = "return_value",
+        map_index: int | None = None,
+        run_id: str = "",
+        flow: str = "",
+        include_prior: bool = False,
+    ) -> Any:
         return self.pushed.get(key)
 
     def push(self, key: str, value: Any) -> None:

@@ -102,7 +102,7 @@ def test_parts_of_the_context_are_given_by_name_unless_an_argument_is() -> None:
         {"x": 1},
         "own",
         "2025-01-31T00:00:00+00:00",
-        ["context", "ctx", "data_interval_end"],
+        ["conn", "context", "ctx"],
     )
 
 

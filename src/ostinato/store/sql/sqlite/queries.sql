@@ -44,6 +44,15 @@ SELECT
     runs.interval_end_us, runs.partition, runs.tags, runs.target, runs.code, runs.state,
     runs.reason, runs.created_us, runs.started_us, runs.ended_us, runs.owner, runs.generation
 
+-- name: newest_run_with_value
+-- The newest run of a flow up to a logical date, but for one, with a task's value. runs_by_logical_date.
+SELECT id FROM runs INDEXED BY runs_by_logical_date
+WHERE flow = ? AND logical_date_us <= ? AND id != ? AND EXISTS (
+    SELECT 1 FROM task_values
+    WHERE task_values.run_id = runs.id AND task_values.task_id = ? AND task_values."key" = ?
+)
+ORDER BY logical_date_us DESC, id DESC LIMIT 1
+
 -- name: select_owner
 -- Flow, number, state and owner of a run. Primary key.
 SELECT flow, number, state, owner FROM runs WHERE id = ?
