@@ -129,8 +129,8 @@ def waiting_input(row: RunRow, asked: WaitingInput) -> Json:
     return {
         "run": f"{row.flow}#{row.number}",
         "run_id": str(row.id),
-        "task": asked.task_id,
-        "map_index": asked.path or None,
+        "task_id": asked.task_id,
+        "map_path": [int(part) for part in asked.path.split(".")] if asked.path else [],
         "title": asked.request.title,
         "message": asked.request.message,
         "schema": asked.request.schema,

@@ -251,8 +251,13 @@ def _task_run(row: TaskRunRow) -> TaskRunView:
         due_us=row.due_us,
         failure=None if row.failure is None else _failure_decoder.decode(row.failure),
         inputs=row.inputs,
-        reason=row.reason,
+        reason=row.reason or _waits_for(row),
     )
+
+
+def _waits_for(row: TaskRunRow) -> str:
+    wait = decode_wait(row.wait)
+    return f"waits for {wait.what}" if isinstance(wait, Deferral) and wait.what else ""
 
 
 def _attempt(row: AttemptRow) -> AttemptView:

@@ -23,7 +23,7 @@ class TaskRunView(Struct, frozen=True):
             start is that of the last attempt, ``due_us`` when it goes on by itself.
         failure: What went wrong in the last attempt, or None.
         inputs: The rendered arguments as JSON, or None.
-        reason: Why it ended without an attempt, or was skipped.
+        reason: Why it ended without an attempt, was skipped, or what it waits for.
     """
 
     task_id: str

@@ -7,6 +7,7 @@ is asked. It has one thread. When its parent is gone it ends its children and it
 
 import ctypes
 import gc
+import io
 import os
 import select
 import selectors
@@ -435,6 +436,9 @@ def _redirect_output(path: str) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
+    # They may be objects that write elsewhere.
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", "replace", line_buffering=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), "utf-8", "replace", line_buffering=True)
 
 
 def _reseed() -> None:

@@ -50,6 +50,15 @@ class Deferral(Struct, frozen=True, tag="deferral", omit_defaults=True):
     trigger: TriggerSpec | None = None
     request: InputRequest | None = None
 
+    @property
+    def what(self) -> str:
+        """In words for people: ``a person: Release it?``; empty where only time is waited for."""
+        if self.request is not None:
+            return f"a person: {self.request.title}"
+        if self.trigger is not None:
+            return f"its {self.trigger.type.rpartition(':')[2]}"
+        return ""
+
 
 class Outcome(StrEnum):
     """Say how a wait ended."""

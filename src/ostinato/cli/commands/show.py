@@ -124,10 +124,15 @@ def _task_lines(opened: "Opened", row: "RunRow") -> list[str]:
 
 
 def _reasons(opened: "Opened", row: "RunRow") -> dict[str, str]:
-    """Return why tasks that are not mapped did not run."""
+    """Return why tasks that are not mapped did not run, or what they wait for."""
     from ostinato.model.state import TaskRunState
 
-    states = (TaskRunState.SKIPPED, TaskRunState.UPSTREAM_FAILED, TaskRunState.CANCELLED)
+    states = (
+        TaskRunState.DEFERRED,
+        TaskRunState.SKIPPED,
+        TaskRunState.UPSTREAM_FAILED,
+        TaskRunState.CANCELLED,
+    )
     views = opened.client.task_runs(row.id, states=states, limit=MAX_REASONS)
     return {view.name: view.reason for view in views}
 

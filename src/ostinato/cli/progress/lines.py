@@ -67,7 +67,11 @@ class Lines:
             case ev.AttemptDeferred():
                 if not self._is_wide(event.task_id):
                     key = TaskRunKey(event.task_id, event.path)
-                    self._say(event.at_us, f"{key} waits until {clock(event.until_us)}")
+                    what = event.deferral.what if event.deferral is not None else ""
+                    parts = ["waits"]
+                    parts += [f"for {what}"] if what else []
+                    parts += [f"until {clock(event.until_us)}"] if event.until_us else []
+                    self._say(event.at_us, f"{key} {' '.join(parts)}")
             case ev.TaskRunEnded():
                 self._on_end(event, event.state, event.reason)
             case ev.RunStateChanged():

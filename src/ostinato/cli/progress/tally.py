@@ -21,9 +21,10 @@ class TaskTally:
         total: Task runs that it has; None while nobody knows.
         started_us, ended_us: First start and last end of an attempt, 0 while there is none.
         retries: Attempts that were followed by another one.
+        waits_for: What its last deferral is for, in words; empty where only time is waited for.
     """
 
-    __slots__ = ("counts", "ended_us", "retries", "started_us", "total")
+    __slots__ = ("counts", "ended_us", "retries", "started_us", "total", "waits_for")
 
     def __init__(self, total: int | None) -> None:
         self.counts: dict[TaskRunState, int] = {}
@@ -31,6 +32,7 @@ class TaskTally:
         self.started_us = 0
         self.ended_us = 0
         self.retries = 0
+        self.waits_for = ""
 
     def count(self, *states: TaskRunState) -> int:
         """Return how many task runs are in any of these states."""
@@ -156,6 +158,9 @@ class Tally:
                 self._move(_key(event), TaskRunState.QUEUED)
             case ev.AttemptDeferred():
                 self._move(_key(event), TaskRunState.DEFERRED)
+                task = self.tasks.get(event.task_id)
+                if task is not None:
+                    task.waits_for = event.deferral.what if event.deferral is not None else ""
             case ev.RetryScheduled():
                 self._move(_key(event), TaskRunState.RETRYING)
                 if event.task_id in self.tasks:
