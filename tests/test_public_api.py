@@ -11,22 +11,26 @@ import ostinato
 from ostinato import operators
 
 PUBLIC = """
+ApprovalOperator
 BaseOperator
 BaseSensorOperator
 BashOperator
+BashSensor
 BranchDateTimeOperator
 BranchDayOfWeekOperator
 BranchOperator
 BranchPythonOperator
 Context
 DAG
-ApprovalOperator
-InputOperator
+DateTimeSensor
+DayOfWeekSensor
 Defer
 DefinitionError
 EmptyOperator
 ExternalPythonOperator
 Fail
+FileSensor
+InputOperator
 Label
 LatestOnlyOperator
 Operator
@@ -46,6 +50,8 @@ ShortCircuitOperator
 Skip
 TaskGroup
 TaskSignal
+TimeDeltaSensor
+TimeSensor
 Trigger
 TriggerRule
 WeekDay

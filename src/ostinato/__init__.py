@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from ostinato.authoring.decorators import dag, setup, task, task_group, teardown
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.operators.bash import BashOperator
+    from ostinato.authoring.operators.bash_sensor import BashSensor
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
     from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
     from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.file_sensor import FileSensor
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
+    from ostinato.authoring.operators.moment_sensors import (
+        DateTimeSensor,
+        DayOfWeekSensor,
+        TimeDeltaSensor,
+        TimeSensor,
+    )
     from ostinato.authoring.operators.operator import BaseOperator, Operator
     from ostinato.authoring.operators.other_python import (
         ExternalPythonOperator,
@@ -52,16 +60,20 @@ __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
+    "BashSensor",
     "BranchDateTimeOperator",
     "BranchDayOfWeekOperator",
     "BranchOperator",
     "BranchPythonOperator",
     "Context",
+    "DateTimeSensor",
+    "DayOfWeekSensor",
     "Defer",
     "DefinitionError",
     "EmptyOperator",
     "ExternalPythonOperator",
     "Fail",
+    "FileSensor",
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
@@ -82,6 +94,8 @@ __all__ = [
     "Skip",
     "TaskGroup",
     "TaskSignal",
+    "TimeDeltaSensor",
+    "TimeSensor",
     "Trigger",
     "TriggerRule",
     "WeekDay",
@@ -111,16 +125,20 @@ _HOMES = {
     "ostinato.model.policy": ("TriggerRule",),
     "ostinato.operators": (
         "ApprovalOperator",
-        "InputOperator",
         "BaseOperator",
         "BaseSensorOperator",
         "BashOperator",
+        "BashSensor",
         "BranchDateTimeOperator",
         "BranchDayOfWeekOperator",
         "BranchOperator",
         "BranchPythonOperator",
+        "DateTimeSensor",
+        "DayOfWeekSensor",
         "EmptyOperator",
         "ExternalPythonOperator",
+        "FileSensor",
+        "InputOperator",
         "LatestOnlyOperator",
         "Operator",
         "PokeReturn",
@@ -130,6 +148,8 @@ _HOMES = {
         "ScriptOperator",
         "Sensor",
         "ShortCircuitOperator",
+        "TimeDeltaSensor",
+        "TimeSensor",
         "WeekDay",
     ),
     "ostinato.runtime.context": ("get_current_context",),

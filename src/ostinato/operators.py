@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.authoring.operators.bash import BashOperator
+    from ostinato.authoring.operators.bash_sensor import BashSensor
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
     from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
     from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.file_sensor import FileSensor
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
+    from ostinato.authoring.operators.moment_sensors import (
+        DateTimeSensor,
+        DayOfWeekSensor,
+        TimeDeltaSensor,
+        TimeSensor,
+    )
     from ostinato.authoring.operators.operator import BaseOperator, Operator
     from ostinato.authoring.operators.other_python import (
         ExternalPythonOperator,
@@ -32,12 +40,16 @@ __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "BashOperator",
+    "BashSensor",
     "BranchDateTimeOperator",
     "BranchDayOfWeekOperator",
     "BranchOperator",
     "BranchPythonOperator",
+    "DateTimeSensor",
+    "DayOfWeekSensor",
     "EmptyOperator",
     "ExternalPythonOperator",
+    "FileSensor",
     "InputOperator",
     "LatestOnlyOperator",
     "Operator",
@@ -48,23 +60,50 @@ __all__ = [
     "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
+    "TimeDeltaSensor",
+    "TimeSensor",
     "WeekDay",
 ]
 
 #: Where each name is found, below ``ostinato.authoring``.
 _HOMES = {
     "operators.bash": ("BashOperator",),
-    "operators.branch": ("BranchOperator", "BranchPythonOperator"),
+    "operators.bash_sensor": ("BashSensor",),
+    "operators.branch": (
+        "BranchOperator",
+        "BranchPythonOperator",
+    ),
     "operators.branch_date_time": ("BranchDateTimeOperator",),
     "operators.branch_day_of_week": ("BranchDayOfWeekOperator",),
     "operators.empty": ("EmptyOperator",),
+    "operators.file_sensor": ("FileSensor",),
     "operators.latest_only": ("LatestOnlyOperator",),
-    "operators.operator": ("BaseOperator", "Operator"),
-    "operators.person": ("ApprovalOperator", "InputOperator"),
-    "operators.other_python": ("ExternalPythonOperator", "PythonVirtualenvOperator"),
+    "operators.moment_sensors": (
+        "DateTimeSensor",
+        "DayOfWeekSensor",
+        "TimeDeltaSensor",
+        "TimeSensor",
+    ),
+    "operators.operator": (
+        "BaseOperator",
+        "Operator",
+    ),
+    "operators.other_python": (
+        "ExternalPythonOperator",
+        "PythonVirtualenvOperator",
+    ),
+    "operators.person": (
+        "ApprovalOperator",
+        "InputOperator",
+    ),
     "operators.python": ("PythonOperator",),
     "operators.script": ("ScriptOperator",),
-    "operators.sensor": ("BaseSensorOperator", "PokeReturn", "PythonSensor", "Sensor"),
+    "operators.sensor": (
+        "BaseSensorOperator",
+        "PokeReturn",
+        "PythonSensor",
+        "Sensor",
+    ),
     "operators.short_circuit": ("ShortCircuitOperator",),
     "weekdays": ("WeekDay",),
 }
