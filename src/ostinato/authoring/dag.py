@@ -28,6 +28,7 @@ from ostinato.authoring.references import ParameterReference
 from ostinato.authoring.schedules import check_timezone, moment_us, schedule_text, zone_name_of
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.template_checks import check_templates
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Node
 from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument
@@ -237,6 +238,7 @@ class DAG:
                 parameters=tuple(self.parameters.values()),
             )
             check_graph(definition)
+            check_templates(self._operators.values(), self.templates)
             self._definition = definition
         return self._definition
 

@@ -18,6 +18,7 @@ from jinja2.utils import missing
 
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.template_problems import TemplateProblem
+from ostinato.errors import OstinatoError
 
 #: Compiled texts that are kept; texts that tasks make at run time would otherwise pile up.
 KEPT_TEMPLATES = 10_000
@@ -112,6 +113,27 @@ class Engine:
             return str(rendered)
         return rendered
 
+    def problem_of(self, error: Exception, known: Iterable[str]) -> TemplateProblem:
+        """Describe why a template does not parse or cannot be rendered.
+
+        Args:
+            error: What was raised.
+            known: Names that it could have used.
+        """
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            message, hint = _explain_syntax(error, self.environment)
+            return TemplateProblem(message, error.lineno, hint, error.filename or "", is_final=True)
+        line, file = _place_in_template(error.__traceback__)
+        if isinstance(error, UnknownName) and error.name is not None:
+            message, hint = _explain_name(error, known)
+            return TemplateProblem(message, line, hint, file, is_final=error.owner is missing)
+        if isinstance(error, jinja2.TemplateNotFound):
+            return TemplateProblem(f"there is no file {error.name!r} to include", line, "", file)
+        if isinstance(error, OstinatoError):
+            return TemplateProblem(error.message, line, error.hint, file)
+        text = " ".join(str(error).split())
+        return TemplateProblem(f"{type(error).__name__}: {text}", line, "", file)
+
 
 class LazyContext(Context):
     """Look names up in the attempt as a template uses them."""
@@ -159,33 +181,14 @@ class UnknownValue(jinja2.StrictUndefined):
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]  # it is only called
 
 
-def problem_of(error: Exception, known: Iterable[str]) -> TemplateProblem:
-    """Describe why a template does not parse or cannot be rendered.
-
-    Args:
-        error: What was raised.
-        known: Names that it could have used.
-    """
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        message, hint = _explain_syntax(error)
-        return TemplateProblem(message, error.lineno, hint, error.filename or "", is_final=True)
-    line, file = _place_in_template(error.__traceback__)
-    if isinstance(error, UnknownName) and error.name is not None:
-        message, hint = _explain_name(error, known)
-        return TemplateProblem(message, line, hint, file, is_final=error.owner is missing)
-    if isinstance(error, jinja2.TemplateNotFound):
-        return TemplateProblem(f"there is no file {error.name!r} to include", line, "", file)
-    text = " ".join(str(error).split())
-    return TemplateProblem(f"{type(error).__name__}: {text}", line, "", file)
-
-
-def _explain_syntax(error: jinja2.TemplateSyntaxError) -> tuple[str, str]:
+def _explain_syntax(
+    error: jinja2.TemplateSyntaxError, environment: jinja2.Environment
+) -> tuple[str, str]:
     message = (error.message or "it does not parse").strip().rstrip(".")
-    for kind, known in (("filter", jinja2.filters.FILTERS), ("test", jinja2.tests.TESTS)):
+    for kind, known in (("filter", environment.filters), ("test", environment.tests)):
         if message.startswith(f"No {kind} named "):
             name = message.removeprefix(f"No {kind} named ").strip("'\"")
-            own = DATE_FILTERS if kind == "filter" else {}
-            return f"there is no {kind} {name!r}", did_you_mean(name, [*known, *own])
+            return f"there is no {kind} {name!r}", did_you_mean(name, known)
     return message, ""
 
 

@@ -14,7 +14,7 @@ from ostinato.authoring.references import (
 from ostinato.authoring.signals import TaskSignal
 from ostinato.authoring.template_problems import missing_file, template_error
 from ostinato.authoring.templates import is_template, names_file
-from ostinato.errors import AttemptTimeout, TemplateError
+from ostinato.errors import AttemptTimeout, OstinatoError, TemplateError
 
 
 def resolve_arguments(
@@ -118,7 +118,7 @@ class Renderer:
         name = self._rendered(text) if is_template(text) else text
         path = self._templates.find(name)
         if path is None:
-            if " " in text.strip():
+            if " " in name.strip():
                 # A command that ends with the name of a script, not the name of a template.
                 return name
             folders = self._templates.folders()
@@ -133,14 +133,12 @@ class Renderer:
         except (AttemptTimeout, TaskSignal):
             raise
         except Exception as error:  # noqa: BLE001 - macros and filters are users' code
-            is_ours = isinstance(error, self._templates.engine.errors)
+            is_ours = isinstance(error, (*self._templates.engine.errors, OstinatoError))
             raise self._problem(error) from None if is_ours else error
 
     def _problem(self, error: Exception) -> TemplateError:
-        # Loaded already, for the engine has raised the error.
-        from ostinato.authoring.template_engine import problem_of  # noqa: PLC0415 - see above
-
-        problem = problem_of(error, [*self._names, *self._templates.macros])
+        known = [*self._names, *self._templates.macros]
+        problem = self._templates.engine.problem_of(error, known)
         raised = template_error(self._operator.node_id, self._operator.place, self.field, problem)
         if problem.is_final:
             raised.__ostinato_may_retry__ = False  # type: ignore[attr-defined]  # of the attempt

@@ -235,14 +235,19 @@ class Operator(Node):
     @cached_property
     def template_arguments(self) -> frozenset[str]:
         """Arguments that hold templates; empty for most tasks, which then pay for none."""
-        rendered = self.rendered_arguments()
-        extensions = self.template_ext
-        return frozenset(
+        # Asked of every task of a flow when it is built.
+        arguments = self.arguments()
+        if not arguments:
+            return _NO_TEMPLATES
+        rendered, extensions = self.rendered_arguments(), self.template_ext
+        found = [
             name
-            for name, value in self.arguments().items()
+            for name, value in arguments.items()
             if name in rendered
+            and not isinstance(value, ResultReference)
             and any(is_template(t) or names_file(t, extensions) for t in texts_in(value))
-        )
+        ]
+        return frozenset(found) if found else _NO_TEMPLATES
 
     def bind(self, arguments: Mapping[str, Any]) -> "Operator":
         """Return a copy for one attempt, with resolved arguments.
@@ -482,6 +487,8 @@ def _accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
         return signature.names - _NO_ARGUMENTS
     return own_arguments(operator_class) | POLICY_NAMES
 
+
+_NO_TEMPLATES: frozenset[str] = frozenset()
 
 #: How the initialisers of operators name themselves and what they hand on.
 _NO_ARGUMENTS = frozenset({"self", "policies", "options", "kwargs"})
