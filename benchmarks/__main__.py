@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import limits
+from benchmarks import limits, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,6 +162,8 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "build": build,
     "compute": compute,
     "scaling": scaling,
+    "waiting": waiting.waiting,
+    "pool": waiting.pool,
 }
 
 

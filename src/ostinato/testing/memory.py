@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -158,28 +159,31 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix="ostinato-testing-"))
     project = _project(folder, pools or {}, timezone)
     store = open_store(":memory:", clock=clock)
-    data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
-    version = version_of(data)
-    store.save_manifest(version, project.name, data)
-    with Runner(
-        project,
-        store,
-        None,
-        executor="inline",
-        clock=clock,
-        flows={flow.name: flow},
-        resources=resources,
-        inline_for=("process", "thread"),
-        answers=lambda task_run: _answer(task_run, answers or {}),
-    ) as runner:
-        row = runner.create(
-            narrowed,
-            version,
-            params=values,
-            date_us=parse_moment_us(date, narrowed.timezone or timezone),
-            trigger="test",
-        )
-        runner.drive()
+    with ExitStack() as in_vain:
+        in_vain.callback(_free, store, folder)
+        data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
+        version = version_of(data)
+        store.save_manifest(version, project.name, data)
+        with Runner(
+            project,
+            store,
+            None,
+            executor="inline",
+            clock=clock,
+            flows={flow.name: flow},
+            resources=resources,
+            inline_for=("process", "thread"),
+            answers=lambda task_run: _answer(task_run, answers or {}),
+        ) as runner:
+            row = runner.create(
+                narrowed,
+                version,
+                params=values,
+                date_us=parse_moment_us(date, narrowed.timezone or timezone),
+                trigger="test",
+            )
+            runner.drive()
+        in_vain.pop_all()
     return MemoryRun(store, row.id, folder)
 
 
