@@ -90,8 +90,8 @@ def waiting(scale: float) -> Iterator[Figure]:
             used_s = _processor_s(process.pid) - before_s
             memory_mb = _memory_mb(process.pid)
             ended_s = _wait_until_ended(store, released)
-    yield Figure(f"{count:,} deferred sensors: share of a core", used_s / window_s * 100, "%", 5)
     yield Figure(f"{count:,} deferred sensors: memory of all processes", memory_mb, "MB", 200)
+    yield Figure(f"{count:,} deferred sensors: share of a core", used_s / window_s * 100, "%", 5)
     late_s = ended_s - int(moment_s)
     yield Figure(f"{released:,} of them released at once have run after", late_s, "s", 1.0)
 
