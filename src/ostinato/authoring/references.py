@@ -3,10 +3,12 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.ports import Resolver
+from ostinato.authoring.signals import Skip
 from ostinato.authoring.wiring import Declarer, Node, Wirable, call_hint
 from ostinato.errors import InvalidArgument
 from ostinato.model.flow import (
@@ -155,8 +157,12 @@ class SeriesReference(Reference):
         raise NotImplementedError
 
     def resolve(self, resolver: Resolver) -> Any:
-        """Return the list of all items."""
-        return [self.item(index, resolver) for index in range(self.count(resolver))]
+        """Return the list of all items, without those that a filter leaves out."""
+        items: list[Any] = []
+        for index in range(self.count(resolver)):
+            with suppress(LeftOut):
+                items.append(self.item(index, resolver))
+        return items
 
     def map(self, function: Callable[[Any], Any]) -> "MapReference":
         """Return what the function makes of each item, inside the attempt that reads it.
@@ -165,6 +171,17 @@ class SeriesReference(Reference):
             function: Takes an item; may raise ``Skip`` to skip the attempt. It is no task.
         """
         return MapReference(self, function)
+
+    def filter(self, function: Callable[[Any], Any]) -> "FilterReference":
+        """Return the items for which a function returns something true.
+
+        What is mapped over them has an index for every item, and the indices of those that are
+        left out are skipped: the items are looked at inside the attempts.
+
+        Args:
+            function: Takes an item. It is no task.
+        """
+        return FilterReference(self, function)
 
     def zip(self, *others: Any) -> "ZipReference":
         """Return tuples of items side by side, as many as the shortest has.
@@ -303,9 +320,14 @@ class MapReference(SeriesReference):
 
     __slots__ = ("function", "source")
 
+    #: What is done to the items, for messages.
+    verb = "mapped"
+
     def __init__(self, source: SeriesReference, function: Callable[[Any], Any]) -> None:
         if isinstance(function, Declarer):
-            source.refuse(f"cannot be mapped by {function!r}", "give a function, or use expand()")
+            source.refuse(
+                f"cannot be {self.verb} by {function!r}", "give a function, or use expand()"
+            )
         self.source = source
         self.function = function
 
@@ -326,7 +348,31 @@ class MapReference(SeriesReference):
         return self.function(self.source.item(index, resolver))
 
     def __repr__(self) -> str:
-        return f"{self.source!r} mapped by {getattr(self.function, '__name__', self.function)!r}"
+        function = getattr(self.function, "__name__", self.function)
+        return f"{self.source!r} {self.verb} by {function!r}"
+
+
+class LeftOut(Skip):
+    """Skip the index of an item that a filter leaves out."""
+
+
+class FilterReference(MapReference):
+    """Stand for the items of a series for which a function returns something true."""
+
+    __slots__ = ()
+
+    verb = "filtered"
+
+    def item(self, index: int, resolver: Resolver) -> Any:
+        """Return an item.
+
+        Raises:
+            LeftOut: If the function returns something false for it.
+        """
+        item = self.source.item(index, resolver)
+        if not self.function(item):
+            raise LeftOut(f"left out by {getattr(self.function, '__name__', 'a filter')!r}")
+        return item
 
 
 class ZipReference(SeriesReference):

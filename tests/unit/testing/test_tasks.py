@@ -1,0 +1,105 @@
+"""What tasks do in a run, as their authors see it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ostinato import DAG, Context, Operator, Skip, dag, task, testing
+
+
+def test_operator_may_execute_asynchronously() -> None:
+    class Sleeper(Operator):
+        async def execute(self, context: Context) -> str:
+            await asyncio.sleep(0)
+            return f"slept in {context.task_id}"
+
+    with DAG("flow") as flow:
+        Sleeper(task_id="nap")
+
+    assert testing.run(flow).result("nap") == "slept in nap"
+
+
+def test_items_are_left_out_by_a_filter() -> None:
+    @dag
+    def flow() -> None:
+        @task
+        def numbers() -> list[int]:
+            return [1, 2, 3, 4]
+
+        @task
+        def double(number: int) -> int:
+            return 2 * number
+
+        @task
+        def whole(kept: list[int]) -> list[int]:
+            return kept
+
+        odd = numbers().filter(lambda number: number % 2)
+        double.expand(number=odd)
+        whole(odd.map(lambda number: -number))
+
+    run = testing.run(flow())
+
+    assert run.result("whole") == [-1, -3]
+    states = [run.states[f"double[{index}]"] for index in range(4)]
+    assert states == ["succeeded", "skipped", "succeeded", "skipped"]
+    assert run.result("double") == [2, 6]
+
+
+def test_function_of_a_map_may_skip_its_index() -> None:
+    def halve(number: int) -> int:
+        if number % 2:
+            raise Skip("odd")
+        return number // 2
+
+    @dag
+    def flow() -> None:
+        @task
+        def show(number: int) -> int:
+            return number
+
+        @task
+        def numbers() -> list[int]:
+            return [1, 2]
+
+        show.expand(number=numbers().map(halve))
+
+    run = testing.run(flow())
+
+    assert run.states["show[0]"] == "skipped"
+    assert run.result("show") == [1]
+
+
+def test_values_of_an_attempt_are_gone_when_the_next_one_starts() -> None:
+    @dag
+    def flow() -> None:
+        @task(retries=1)
+        def load(context: Context) -> Any:
+            if context.try_number == 1:
+                context.push("rows", 1)
+                raise ConnectionError("after the push")
+            return context.pull("load", key="rows")
+
+        load()
+
+    run = testing.run(flow())
+
+    assert run.attempts("load") == 2
+    assert run.result("load") is None
+
+
+@pytest.mark.slow
+def test_more_than_a_hundred_thousand_indices_are_no_matter() -> None:
+    @dag
+    def flow() -> None:
+        @task
+        def nothing(number: int) -> None:
+            assert number >= 0
+
+        nothing.expand(number=list(range(100_001)))
+
+    run = testing.run(flow())
+
+    assert run.state == "succeeded"
+    assert len(run.states) == 100_001
