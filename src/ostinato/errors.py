@@ -37,6 +37,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── TriggerFailed           what a task was deferred for went wrong
 │   ├── MemoryLimitExceeded     more memory than its compute allows
 │   ├── ChildDied               its process ended under it
+│   ├── AlertNotSent            a channel of alerts was not reached
 │   ├── ValueNotSerialisable    its result cannot be stored
 │   └── ValueMissing            an input is no longer in storage
 └── InternalError               a broken invariant; please report it
@@ -298,6 +299,12 @@ class ChildDied(ExecutionError):
     """Report that the process of an attempt ended under it."""
 
     code = "child-died"
+
+
+class AlertNotSent(ExecutionError):
+    """Report a channel of alerts that was not reached; the text holds none of its secrets."""
+
+    code = "alert-not-sent"
 
 
 class ValueNotSerialisable(ExecutionError, TypeError):

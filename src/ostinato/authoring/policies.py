@@ -68,8 +68,8 @@ class Policies(TypedDict, total=False):
         owner: Who looks after it.
         tags: For searching.
         map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
-        on_start: Called with the context when an attempt starts; a function or a list of them.
-            Airflow: ``on_execute_callback``.
+        on_start: Called with the context when its first attempt starts; a function or a list of
+            them. Airflow: ``on_execute_callback``.
         on_success: Called when the task run has succeeded. Airflow: ``on_success_callback``.
         on_failure: Called when it has failed for good. Airflow: ``on_failure_callback``.
         on_retry: Called when an attempt failed and another follows. Airflow:

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from ostinato.cli.display import iso
 from ostinato.client.answers import WaitingInput
-from ostinato.client.views import AttemptView, TaskRunView, ValueView
+from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.model.failure import Failure
 from ostinato.model.log import LogRecord
 from ostinato.model.manifest import DefinitionProblem
@@ -109,6 +109,27 @@ def value(view: ValueView) -> Json:
     if view.content is not UNSET:
         return {**plain, "content": view.content}
     return {**plain, "preview": view.preview, "location": view.location}
+
+
+def notice(view: NoticeView) -> Json:
+    """Return a callback or an alert."""
+    return {
+        "id": str(view.id),
+        "task_id": view.task_id,
+        "map_path": [int(part) for part in view.path.split(".")] if view.path else [],
+        "attempt": view.attempt,
+        "moment": view.moment,
+        "recipient": view.recipient,
+        "rule": view.rule,
+        "state": view.state,
+        "tries": view.tries,
+        "created_at": iso(view.created_us),
+        "due_at": iso(view.due_us),
+        "ended_at": iso(view.ended_us),
+        "failure": None if view.failure is None else failure(view.failure),
+        "title": view.title,
+        "body": view.body,
+    }
 
 
 def log_line(task: str, attempt_number: int, record: LogRecord) -> Json:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
-from ostinato.client.views import AttemptView, TaskRunView, ValueView
+from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
 from ostinato.model.failure import Failure
@@ -27,6 +27,7 @@ from ostinato.store.records import (
     ExpansionRow,
     LoggedEvent,
     NewRun,
+    NoticeRow,
     RunRow,
     TaskRunRow,
 )
@@ -160,6 +161,10 @@ class LocalClient:
         """Return earlier attempts of a task run, oldest first."""
         return [_attempt(row) for row in self._store.attempts(run_id, task_id, path)]
 
+    def notices(self, run_id: RunId) -> list[NoticeView]:
+        """Return the callbacks and alerts of a run, in the order in which they were caused."""
+        return [notice_view(row) for row in self._store.notices(run_id)]
+
     def values(
         self, run_id: RunId, task_id: str, *, path: str | None = None, key: str = RETURN_VALUE
     ) -> list[ValueView]:
@@ -268,4 +273,26 @@ def _attempt(row: AttemptRow) -> AttemptView:
         started_us=row.started_us,
         ended_us=row.ended_us,
         failure=None if row.failure is None else _failure_decoder.decode(row.failure),
+    )
+
+
+def notice_view(row: NoticeRow) -> NoticeView:
+    """Return a callback or an alert as people see it."""
+    message = {} if row.message is None else msgspec.json.decode(row.message, type=dict[str, str])
+    return NoticeView(
+        id=row.id,
+        task_id=row.task_id,
+        path=row.path,
+        attempt=row.attempt,
+        moment=row.moment,
+        recipient=row.recipient,
+        rule=row.rule,
+        state=row.state,
+        tries=row.tries,
+        created_us=row.created_us,
+        due_us=row.due_us,
+        ended_us=row.ended_us,
+        failure=None if row.failure is None else _failure_decoder.decode(row.failure),
+        title=message.get("title", ""),
+        body=message.get("body", ""),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from ostinato.client.answers import WaitingInput
-from ostinato.client.views import AttemptView, TaskRunView, ValueView
+from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, RunId
 from ostinato.model.log import LogRecord
@@ -107,6 +107,10 @@ class Client(Protocol):
 
     def attempts(self, run_id: RunId, task_id: str, path: str = "") -> list[AttemptView]:
         """Return earlier attempts of a task run, oldest first."""
+        ...
+
+    def notices(self, run_id: RunId) -> list[NoticeView]:
+        """Return the callbacks and alerts of a run, in the order in which they were caused."""
         ...
 
     def values(

@@ -65,6 +65,46 @@ class AttemptView(Struct, frozen=True):
     failure: Failure | None
 
 
+class NoticeView(Struct, frozen=True):
+    """A callback or an alert of a run.
+
+    Attributes:
+        id: Of the notice.
+        task_id: Of its task; empty for one on the run.
+        path: Indices of its task run as text.
+        attempt: Number of the attempt that it tells of.
+        moment: What it tells of, such as ``failure``.
+        recipient: Name of the callback, or of the channel of an alert.
+        rule: Name of an alert's rule; empty for a callback.
+        state: ``pending``, ``done``, ``failed`` or ``dropped``.
+        tries: How often it was executed.
+        created_us, due_us, ended_us: When it was caused, is executed next, and ended.
+        failure: What went wrong in its last execution, or None.
+        title, body: What was sent; empty where nothing was.
+    """
+
+    id: int
+    task_id: str
+    path: str
+    attempt: int
+    moment: str
+    recipient: str
+    rule: str
+    state: str
+    tries: int
+    created_us: int
+    due_us: int
+    ended_us: int
+    failure: Failure | None
+    title: str
+    body: str
+
+    @property
+    def name(self) -> str:
+        """Task and index, such as ``load[3]``; empty for the run."""
+        return f"{self.task_id}[{self.path}]" if self.path else self.task_id
+
+
 class ValueView(Struct, frozen=True):
     """A stored value; one that is not JSON is described and never decoded.
 

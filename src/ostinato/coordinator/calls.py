@@ -14,6 +14,10 @@ from ostinato.model.value import StoredValue
 #: What triggers may ask.
 CALLS_OF_TRIGGERS = frozenset({"connection", "pull", "run_state", "variable"})
 
+#: What callbacks may ask, and alerts on runs that are driven elsewhere.
+CALLS_OF_NOTICES = CALLS_OF_TRIGGERS | {"previous_success", "pull_elsewhere"}
+CALLS_OF_ALERTS = frozenset({"connection", "variable"})
+
 
 class Recorder(Protocol):
     """Write what attempts store; the coordinator is one."""
@@ -70,6 +74,23 @@ class Calls:
             message = f"a trigger asked for {method!r}, which is no call of triggers"
             raise UsageError(message)
         return self.answer(run, task_run, method, args)
+
+    def answer_notice(self, run: LiveRun | None, method: str, args: dict[str, Any]) -> Any:
+        """Answer a call of a callback or an alert, which may ask and not write.
+
+        Args:
+            run: Whose notice it is; None if it is driven elsewhere or gone.
+            method: Of the call.
+            args: Its arguments by name.
+
+        Raises:
+            UsageError: There is no such call for them.
+        """
+        allowed = CALLS_OF_NOTICES if run is not None else CALLS_OF_ALERTS
+        if method not in allowed or method not in self._answers:
+            message = f"a callback asked for {method!r}, which is no call of callbacks"
+            raise UsageError(message)
+        return self._answers[method](run, None, **args)
 
     def _push(self, run: LiveRun, task_run: TaskRun, *, value: object) -> None:
         stored = value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)

@@ -23,8 +23,10 @@ from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, UsageError
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
+from ostinato.model.alert import NO_ALERTS, Alerts
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import RunId
+from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
@@ -54,6 +56,8 @@ class Runner:
         resources: Objects that replace the flows' resources, by name.
         inline_for: Executors that ``inline`` stands in for.
         answers: Stands in for people that tasks wait for.
+        alerts: Who is told of what; None for the project's settings.
+        is_sending: Whether messages really go out.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class Runner:
         resources: Mapping[str, Any] | None = None,
         inline_for: tuple[str, ...] = (),
         answers: StandIn | None = None,
+        alerts: Alerts | None = None,
+        is_sending: bool = True,
     ) -> None:
         self._project = project
         self._store = store
@@ -97,6 +103,9 @@ class Runner:
             answers=answers,
             default_executor=default,
             chance=draw_chance,
+            alerts=alerts or NO_ALERTS,
+            describe=self._describe,
+            is_sending=is_sending,
             wake=wake.socket,
         )
         self._closing.callback(self._coordinator.close)
@@ -211,14 +220,19 @@ class Runner:
     def resume(self, run_id: RunId, flow: FlowDefinition) -> RunRow:
         """Take over an interrupted run and go on; what was recorded stays.
 
+        Of one that has ended, the callbacks and alerts that are not done are executed.
+
         Raises:
             RunNotFound: No run has this id.
             RunOwned: A living process drives it.
-            UsageError: It has ended.
+            UsageError: It has ended, and so have its callbacks and alerts.
         """
         row = self._store.take_run(run_id, self._lease)
         if row.state.is_terminal:
             self._store.release_run(run_id, self._lease)
+            if any(each.state == NoticeState.PENDING for each in self._store.notices(run_id)):
+                self._coordinator.finish(self._restore(row, flow)[0])
+                return row
             name = f"{row.flow}#{row.number}"
             message = f"run {name} has ended: it is {row.state.label}"
             raise UsageError(message, hint=f"ostinato retry '{name}' runs what failed again")
@@ -313,6 +327,15 @@ class Runner:
         info = self._info(row, flow, row.started_us)
         lanes = self._coordinator.lanes(flow)
         return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
+
+    def _describe(self, run_id: int) -> RunInfo | None:
+        row = self._store.run(RunId(run_id))
+        if row is None:
+            return None
+        try:
+            return self._info(row, pinned_flow(self._store, row), row.started_us)
+        except RunNotFound:
+            return None
 
     def _timezone(self, flow: FlowDefinition) -> str:
         return flow.timezone or self._project.settings.timezone

@@ -19,6 +19,7 @@ from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.live_run import LiveRun, lanes_of
+from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
@@ -29,6 +30,7 @@ from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import Triggers
+from ostinato.model.alert import Alerts
 from ostinato.model.deferral import Resumption
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
@@ -78,6 +80,9 @@ class Coordinator:
         default_executor: Name of the executor of tasks that name none.
         aliases: Names of executors that others stand in for.
         chance: Draws a number from 0 to 1, for jitter.
+        alerts: Who is told of what.
+        describe: Finds out about runs that it does not drive.
+        is_sending: Whether alerts really go out.
         wake: Socket that becomes readable when another process asks for something.
     """
 
@@ -94,6 +99,9 @@ class Coordinator:
         default_executor: str,
         aliases: Mapping[str, str],
         chance: Callable[[], float],
+        alerts: Alerts,
+        describe: Describe,
+        is_sending: bool = True,
         wake: socket.socket | None = None,
     ) -> None:
         self._store = store
@@ -121,6 +129,15 @@ class Coordinator:
         self._asked: list[Callable[[], None]] = []
         self._waits = Waits(triggers, answers)
         self._calls = Calls(self, EarlierRuns(store).answers)
+        self._outbox = Outbox(
+            store,
+            lease,
+            executor=self._executors.get("process") or self._executors.get("inline"),
+            alerts=alerts,
+            describe=describe,
+            take_token=self._take_token,
+            is_sending=is_sending,
+        )
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
         self._selector = selectors.DefaultSelector()
@@ -189,10 +206,16 @@ class Coordinator:
         """
         self._runs[run.id] = run
         self._now_us = self._clock.now_us()
+        run.machine.watched = self._outbox.adopt(run)
         self._carry_out(run, commands)
         self._waits.resume(run)
         if event is not None:
             self._apply(run, event, "", "")
+
+    def finish(self, run: LiveRun) -> None:
+        """Execute the undone notices of a run that has ended."""
+        self._outbox.adopt(run)
+        self._outbox.forget(run)
 
     def cancel(self, run_id: int, by: str) -> None:
         """Cancel a run; what runs is stopped, teardowns still run."""
@@ -201,17 +224,31 @@ class Coordinator:
             self._apply(run, ev.CancelRequested(self._clock.now_us(), by), "", "")
 
     def cancel_all(self, by: str) -> None:
-        """Cancel every run."""
+        """Cancel every run; where none is left, wait for notices no longer."""
+        if not self._runs:
+            self._outbox.give_up()
         for run_id in list(self._runs):
             self.cancel(run_id, by)
 
     # The loop
 
     def drive(self) -> None:
-        """Take turns until every adopted run has ended."""
+        """Take turns until every adopted run has ended and its notices are done, or late."""
+        self._outbox.take_orphans(self._clock.now_us())
         with _calm_collector():
             while self._runs:
                 self._turn()
+            self._linger()
+
+    def _linger(self) -> None:
+        """Wait for the notices of ended runs; what takes long is left to the next coordinator."""
+        is_virtual = isinstance(self._clock, VirtualClock)
+        end_s = self._clock.monotonic_s() + LINGER_S
+        until_us = None if is_virtual else self._clock.now_us() + int(LINGER_S * 1e6)
+        while self._outbox.is_busy(until_us):
+            if not is_virtual and self._clock.monotonic_s() >= end_s:
+                return
+            self._turn()
 
     def _turn(self) -> None:
         self._wait()
@@ -234,8 +271,9 @@ class Coordinator:
 
     def _wait(self) -> None:
         timeout_s = self._timeout_s()
-        if timeout_s and isinstance(self._clock, VirtualClock) and not self._in_flight:
-            moments = [self._timers.next_us, self._waits.next_us()]
+        in_flight = len(self._in_flight) + self._outbox.in_flight
+        if timeout_s and isinstance(self._clock, VirtualClock) and not in_flight:
+            moments = [self._timers.next_us, self._waits.next_us(), self._outbox.next_us]
             if coming := [moment for moment in moments if moment is not None]:
                 self._clock.advance_to(min(coming))
             elif self._waits:
@@ -260,8 +298,9 @@ class Coordinator:
             check_s = executor.next_check_s()
             if check_s is not None:
                 timeout_s = min(timeout_s, check_s)
-        if self._timers.next_us is not None:
-            timeout_s = min(timeout_s, (self._timers.next_us - self._clock.now_us()) / 1e6)
+        for next_us in (self._timers.next_us, self._outbox.next_us):
+            if next_us is not None:
+                timeout_s = min(timeout_s, (next_us - self._clock.now_us()) / 1e6)
         return max(timeout_s, 0.0)
 
     def _drain_signal(self) -> None:
@@ -296,6 +335,7 @@ class Coordinator:
     def _take(self, report: msg.Report) -> None:
         flight = self._in_flight.pop(report.token, None)
         if flight is None:
+            self._outbox.take(report, self._now_us, self._batch)
             return
         run, task_run, attempt, ready, _ = flight
         del self._tokens[task_run]
@@ -468,8 +508,8 @@ class Coordinator:
                     )
                 )
                 run.values.drop(command.task_run.task_id, command.task_run.path)
-            case cmd.Notify():
-                return
+            case cmd.Notify(moment, told_of):
+                self._outbox.tell(run, moment, told_of, self._now_us, batch)
             case cmd.Dequeue() | cmd.Enqueue() | cmd.SaveTaskRun():
                 # A queued task run that ended is passed over by the queue.
                 return
@@ -528,6 +568,7 @@ class Coordinator:
         if batch:
             self._store.commit(batch, self._lease)
             batch.clear()
+            self._outbox.committed()
 
     def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:
         if task_run.losses and task_run.state is TaskRunState.FAILED:
@@ -541,6 +582,7 @@ class Coordinator:
         starts, self._starts = self._starts, []
         for executor, run, specs in starts:
             executor.start(specs, run.info)
+        self._outbox.start(self._now_us)
         if self._cancels:
             cancels, self._cancels = self._cancels, []
             for task_run, reason in cancels:
@@ -551,6 +593,7 @@ class Coordinator:
             for run in self._ended:
                 if run.machine.is_terminal:
                     self._runs.pop(run.id, None)
+                    self._outbox.forget(run)
             self._ended.clear()
 
     # Calls of running attempts
@@ -565,6 +608,8 @@ class Coordinator:
         waiting = self._waits.get(token)
         if waiting is not None:
             return self._calls.answer_trigger(*waiting, method, args)
+        if self._outbox.knows(token):
+            return self._calls.answer_notice(self._outbox.run_of(token), method, args)
         flight = self._in_flight.get(token)
         if flight is None or flight.task_run.attempt != flight.attempt:
             message = "this attempt was given up; its call is refused"

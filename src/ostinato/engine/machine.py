@@ -140,9 +140,9 @@ class RunMachine(KeptGraph):
         if not task_run.first_started_us:
             task_run.first_started_us = event.at_us
             self._set_deadline(task_run)
+            if self.watched:
+                self._notify(Moment.START, task_run)
         self._out.append(cmd.SaveTaskRun(task_run))
-        if self.watched:
-            self._notify(Moment.START, task_run)
 
     def _on_attempt_succeeded(self, event: ev.AttemptSucceeded) -> None:
         task_run = self._reported(event)

@@ -42,6 +42,8 @@ class _Child:
     """A child as its coordinator sees it.
 
     Attributes:
+        is_fresh: Whether it was forked for one attempt.
+        is_for_notices: Whether it executes callbacks and alerts, one at a time.
         attempts: What it was sent and has not reported, in the order in which it executes.
         began_s: When the first of them became the first, monotonic.
         kill_at_s: When it is killed unless its first attempt has ended; None for never.
@@ -49,10 +51,18 @@ class _Child:
         gone_s: When its socket was found closed, None while it is open.
     """
 
-    def __init__(self, number: int, connection: socket.socket, *, is_fresh: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        connection: socket.socket,
+        *,
+        is_fresh: bool,
+        is_for_notices: bool = False,
+    ) -> None:
         self.number = number
         self.connection = connection
         self.is_fresh = is_fresh
+        self.is_for_notices = is_for_notices
         self.pid = 0
         self.status: int | None = None
         self.reader = FrameReader()
@@ -66,6 +76,11 @@ class _Child:
         self.kill_reason = ""
         self.revoked: set[int] = set()
         self.gone_s: float | None = None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it executes attempts of tasks, one after the other."""
+        return not self.is_fresh and not self.is_for_notices
 
     @property
     def first(self) -> msg.AttemptSpec | None:
@@ -111,7 +126,7 @@ class ProcessExecutor:
         if self._host_is_gone:
             return 0
         now_s = self._clock.monotonic_s()
-        warm = [child for child in self._children.values() if not child.is_fresh]
+        warm = [child for child in self._children.values() if child.is_warm]
         free = sum(self._free(child, now_s) for child in warm)
         free += max(self._max_children - len(warm), 0) * self._credit.attempts
         return free - len(self._fresh)
@@ -124,7 +139,10 @@ class ProcessExecutor:
             if spec.is_fresh:
                 self._fresh.append((spec, run))
                 continue
-            child = self._choose(now_s, len(attempts))
+            if spec.notice is None:
+                child = self._choose(now_s, len(attempts))
+            else:
+                child = self._choose_for_notice()
             self._give(child, spec, now_s)
             given.setdefault(child.number, []).append(spec)
         for number, specs in given.items():
@@ -197,19 +215,29 @@ class ProcessExecutor:
         return max(self._credit.attempts - len(child.attempts), 0)
 
     def _choose(self, now_s: float, batch: int) -> _Child:
-        warm = [c for c in self._children.values() if not c.is_fresh and self._free(c, now_s)]
+        warm = [c for c in self._children.values() if c.is_warm and self._free(c, now_s)]
         best = min(warm, key=lambda child: len(child.attempts), default=None)
         is_busy = best is None or best.attempts or batch > self._credit.attempts
         if is_busy and self._count_warm() < self._max_children:
             return self._fork(is_fresh=False)
         if best is not None:
             return best
-        open_ = (c for c in self._children.values() if not c.is_fresh and c.gone_s is None)
+        open_ = (c for c in self._children.values() if c.is_warm and c.gone_s is None)
         fallback = min(open_, key=lambda child: len(child.attempts), default=None)
         return fallback or self._fork(is_fresh=False)
 
+    def _choose_for_notice(self) -> _Child:
+        """Return a child that has nothing to do: an alert waits for no task, and no task for it.
+
+        How many there are is limited by whoever starts notices.
+        """
+        for child in self._children.values():
+            if child.is_for_notices and not child.attempts and child.gone_s is None:
+                return child
+        return self._fork(is_fresh=False, is_for_notices=True)
+
     def _count_warm(self) -> int:
-        return sum(1 for c in self._children.values() if not c.is_fresh and c.gone_s is None)
+        return sum(1 for c in self._children.values() if c.is_warm and c.gone_s is None)
 
     def _give(self, child: _Child, spec: msg.AttemptSpec, now_s: float) -> None:
         if not child.attempts:
@@ -225,11 +253,11 @@ class ProcessExecutor:
 
     # Forking
 
-    def _fork(self, *, is_fresh: bool) -> _Child:
+    def _fork(self, *, is_fresh: bool, is_for_notices: bool = False) -> _Child:
         self._numbers += 1
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
-        child = _Child(self._numbers, ours, is_fresh=is_fresh)
+        child = _Child(self._numbers, ours, is_fresh=is_fresh, is_for_notices=is_for_notices)
         child.idle_since_s = self._clock.monotonic_s()
         self._children[child.number] = child
         self._host.fork_child(child.number, theirs)
@@ -337,7 +365,8 @@ class ProcessExecutor:
         del self._by_token[report.token]
         child.revoked.discard(report.token)
         if not isinstance(report, msg.Revoked):
-            self._credit.learn((report.ended_us - report.started_us) / 1e6)
+            if not child.is_for_notices:
+                self._credit.learn((report.ended_us - report.started_us) / 1e6)
             child.began_s = child.idle_since_s = self._clock.monotonic_s()
             child.kill_at_s = child.killed_for = None
             first = child.first
@@ -420,7 +449,7 @@ class ProcessExecutor:
         if child.killed_for is FailureKind.TIMEOUT:
             type_name = "ostinato.errors.AttemptTimeout"
             text = (
-                f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s, "
+                f"{spec.subject} ran longer than its timeout of {spec.timeout_s:g} s, "
                 "did not end when told to, and was killed"
             )
         else:

@@ -11,6 +11,9 @@ NO_PATH = "_"
 #: Characters of a name: file systems take 255 bytes, of which an ending needs some.
 MAX_NAME_CHARACTERS = 200
 
+#: Folder of the logs of a run's notices; no task's folder has this name, for ``+`` is encoded.
+NOTICES = "+notices"
+
 _SAFE = "-_.~"
 
 
@@ -21,6 +24,15 @@ def log_path(run_id: int, task_id: str, path: MapPath, generation: int, attempt:
     '7/load/3.17/0-2.jsonl'
     """
     return f"{_folder(run_id, task_id, path)}/{generation}-{attempt}.jsonl"
+
+
+def notice_log_path(run_id: int, notice_id: int, number: int) -> str:
+    """Return the log file of an execution of a notice, relative to the root of the logs.
+
+    >>> notice_log_path(7, 12, 1)
+    '7/+notices/12-1.jsonl'
+    """
+    return f"{run_id}/{NOTICES}/{notice_id}-{number}.jsonl"
 
 
 def value_path(

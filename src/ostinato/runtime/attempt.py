@@ -36,6 +36,7 @@ from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
 from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.notices import NoticeContext, execute_notice
 from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
 
@@ -79,12 +80,12 @@ class Executing:
             info: What the run's attempts share.
         """
         now_us = self._clock.now_us
-        if dag is None:
+        if dag is None and (spec.notice is None or spec.notice.facts.callback >= 0):
             at_us = now_us()
             gone = UnknownFlow(f"the flow {info.flow!r} is not in this process")
             return msg.Failed(spec.token, at_us, at_us, describe_failure(gone), may_retry=False)
         log = AttemptLog(info.logs_root, spec, self._clock)
-        context = TaskContext(spec, info, dag, self._port, self._clock)
+        context = self._context(spec, dag, info)
         log_token = current_log.set(log)
         context_token = current_context.set(context)
         if self._descriptors is not None:
@@ -92,7 +93,10 @@ class Executing:
         rendered: list[str | None] = [None]
         started_us = now_us()
         try:
-            report = self._call(spec, dag, info, context, rendered, started_us)
+            if dag is None or spec.notice is not None:
+                report = self._tell(spec, dag, context, started_us)
+            else:
+                report = self._call(spec, dag, info, context, rendered, started_us)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and self._descriptors is None:
                 # In the user's own process this is the user, not the task.
@@ -106,6 +110,22 @@ class Executing:
             current_log.reset(log_token)
             log.close()
         return report
+
+    def _context(
+        self, spec: msg.AttemptSpec, dag: BuiltFlow | None, info: msg.RunInfo
+    ) -> TaskContext:
+        if spec.notice is not None:
+            return NoticeContext(spec, spec.notice, info, dag, self._port, self._clock)
+        assert dag is not None
+        return TaskContext(spec, info, dag, self._port, self._clock)
+
+    def _tell(
+        self, spec: msg.AttemptSpec, dag: BuiltFlow | None, context: TaskContext, started_us: int
+    ) -> msg.Ended:
+        assert isinstance(context, NoticeContext)
+        with self._limits(spec):
+            message = execute_notice(spec, context, dag)
+        return msg.Succeeded(spec.token, started_us, self._clock.now_us(), inputs=message)
 
     def _call(
         self,
@@ -301,7 +321,7 @@ def _may_retry(operator: Any, error: BaseException) -> bool | None:
 @contextmanager
 def _time_limit(spec: msg.AttemptSpec) -> Iterator[None]:
     """Raise ``AttemptTimeout`` in the user's code when its time is over."""
-    message = f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s"
+    message = f"{spec.subject} ran longer than its timeout of {spec.timeout_s:g} s"
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise AttemptTimeout(message)

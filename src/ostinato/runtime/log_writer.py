@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ostinato.clock import Clock
-from ostinato.model.layout import log_path
+from ostinato.model.layout import log_path, notice_log_path
 from ostinato.model.log import LogRecord
 from ostinato.runtime.messages import AttemptSpec
 
@@ -83,7 +83,10 @@ class AttemptLog:
 
     def _open(self) -> None:
         spec = self._spec
-        name = log_path(spec.run_id, spec.task_id, spec.path, spec.generation, spec.attempt)
+        if spec.notice is not None:
+            name = notice_log_path(spec.run_id, spec.notice.id, spec.notice.number)
+        else:
+            name = log_path(spec.run_id, spec.task_id, spec.path, spec.generation, spec.attempt)
         path = Path(self._root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ostinato.model.alert import Channel
 from ostinato.model.deferral import Deferral, Resumption, TriggerSpec
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath
+from ostinato.model.notice import Moment, NoticeFacts
 from ostinato.model.value import StoredValue
 
 
@@ -77,6 +79,26 @@ class SingleValue(Struct, frozen=True, tag="single", array_like=True):
 InputValue = SingleValue | MappedValues
 
 
+class NoticeSpec(Struct, frozen=True, tag="notice", array_like=True):
+    """A callback or an alert that is executed as an attempt of its own.
+
+    Attributes:
+        id: Of the notice; with ``number`` it names the log.
+        number: 1 plus the times that it was executed before.
+        moment: What it tells of.
+        facts: What was so at that moment.
+        channel: Where it goes, or where its callback sends to; None for neither.
+        is_sent: Whether messages really go out.
+    """
+
+    id: int
+    number: int
+    moment: Moment
+    facts: NoticeFacts
+    channel: Channel | None = None
+    is_sent: bool = True
+
+
 class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
     """An attempt to execute.
 
@@ -95,6 +117,8 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
         is_fresh: Whether it must have a process of its own, forked for it.
         first_started_us: When the first attempt of this generation started, 0 for this one.
         resumption: What it goes on with after a deferral; None to execute from the start.
+        notice: What is told, where this is no attempt of the task run but of a notice on it;
+            ``task_id`` is empty where it is on the run.
     """
 
     token: int
@@ -111,6 +135,14 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
     is_fresh: bool = False
     first_started_us: int = 0
     resumption: Resumption | None = None
+    notice: NoticeSpec | None = None
+
+    @property
+    def subject(self) -> str:
+        """What is executed, for messages."""
+        if self.notice is None:
+            return f"task {self.task_id!r}"
+        return "the alert" if self.notice.facts.callback < 0 else "the callback"
 
 
 class RunAttempts(Struct, frozen=True, tag="attempts", array_like=True):

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.client.answers import check_answer
+from ostinato.client.local import notice_view
 from ostinato.client.parameters import parse_moment_us, validate_params
+from ostinato.client.views import NoticeView
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
@@ -87,6 +89,14 @@ class MemoryRun(Run):
             for event in self.events
             if isinstance(event, ev.AttemptStarted) and event.task_id == task_id
         ]
+
+    @property
+    def notices(self) -> list[NoticeView]:
+        """Its callbacks and alerts, in the order in which they were caused.
+
+        Alerts are written and not sent: ``title`` and ``body`` say what would have been.
+        """
+        return [notice_view(row) for row in self._memory.notices(self._run_id)]
 
     @property
     def duration(self) -> timedelta:
@@ -174,6 +184,7 @@ def run(
             resources=resources,
             inline_for=("process", "thread"),
             answers=lambda task_run: _answer(task_run, answers or {}),
+            is_sending=False,
         ) as runner:
             row = runner.create(
                 narrowed,

@@ -45,7 +45,6 @@ def test_each_moment_of_a_task_run_is_told_of() -> None:
     assert told(run) == [
         ("start", "a"),
         ("retry", "a"),
-        ("start", "a"),
         ("failure", "a"),
         ("start", "b"),
         ("skip", "b"),
@@ -71,7 +70,17 @@ def test_an_interrupted_attempt_is_no_retry() -> None:
     watching(run, *Moment)
     run.succeed("a")
 
-    assert told(run) == [("start", "a"), ("start", "a"), ("success", "a"), ("run_success", "")]
+    assert told(run) == [("start", "a"), ("success", "a"), ("run_success", "")]
+
+
+def test_a_task_run_that_waits_starts_once() -> None:
+    run = watching(Driven(flow(task("a"))), Moment.START)
+    run.begin("a")
+    run.defer("a")
+    run.fire(run.timer("deferral"))
+    run.begin("a")
+
+    assert told(run) == [("start", "a")]
 
 
 def test_what_could_not_run_is_no_failure_of_its_own() -> None:

@@ -10,7 +10,7 @@ from ostinato.cli import options
 
 if TYPE_CHECKING:
     from ostinato.cli.opening import Opened
-    from ostinato.client.views import TaskRunView, ValueView
+    from ostinato.client.views import NoticeView, TaskRunView, ValueView
     from ostinato.store.records import RunRow
 
 #: Task runs of a mapped task that are listed; the failed ones first.
@@ -57,6 +57,7 @@ def _run_as_json(opened: "Opened", row: "RunRow") -> dict[str, Any]:
         **as_json.run(row, is_interrupted=is_interrupted(opened.client, row)),
         "counts": as_json.counts(opened.client.counts(row.id)),
         "task_runs": [as_json.task_run(view) for view in opened.client.task_runs(row.id)],
+        "notices": [as_json.notice(view) for view in opened.client.notices(row.id)],
     }
 
 
@@ -89,6 +90,17 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
     for line in _task_lines(opened, row):
         click.echo(line)
     _print_failures(opened, row)
+    _print_notices(opened.client.notices(row.id))
+
+
+def _print_notices(notices: "list[NoticeView]") -> None:
+    if not notices:
+        return
+    from ostinato.cli.notices import notice_lines
+
+    click.echo()
+    for line in notice_lines(notices):
+        click.echo(line)
 
 
 def _interval(row: "RunRow") -> str:
@@ -187,6 +199,11 @@ def _task_as_json(opened: "Opened", row: "RunRow", task: str) -> dict[str, Any]:
             for view in views
         ],
         "values": [as_json.value(value) for value in values],
+        "notices": [
+            as_json.notice(each)
+            for each in opened.client.notices(row.id)
+            if each.task_id == task_id and each.path in paths
+        ],
     }
 
 
@@ -242,6 +259,8 @@ def _print_task_run(opened: "Opened", row: "RunRow", view: "TaskRunView") -> Non
         click.echo()
         for line in error_block(view.failure, frames=0):
             click.echo(f"  {line}")
+    notices = opened.client.notices(row.id)
+    _print_notices([each for each in notices if each.name == view.name])
 
 
 def _value_lines(value: "ValueView") -> Iterator[str]:
