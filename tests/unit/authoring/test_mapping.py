@@ -402,8 +402,8 @@ def test_operator_is_mapped_over_results_and_whole_arguments() -> None:
     assert execute(flow.operators["more"], at(0, container="more")) == {"a": 1}
     assert execute(flow.operators["wait"], at(0, container="wait")) is None
     assert task_of(flow, "wait").kind is TaskKind.SENSOR
-    # The time-out of a sensor is its own and no policy.
-    assert task_of(flow, "wait").policy.timeout_s == 0
+    # The time-out of a sensor is its own; the policy is the limit of a poke.
+    assert task_of(flow, "wait").policy.timeout_s == 600
 
 
 @pytest.mark.parametrize(

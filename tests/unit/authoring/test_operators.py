@@ -513,6 +513,19 @@ def test_timeout_of_a_sensor_is_no_limit_of_an_attempt() -> None:
     assert (sensor.timeout_s, sensor.policy.timeout_s) == (60, 5)
 
 
+def test_poke_that_hangs_is_bounded_even_if_nobody_says_so() -> None:
+    with DAG("limits", default_args={"execution_timeout": 7}):
+        by_default = Counting(1)
+    with DAG("no_limits"):
+        inside = PythonSensor(task_id="a", python_callable=bool, mode="poke")
+        mapped = PythonSensor.partial(task_id="b", python_callable=bool).expand(op_args=[[1]])
+
+    assert Counting(1).policy.timeout_s == 600
+    assert by_default.policy.timeout_s == 7
+    assert inside.policy.timeout_s == 0
+    assert mapped.policy.timeout_s == 600
+
+
 # Signals
 
 

@@ -6,6 +6,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn, Self, Unpack
 
+import msgspec
+
 from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.groups import Flow, TaskGroup, check_id, group_for, open_group
 from ostinato.authoring.places import calling_place, relative_place
@@ -48,6 +50,7 @@ class Operator(Node):
             not named here must hold none.
         template_ext: How the names of template files end; a field that is such a name is the
             file's content, rendered.
+        attempt_limit_s: Seconds that an attempt may take where no policy says; 0 for no limit.
         place: Where the user made it.
         settings: Its policies, read and checked.
         factors: What it is mapped over, by argument; empty if it is not mapped.
@@ -65,6 +68,7 @@ class Operator(Node):
     template_fields: Sequence[str] = ()
     template_ext: Sequence[str] = ()
     ignore_downstream_trigger_rules: bool = True
+    attempt_limit_s: float = 0.0
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
 
     graph: Flow | None
@@ -94,7 +98,7 @@ class Operator(Node):
             self.node_id = task_id
             self.graph = self.group = None
             self._policies = policies
-            self.settings = PolicyReader({}).read(policies, self.place)
+            self.settings = self._limited(PolicyReader({}).read(policies, self.place))
         else:
             self._join(group, policies)
 
@@ -116,13 +120,19 @@ class Operator(Node):
 
     def _join(self, group: TaskGroup, policies: Mapping[str, Any]) -> None:
         self.node_id = group.child_prefix + self.label
-        self.settings = (
+        self.settings = self._limited(
             group.policies.read(policies, self.place) if policies else group.policies.default
         )
         self.group = group
         self.graph = group.graph
         group.graph.add_task(self)
         group.children.append(self)
+
+    def _limited(self, settings: Settings) -> Settings:
+        if not self.attempt_limit_s or settings.policy.timeout_s:
+            return settings
+        policy = msgspec.structs.replace(settings.policy, timeout_s=self.attempt_limit_s)
+        return settings._replace(policy=policy)
 
     @classmethod
     def partial(cls, task_id: str, **fixed: Any) -> "OperatorPartial":
@@ -427,6 +437,8 @@ class MappedOperator(Operator):
             "ignore_downstream_trigger_rules",
             partial.operator_class.ignore_downstream_trigger_rules,
         )
+        if self.fixed.get("mode") != "poke":
+            self.attempt_limit_s = partial.operator_class.attempt_limit_s
         super().__init__(partial.task_id, **placing, **policies)
 
     def arguments(self) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from ostinato.model.flow import TaskKind
 DEFAULT_POKE_INTERVAL_S = 60.0
 DEFAULT_TIMEOUT_S = 7 * 24 * 3600.0
 
+#: Seconds that a single poke may take where no policy says: one that hangs must not hold a worker.
+POKE_LIMIT_S = 600.0
+
 
 class PokeReturn(NamedTuple):
     """What a poke found.
@@ -45,7 +48,7 @@ class Sensor(Operator):
         task_id: Unique in its group.
         poke_interval: Between pokes.
         timeout: Over all pokes, from the first one; then the task fails, with no retry.
-            The limit of a single poke is ``execution_timeout``.
+            The limit of a single poke is ``execution_timeout``, by default ten minutes.
         soft_fail: Whether the task is skipped instead of failed when the time is over.
         mode: ``reschedule`` defers between pokes, ``poke`` waits inside the attempt.
         exponential_backoff: Factor on the interval per poke; True for 2.
@@ -55,6 +58,7 @@ class Sensor(Operator):
 
     operator_name = "sensor"
     kind = TaskKind.SENSOR
+    attempt_limit_s = POKE_LIMIT_S
 
     def __init__(
         self,
@@ -68,6 +72,8 @@ class Sensor(Operator):
         max_wait: float | timedelta | str | None = None,
         **policies: Any,
     ) -> None:
+        if mode == "poke":
+            self.attempt_limit_s = 0.0
         super().__init__(task_id, **policies)
         self.poke_interval_s = self._duration("poke_interval", poke_interval)
         self.timeout_s = self._duration("timeout", timeout)
