@@ -356,6 +356,20 @@ def test_previous_success_is_that_of_the_next_earlier_logical_date(house: House)
     assert house.store.previous_success(late) == found
 
 
+def test_runs_before_come_by_logical_date_then_newest_first(house: House) -> None:
+    late = dated(house, 30, RunState.SUCCEEDED)
+    early = dated(house, 10, RunState.FAILED)
+    first = dated(house, 20, RunState.RUNNING)
+    second = dated(house, 20, RunState.SUCCEEDED)
+    dated(house, 25, RunState.SUCCEEDED, "other")
+
+    found = house.store.runs_before(late, limit=5)
+
+    assert [run.id for run in found] == [second.id, first.id, early.id]
+    assert house.store.runs_before(late, limit=1) == found[:1]
+    assert house.store.runs_before(early, limit=5) == []
+
+
 def test_newest_run_with_a_value_is_found_by_logical_date(house: House) -> None:
     first = dated(house, 10, RunState.RUNNING)
     second = dated(house, 20, RunState.RUNNING)

@@ -59,6 +59,8 @@ class Policies(TypedDict, total=False):
         weight_rule: How neighbours' priorities add to it.
         pool: Whose slots it takes.
         pool_slots: How many.
+        depends_on_past: Whether it waits until it has succeeded or was skipped in the run before.
+        wait_for_downstream: Whether that holds for the tasks directly behind it too.
         max_active: Task runs at a time within a run. Airflow: ``max_active_tis_per_dagrun``.
         executor: By name.
         isolation: ``fork`` for a process of its own.
@@ -110,6 +112,8 @@ class Policies(TypedDict, total=False):
     weight_rule: WeightRule | Literal["downstream", "upstream", "absolute"]
     pool: str | None
     pool_slots: int
+    depends_on_past: bool
+    wait_for_downstream: bool
     max_active: int | None
     max_active_tis_per_dagrun: int | None
     executor: str | None
@@ -170,9 +174,7 @@ ALIASES = {
 }
 
 #: Airflow's names for what is not there; where they say that it is not wanted, nothing is lost.
-ABSENT = frozenset(
-    {"depends_on_past", "wait_for_downstream", "email", "email_on_failure", "email_on_retry"}
-)
+ABSENT = frozenset({"email", "email_on_failure", "email_on_retry"})
 
 POLICY_NAMES = frozenset(Policies.__annotations__)
 
@@ -304,6 +306,13 @@ def _count(value: object) -> int:
     raise ValueError(message)
 
 
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    message = f"{value!r} is neither True nor False"
+    raise ValueError(message)
+
+
 def _integer(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -430,6 +439,8 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "weight_rule": ("weight_rule", _one_of(WeightRule)),
     "pool": ("pool", _pool),
     "pool_slots": ("pool_slots", _slots),
+    "depends_on_past": ("depends_on_past", _flag),
+    "wait_for_downstream": ("wait_for_downstream", _flag),
     "max_active": ("max_active", _count),
     "executor": ("executor", _text),
     "isolation": ("isolation", _one_of(Isolation)),

@@ -20,6 +20,7 @@ from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.live_run import LiveRun, lanes_of
 from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
+from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
@@ -128,6 +129,7 @@ class Coordinator:
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
         self._waits = Waits(triggers, answers)
+        self._past = Past(store, self._runs)
         self._calls = Calls(self, EarlierRuns(store).answers)
         self._outbox = Outbox(
             store,
@@ -265,6 +267,9 @@ class Coordinator:
             if run is not None:
                 self._fire(run, timer)
         self._answer_requests()
+        if self._past:
+            for asked in self._past.poll():
+                self._settle_past(*asked)
         self._dispatch()
         self.commit()
         self._send()
@@ -278,6 +283,8 @@ class Coordinator:
                 self._clock.advance_to(min(coming))
             elif self._waits:
                 self._waits.refuse_to_wait_for_ever()
+            elif self._past:
+                self._past.refuse_to_wait_for_ever()
             return
         for key, _ in self._selector.select(timeout_s):
             key.data()
@@ -286,7 +293,7 @@ class Coordinator:
         """Return how long the loop may wait; 0 if there is something to do."""
         if self._batch or self._touched or self._asked or self._starts:
             return 0.0
-        if self._waits.has_work():
+        if self._waits.has_work() or self._past.has_work():
             return 0.0
         timeout_s = REQUEST_POLL_S
         check_s = self._waits.next_check_s()
@@ -323,6 +330,7 @@ class Coordinator:
         if self._wake is None or self._clock.monotonic_s() < self._next_request_poll_s:
             return
         self._next_request_poll_s = self._clock.monotonic_s() + REQUEST_POLL_S
+        self._past.look_again()
         for request in self._store.pending_requests(self._lease):
             if request.kind == "cancel":
                 self.cancel(request.run_id, request.by)
@@ -448,6 +456,16 @@ class Coordinator:
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
         self._apply(run, event, timer.task_id, format_path(timer.path))
 
+    def _settle_past(self, run: LiveRun, task_run: TaskRun, found: Settled | str) -> None:
+        if isinstance(found, str):
+            run.reasons[task_run] = found
+            run.dirty[id(task_run)] = task_run
+            self._touched[run.id] = run
+            return
+        task_id, path = task_run.task_id, task_run.path
+        event = ev.PastSettled(self._now_us, task_id, path, found.is_good, found.reason)
+        self._apply(run, event, task_id, format_path(path))
+
     # Events go through the engine
 
     def _apply(self, run: LiveRun, event: ev.Input, task_id: str, path: str) -> None:
@@ -461,6 +479,8 @@ class Coordinator:
 
     def _carry_out(self, run: LiveRun, commands: list[cmd.Command]) -> None:
         self._touched[run.id] = run
+        if self._past:
+            self._past.note_change(run.id)
         dirty = run.dirty
         for command in commands:
             if isinstance(command, cmd.SaveTaskRun):
@@ -492,6 +512,8 @@ class Coordinator:
                 run.is_row_dirty = True
                 if run.machine.is_terminal:
                     self._ended.append(run)
+            case cmd.AskPast(task_run):
+                self._past.begin(run, task_run)
             case cmd.SetTimer():
                 self._timers.add(run.id, command)
             case cmd.CancelAttempt(task_run, reason):

@@ -59,6 +59,12 @@ class CancelAttempt(Struct, frozen=True, gc=False):
     reason: str
 
 
+class AskPast(Struct, frozen=True, gc=False):
+    """Feed ``PastSettled`` back once it is known how the task ended in the run before."""
+
+    task_run: TaskRun
+
+
 class SetTimer(Struct, frozen=True, gc=False):
     """Feed ``TimerFired`` back at the given moment."""
 
@@ -95,6 +101,7 @@ Command = (
     | SaveRun
     | Record
     | CancelAttempt
+    | AskPast
     | SetTimer
     | ArchiveAttempt
     | Notify

@@ -147,6 +147,22 @@ class DeferralEnded(Struct, frozen=True, tag="deferral_ended", omit_defaults=Tru
     v: int = 1
 
 
+class PastSettled(Struct, frozen=True, tag="past_settled", gc=False, omit_defaults=True):
+    """It is known how earlier runs of the flow went, which a task run depends on.
+
+    Attributes:
+        is_good: Whether it may run.
+        reason: Why not.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    is_good: bool
+    reason: str = ""
+    v: int = 1
+
+
 class TimerFired(Struct, frozen=True, tag="timer_fired", gc=False, omit_defaults=True):
     """A moment has come that the engine asked for with ``SetTimer``."""
 
@@ -204,6 +220,7 @@ Input = (
     | AttemptRevoked
     | AttemptDeferred
     | DeferralEnded
+    | PastSettled
     | TimerFired
     | CancelRequested
     | TaskRunsCleared

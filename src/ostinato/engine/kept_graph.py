@@ -161,6 +161,8 @@ class KeptGraph(RunGraph):
             self._set_timer("retry", task_run, task_run.due_us)
         elif task_run.state is DEFERRED and task_run.due_us:
             self._set_timer("deferral", task_run, task_run.due_us)
+        elif task_run.awaits_past:
+            self._out.append(cmd.AskPast(task_run))
         if not task_run.state.is_terminal and task_run.first_started_us:
             self._set_deadline(task_run)
 

@@ -245,6 +245,15 @@ class RunMachine(KeptGraph):
         task_run.due_us = 0
         self._enqueue(task_run)
 
+    def _on_past_settled(self, event: ev.PastSettled) -> None:
+        task_run = self.task_run(event.task_id, event.path)
+        if task_run is None or not task_run.awaits_past:
+            return
+        if event.is_good:
+            self._let_in(task_run)
+        else:
+            self._end_without_attempt(task_run, TaskRunState.UPSTREAM_FAILED, event.reason)
+
     def _on_timer_fired(self, event: ev.TimerFired) -> None:
         if event.kind == "run_timeout":
             if self._ending is None and event.attempt == self.generation:
@@ -492,17 +501,29 @@ class RunMachine(KeptGraph):
         if not any(outcomes & bad for outcomes in self._outcomes):
             return ""
         counts = [False] * len(self.plan.nodes)
+        for position in self._stopped_by_the_past():
+            counts[position] = not self.plan.nodes[position].may_fail
         for position in self.plan.order:
             node, outcomes = self.plan.nodes[position], self._outcomes[position]
             if outcomes & FAILED and not node.may_fail:
                 counts[position] = True
-            elif outcomes & UPSTREAM_FAILED or node.task is None:
+            elif not counts[position] and (outcomes & UPSTREAM_FAILED or node.task is None):
                 above = node.upstream if node.task is None else self._with_groups(node)
                 counts[position] = any(counts[upstream] for upstream, _ in above)
         leaves = (node for node in self.plan.nodes if node.is_leaf and node.task is not None)
         failed = [node for node in leaves if counts[node.position]]
         failed.sort(key=lambda node: not self._outcomes[node.position] & FAILED)
         return failed[0].id if failed else ""
+
+    def _stopped_by_the_past(self) -> set[int]:
+        """Return what was ready and then could not run because of an earlier run."""
+        return {
+            task_run.position
+            for node in self.plan.nodes
+            if node.asks_past
+            for task_run in self.runs_of(node.id)
+            if task_run.state is TaskRunState.UPSTREAM_FAILED and task_run.queued_us
+        }
 
     def _with_groups(self, node: PlanNode) -> list[tuple[int, int]]:
         return [
@@ -585,6 +606,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.AttemptRevoked: RunMachine._on_attempt_revoked,
     ev.AttemptDeferred: RunMachine._on_attempt_deferred,
     ev.DeferralEnded: RunMachine._on_deferral_ended,
+    ev.PastSettled: RunMachine._on_past_settled,
     ev.TimerFired: RunMachine._on_timer_fired,
     ev.CancelRequested: RunMachine._on_cancel_requested,
     ev.Recovered: RunMachine._on_recovered,

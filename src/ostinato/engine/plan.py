@@ -56,12 +56,14 @@ class PlanNode:
         members: For a mapped group: positions of tasks and mapped groups directly in it.
         subtree: For a mapped group: positions of all tasks in it at any depth.
         is_leaf: Whether the run's outcome looks at it.
+        asks_past: Whether it waits for earlier runs of the flow.
         may_fail: Whether its failure is only shown.
         is_critical: Whether its failure ends the run.
         is_teardown: Whether it runs in a cancelled run too.
     """
 
     __slots__ = (
+        "asks_past",
         "decisions",
         "dependents",
         "depths",
@@ -107,6 +109,7 @@ class PlanNode:
         self.members: list[int] = []
         self.subtree: list[int] = []
         self.is_leaf = True
+        self.asks_past = False
         self.may_fail = False
         self.is_critical = False
         self.is_teardown = False
@@ -158,6 +161,7 @@ class Plan:
             scope=scope,
             decisions=decision_table(policy.trigger_rule),
         )
+        node.asks_past = policy.depends_on_past or policy.wait_for_downstream
         node.may_fail = policy.criticality is Criticality.OPTIONAL
         node.is_critical = policy.criticality is Criticality.CRITICAL or (
             self.flow.fail_fast and not node.may_fail

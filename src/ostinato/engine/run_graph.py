@@ -257,7 +257,9 @@ class RunGraph:
         if decision is _WAIT:
             return
         if decision is _RUN:
-            if task_run.is_expanding:
+            if node.asks_past:
+                self._ask_past(task_run, node)
+            elif task_run.is_expanding:
                 # A rule may be content before what is mapped over has its length.
                 if self._has_lengths(node, task_run.path):
                     self._expand(task_run, node)
@@ -266,6 +268,23 @@ class RunGraph:
             return
         state = TaskRunState.SKIPPED if decision is _SKIP else TaskRunState.UPSTREAM_FAILED
         self._close(task_run, node, state)
+
+    def _ask_past(self, task_run: TaskRun, node: PlanNode) -> None:
+        """Let a task run that could start wait until earlier runs are known to have gone well."""
+        if task_run.is_expanding and not self._has_lengths(node, task_run.path):
+            return
+        self._move(task_run, DEFERRED)
+        # It was ready at this moment; of what ends so, this tells that the past is to blame.
+        task_run.queued_us = self._now_us
+        self._out.append(cmd.AskPast(task_run))
+        self._out.append(cmd.SaveTaskRun(task_run))
+
+    def _let_in(self, task_run: TaskRun) -> None:
+        """Go on with a task run whose past is good."""
+        if task_run.is_expanding:
+            self._expand(task_run, self.plan.nodes[task_run.position])
+        else:
+            self._enqueue(task_run)
 
     def _follow_setups(self, node: PlanNode, path: MapPath) -> Decision:
         """Return what the setups around a task run decide; its own rule comes after them.
@@ -395,9 +414,11 @@ class RunGraph:
                 out.append(cmd.Enqueue(each))
         self._active += width
         self._live += width - 1
-        # The one that stood for all is gone; if it ended unopened before, it has a row.
+        # The one that stood for all is gone; if it ended unopened or waited, it has a row.
+        has_row = task_run.generation or task_run.state is DEFERRED
+        self._active -= task_run.state in ACTIVE
         task_run.state = TaskRunState.REMOVED
-        if task_run.generation and not self._is_restoring:
+        if has_row and not self._is_restoring:
             self._out.append(cmd.SaveTaskRun(task_run))
         if path:
             del self._nested[position][path]

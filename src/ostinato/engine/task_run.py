@@ -85,6 +85,11 @@ class TaskRun:
         self.cancel_reason = ""
 
     @property
+    def awaits_past(self) -> bool:
+        """Whether it waits for earlier runs of its flow."""
+        return self.state is TaskRunState.DEFERRED and self.deferral is None and not self.due_us
+
+    @property
     def key(self) -> TaskRunKey:
         """Its name inside the run."""
         return TaskRunKey(self.task_id, self.path)

@@ -8,12 +8,21 @@ _ENDS = frozenset({_T.SUCCEEDED, _T.FAILED, _T.SKIPPED, _T.UPSTREAM_FAILED, _T.C
 #: What a task run may become from each state. A terminal one only leaves by a clear.
 TASK_RUN_TRANSITIONS: dict[TaskRunState, frozenset[TaskRunState]] = {
     _T.PENDING: frozenset(
-        {_T.QUEUED, _T.SKIPPED, _T.UPSTREAM_FAILED, _T.CANCELLED, _T.FAILED, _T.SUCCEEDED}
+        {
+            _T.QUEUED,
+            _T.DEFERRED,
+            _T.SKIPPED,
+            _T.UPSTREAM_FAILED,
+            _T.CANCELLED,
+            _T.FAILED,
+            _T.SUCCEEDED,
+        }
     ),
     _T.QUEUED: frozenset({_T.RUNNING, _T.SKIPPED, _T.CANCELLED, _T.FAILED}),
     _T.RUNNING: _ENDS | {_T.QUEUED, _T.RETRYING, _T.DEFERRED},
     _T.RETRYING: frozenset({_T.QUEUED, _T.CANCELLED, _T.FAILED}),
-    _T.DEFERRED: frozenset({_T.QUEUED, _T.CANCELLED, _T.FAILED}),
+    # What waits for earlier runs ends so if they went badly, or if it is mapped over nothing.
+    _T.DEFERRED: frozenset({_T.QUEUED, _T.CANCELLED, _T.FAILED, _T.UPSTREAM_FAILED, _T.SKIPPED}),
     _T.SUCCEEDED: frozenset({_T.PENDING, _T.REMOVED}),
     _T.FAILED: frozenset({_T.PENDING, _T.REMOVED}),
     _T.SKIPPED: frozenset({_T.PENDING, _T.REMOVED}),

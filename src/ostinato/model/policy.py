@@ -77,6 +77,8 @@ class Policy(Struct, frozen=True, omit_defaults=True):
         weight_rule: How neighbours' priorities add to it.
         pool: Pool whose slots it takes; empty for the default pool.
         pool_slots: How many slots.
+        depends_on_past: Whether it waits until the task has gone well in the run before.
+        wait_for_downstream: Whether that holds for the tasks directly behind it too.
         max_active: Task runs of this task at a time within a run; 0 for no limit.
         executor: Executor by name; empty for the flow's.
         isolation: Whether its process is shared with other attempts.
@@ -104,6 +106,8 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     compute: Compute = Compute()
     criticality: Criticality = Criticality.NORMAL
     on_failure_fail_run: bool = False
+    depends_on_past: bool = False
+    wait_for_downstream: bool = False
 
 
 #: What holds for a task that says nothing.

@@ -166,6 +166,23 @@ def previous_success(select: str, flow: str, before_us: int) -> Query:
     return Query(sql, [flow, before_us, int(RunState.SUCCEEDED)])
 
 
+def runs_before(select: str, flow: str, before_us: int, limit: int) -> Query:
+    """Return the query for the runs of a flow before a logical date, the latest date first.
+
+    Args:
+        select: The columns.
+        flow: Name of the flow.
+        before_us: The logical date.
+        limit: How many at most.
+    """
+    sql = (
+        f"{select} FROM runs INDEXED BY runs_by_logical_date"
+        " WHERE flow = ? AND logical_date_us < ?"
+        " ORDER BY logical_date_us DESC, id DESC LIMIT ?"
+    )
+    return Query(sql, [flow, before_us, limit])
+
+
 def task_runs_page(
     select: str,
     run_id: int,

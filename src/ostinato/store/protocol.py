@@ -175,6 +175,10 @@ class Store(Protocol):
         """Return the run of the same flow that succeeded with the next earlier logical date."""
         ...
 
+    def runs_before(self, run: RunRow, *, limit: int) -> list[RunRow]:
+        """Return runs of the same flow with earlier logical dates, the latest first."""
+        ...
+
     def newest_run_with_value(self, flow: str, task_id: str, key: str, before: RunRow) -> RunId:
         """Return the newest run of a flow that has a task's value under a key, 0 if none has.
 

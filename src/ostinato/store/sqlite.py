@@ -20,6 +20,7 @@ from ostinato.store.filters import (
     named_run,
     previous_success,
     run_by_id,
+    runs_before,
     runs_page,
     task_runs_page,
 )
@@ -224,6 +225,11 @@ class SqliteStore:
         """Return the run of the same flow that succeeded with the next earlier logical date."""
         query = previous_success(self._sql["select_runs"], run.flow, run.logical_date_us)
         return self._one_run(query)
+
+    def runs_before(self, run: RunRow, *, limit: int) -> list[RunRow]:
+        """Return runs of the same flow with earlier logical dates, the latest first."""
+        query = runs_before(self._sql["select_runs"], run.flow, run.logical_date_us, limit)
+        return [rows.run_row(row) for row in self._database.read(*query)]
 
     def newest_run_with_value(self, flow: str, task_id: str, key: str, before: RunRow) -> RunId:
         """Return the newest run of a flow that has a task's value under a key, 0 if none has."""

@@ -49,10 +49,17 @@ class MemoryRun(Run):
     Use it as a context manager, or leave it to the garbage collector.
     """
 
-    def __init__(self, store: Store, run_id: RunId, folder: Path) -> None:
+    def __init__(
+        self, store: Store, run_id: RunId, folder: Path, after: "MemoryRun | None" = None
+    ) -> None:
         super().__init__(store, run_id, lambda value: decode_value(value, str(folder)))
         self._memory = store
-        self._free = weakref.finalize(self, _free, store, folder)
+        self._folder = folder
+        # Whose store it is frees it; so long, that run is kept.
+        self._after = after
+        self._free: weakref.finalize[..., MemoryRun] = (
+            weakref.finalize(self, _free, store, folder) if after is None else after._free
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +70,16 @@ class MemoryRun(Run):
     def close(self) -> None:
         """Free the store and the folder of large values."""
         self._free()
+
+    @property
+    def home(self) -> tuple[Store, Path]:
+        """The store and the folder of large values."""
+        return self._memory, self._folder
+
+    @property
+    def ended_us(self) -> int:
+        """When it ended, in virtual microseconds since the epoch."""
+        return self._row.ended_us
 
     @property
     def states(self) -> dict[str, str]:
@@ -126,6 +143,7 @@ def run(
     pools: Mapping[str, int] | None = None,
     timezone: str = "UTC",
     answers: Mapping[str, Any] | None = None,
+    after: MemoryRun | None = None,
 ) -> MemoryRun:
     """Run a flow in memory under virtual time.
 
@@ -139,6 +157,8 @@ def run(
         pools: Slots by the name of the pool.
         timezone: Zone of flows that name none.
         answers: What a person answers, by task; one that is not there waits for its time-out.
+        after: An earlier run, which this one finds in its store: for what depends on the past.
+            Time goes on where that run ended.
 
     Raises:
         ParameterError: The parameters do not fit the flow.
@@ -166,11 +186,17 @@ def run(
     values = validate_params(definition, params or {})
     narrowed = narrow(definition, select_tasks(definition, select)) if select else definition
     clock = VirtualClock(int(start.timestamp() * 1_000_000))
-    folder = Path(tempfile.mkdtemp(prefix="ostinato-testing-"))
+    store: Store
+    if after is None:
+        folder = Path(tempfile.mkdtemp(prefix="ostinato-testing-"))
+        store = open_store(":memory:", clock=clock)
+    else:
+        store, folder = after.home
+        clock.advance_to(after.ended_us)
     project = _project(folder, pools or {}, timezone)
-    store = open_store(":memory:", clock=clock)
     with ExitStack() as in_vain:
-        in_vain.callback(_free, store, folder)
+        if after is None:
+            in_vain.callback(_free, store, folder)
         data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
         version = version_of(data)
         store.save_manifest(version, project.name, data)
@@ -195,7 +221,7 @@ def run(
             )
             runner.drive()
         in_vain.pop_all()
-    return MemoryRun(store, row.id, folder)
+    return MemoryRun(store, row.id, folder, after)
 
 
 def _project(root: Path, pools: Mapping[str, int], timezone: str) -> Project:

@@ -28,5 +28,5 @@ def test_what_a_tutorial_switches_off_is_no_error() -> None:
 
 
 def test_what_is_switched_on_and_absent_is_an_error() -> None:
-    with pytest.raises(InvalidArgument, match="'depends_on_past' in default_args"):
-        DAG("tutorial", default_args={"depends_on_past": True})
+    with pytest.raises(InvalidArgument, match="'email_on_failure' in default_args"):
+        DAG("tutorial", default_args={"email_on_failure": True})

@@ -175,7 +175,7 @@ class Tally:
                 self.state = _RUN_STATES[event.state]
             case ev.CancelRequested() | ev.Recovered() | ev.TaskRunsCleared() | ev.TimerFired():
                 return
-            case ev.DeadlineMissed():
+            case ev.DeadlineMissed() | ev.PastSettled():
                 return
 
     def _end(
