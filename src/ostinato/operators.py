@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Sensor,
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
+    from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
     from ostinato.authoring.weekdays import WeekDay
 
 __all__ = [
@@ -57,9 +58,12 @@ __all__ = [
     "PythonOperator",
     "PythonSensor",
     "PythonVirtualenvOperator",
+    "SQLExecuteQueryOperator",
     "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
+    "SqlOperator",
+    "SqlSensor",
     "TimeDeltaSensor",
     "TimeSensor",
     "WeekDay",
@@ -105,6 +109,11 @@ _HOMES = {
         "Sensor",
     ),
     "operators.short_circuit": ("ShortCircuitOperator",),
+    "operators.sql": (
+        "SQLExecuteQueryOperator",
+        "SqlOperator",
+        "SqlSensor",
+    ),
     "weekdays": ("WeekDay",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

@@ -4,7 +4,7 @@ Hooks are found by the entry points of the group ``ostinato.connections``, whose
 of connections; a package that is installed beside Ostinato adds its own in the same way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -83,6 +83,13 @@ class QueryResult(NamedTuple):
     records: list[tuple[Any, ...]]
 
 
+def fetch_all(cursor: Any) -> list[tuple[Any, ...]] | None:
+    """Return all rows that a statement found, None if it is no query."""
+    if cursor.description is None:
+        return None
+    return [tuple(row) for row in cursor.fetchall()]
+
+
 class SqlHook(Hook):
     """Speak SQL; a database's own hook overrides ``open``.
 
@@ -98,9 +105,36 @@ class SqlHook(Hook):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to open its database")
 
+    def set_autocommit(self, connection: Any) -> None:
+        """Let an open connection commit each statement by itself."""
+        connection.autocommit = True
+
     def split(self, script: str) -> list[str]:
         """Return the statements of a script."""
         return list(split_statements(script))
+
+    def execute(
+        self,
+        sql: str | Sequence[str],
+        parameters: Parameters = None,
+        *,
+        handler: Callable[[Any], Any] | None = fetch_all,
+        autocommit: bool = False,
+    ) -> list[Any]:
+        """Execute statements and return what each of them gave.
+
+        Args:
+            sql: One statement, a script of several, or a list of statements.
+            parameters: Of each of the statements.
+            handler: Makes a result of the cursor after each statement; None for no results.
+            autocommit: Whether each statement is committed by itself, else all are together.
+        """
+        results = []
+        with self._cursor(autocommit=autocommit) as cursor:
+            for statement in self._statements(sql):
+                self._execute(cursor, [statement], parameters)
+                results.append(None if handler is None else handler(cursor))
+        return results
 
     def run(self, sql: str | Sequence[str], parameters: Parameters = None) -> int:
         """Execute statements in one transaction.
@@ -162,18 +196,23 @@ class SqlHook(Hook):
         return "the database answers"
 
     def _execute(self, cursor: Any, sql: str | Sequence[str], parameters: Parameters) -> None:
-        statements = self.split(sql) if isinstance(sql, str) else list(sql)
-        if not statements:
-            raise UsageError("there is no statement to execute")
-        for statement in statements:
+        for statement in self._statements(sql):
             if parameters is None:
                 cursor.execute(statement)
             else:
                 cursor.execute(statement, parameters)
 
+    def _statements(self, sql: str | Sequence[str]) -> list[str]:
+        statements = self.split(sql) if isinstance(sql, str) else list(sql)
+        if not statements:
+            raise UsageError("there is no statement to execute")
+        return statements
+
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _cursor(self, *, autocommit: bool = False) -> Iterator[Any]:
         with self.open() as connection:
+            if autocommit:
+                self.set_autocommit(connection)
             cursor = connection.cursor()
             try:
                 yield cursor

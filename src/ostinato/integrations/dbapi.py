@@ -43,11 +43,25 @@ class DbApiHook(SqlHook):
             raise missing_package(str(name), str(name), "a connection by this driver") from None
         return driver.connect(**self._arguments())
 
+    def set_autocommit(self, connection: Any) -> None:
+        """Let an open connection commit each statement by itself, in the driver's way.
+
+        PEP 249 names none: drivers have a method, an attribute, or what SQLite's has.
+        """
+        if callable(getattr(connection, "autocommit", None)):
+            connection.autocommit(True)  # noqa: FBT003 - the driver's method
+        elif hasattr(connection, "isolation_level"):
+            connection.isolation_level = None
+        else:
+            connection.autocommit = True
+
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _cursor(self, *, autocommit: bool = False) -> Iterator[Any]:
         # Drivers differ in what a `with` does to their connections, so it is done by hand.
         connection = self.open()
         try:
+            if autocommit:
+                self.set_autocommit(connection)
             cursor = connection.cursor()
             try:
                 yield cursor

@@ -1,5 +1,7 @@
 """This module is the hook for DuckDB databases."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ostinato.authoring.hooks import SqlHook, missing_package
@@ -40,13 +42,26 @@ class DuckDbHook(SqlHook):
 
     def run(self, sql: Any, parameters: Any = None) -> int:
         """Execute statements in one transaction; DuckDB counts changed rows in a result."""
-        with self.open() as connection:
-            connection.begin()
+        with self._cursor() as connection:
             self._execute(connection, sql, parameters)
             row: Any = connection.fetchone() if connection.description else None
-            connection.commit()
         is_count = row is not None and len(row) == 1 and isinstance(row[0], int)
         return int(row[0]) if is_count else -1
+
+    @contextmanager
+    def _cursor(self, *, autocommit: bool = False) -> Iterator[Any]:
+        # What DuckDB calls a cursor is another connection, with a transaction of its own.
+        with self.open() as connection:
+            if autocommit:
+                yield connection
+                return
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
 
     def get_df(self, sql: Any, parameters: Any = None) -> Any:
         """Return a query's rows as a data frame of pandas."""

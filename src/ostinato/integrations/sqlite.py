@@ -1,6 +1,8 @@
 """This module is the hook for SQLite databases of users."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -59,6 +61,18 @@ class SqliteHook(SqlHook):
             if not folder.is_dir():
                 raise UsageError(f"there is no folder {folder} for {self.path}") from error
             raise
+
+    def set_autocommit(self, connection: Any) -> None:
+        """Let an open connection commit each statement by itself."""
+        connection.isolation_level = None
+
+    @contextmanager
+    def _cursor(self, *, autocommit: bool = False) -> Iterator[Any]:
+        with super()._cursor(autocommit=autocommit) as cursor:
+            # By itself the driver begins no transaction for what defines tables.
+            if cursor.connection.isolation_level is not None:
+                cursor.execute("BEGIN")
+            yield cursor
 
     def split(self, script: str) -> list[str]:
         """Return the statements of a script; SQLite knows where a trigger's body ends."""

@@ -467,6 +467,8 @@ class TaskContext(Mapping[str, Any]):
         # Few tasks have connections, and these modules cost a start 3 ms.
         from ostinato.model.connection import Connection  # noqa: PLC0415 - see above
 
+        if "://" in conn_id:
+            return Connection.from_uri(conn_id)
         answer = self._port.call(self._spec.token, "connection", {"conn_id": conn_id})
         if "missing" in answer:
             message, hint = answer["missing"]

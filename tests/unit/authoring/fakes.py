@@ -77,7 +77,7 @@ class FakeContext:
         self.pushed[key] = value
 
     def connection(self, conn_id: str) -> Connection:
-        return self.connections[conn_id]
+        return Connection.from_uri(conn_id) if "://" in conn_id else self.connections[conn_id]
 
     def hook(self, conn_id: str) -> Hook:
         return hook_for(self.connection(conn_id))

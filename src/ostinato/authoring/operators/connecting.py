@@ -1,0 +1,56 @@
+"""This module is how operators reach what their connection leads to."""
+
+from typing import TypeVar
+
+from ostinato.authoring.hooks import Hook
+from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.ports import Context
+from ostinato.authoring.references import Reference
+from ostinato.authoring.templates import is_template
+from ostinato.errors import InvalidConnection, UsageError
+from ostinato.model.connection import Connection
+
+H = TypeVar("H", bound=Hook)
+
+
+def check_conn_id(operator: Operator, conn_id: object, *, is_optional: bool = False) -> None:
+    """Refuse what names no connection.
+
+    Args:
+        operator: Whose argument it is.
+        conn_id: Id of a connection, or a URI.
+        is_optional: Whether there may be none.
+
+    Raises:
+        InvalidArgument: If it is neither.
+    """
+    if isinstance(conn_id, Reference) or (conn_id is None and is_optional):
+        return
+    if not isinstance(conn_id, str) or not conn_id:
+        raise operator.refusal(f"conn_id is {conn_id!r}, neither an id nor a URI")
+    if "://" in conn_id and not is_template(conn_id):
+        try:
+            Connection.from_uri(conn_id)
+        except InvalidConnection as err:
+            raise operator.refusal(f"conn_id: {err.message}", hint=err.hint) from None
+
+
+def hook_of(context: Context, conn_id: str, kind: type[H], purpose: str) -> H:
+    """Return the hook of a connection, if it is of the right kind.
+
+    Args:
+        context: Of the attempt.
+        conn_id: Id of a connection, or a URI.
+        kind: What the hook must be.
+        purpose: What it is needed for, for messages.
+
+    Raises:
+        UsageError: If it is of another kind.
+    """
+    hook = context.hook(conn_id)
+    if not isinstance(hook, kind):
+        connection = hook.connection
+        subject = f"connection {connection.conn_id!r}" if connection.conn_id else "the connection"
+        message = f"{subject} has the type {connection.conn_type!r}, which {purpose}"
+        raise UsageError(message)
+    return hook
