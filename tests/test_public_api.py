@@ -20,6 +20,7 @@ BranchDateTimeOperator
 BranchDayOfWeekOperator
 BranchOperator
 BranchPythonOperator
+Connection
 Context
 DAG
 DateTimeSensor
@@ -30,6 +31,7 @@ EmptyOperator
 ExternalPythonOperator
 Fail
 FileSensor
+Hook
 InputOperator
 Label
 LatestOnlyOperator
@@ -51,18 +53,21 @@ ShortCircuitOperator
 Skip
 SqlOperator
 SqlSensor
+SqlHook
 TaskGroup
 TaskSignal
 TimeDeltaSensor
 TimeSensor
 Trigger
 TriggerRule
+Variable
 WeekDay
 __version__
 chain
 chain_linear
 cross_downstream
 dag
+get_connection
 get_current_context
 setup
 task

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
     from ostinato.authoring.decorators import dag, setup, task, task_group, teardown
     from ostinato.authoring.groups import TaskGroup
+    from ostinato.authoring.hooks import Hook, SqlHook
     from ostinato.authoring.operators.bash import BashOperator
     from ostinato.authoring.operators.bash_sensor import BashSensor
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
@@ -50,8 +51,10 @@ if TYPE_CHECKING:
     from ostinato.authoring.weekdays import WeekDay
     from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
     from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
+    from ostinato.model.connection import Connection
     from ostinato.model.policy import TriggerRule
     from ostinato.runtime.context import get_current_context
+    from ostinato.runtime.vault import Variable, get_connection
 
     __version__: str
 
@@ -66,6 +69,7 @@ __all__ = [
     "BranchDayOfWeekOperator",
     "BranchOperator",
     "BranchPythonOperator",
+    "Connection",
     "Context",
     "DateTimeSensor",
     "DayOfWeekSensor",
@@ -75,6 +79,7 @@ __all__ = [
     "ExternalPythonOperator",
     "Fail",
     "FileSensor",
+    "Hook",
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
@@ -94,6 +99,7 @@ __all__ = [
     "Sensor",
     "ShortCircuitOperator",
     "Skip",
+    "SqlHook",
     "SqlOperator",
     "SqlSensor",
     "TaskGroup",
@@ -102,12 +108,14 @@ __all__ = [
     "TimeSensor",
     "Trigger",
     "TriggerRule",
+    "Variable",
     "WeekDay",
     "__version__",
     "chain",
     "chain_linear",
     "cross_downstream",
     "dag",
+    "get_connection",
     "get_current_context",
     "setup",
     "task",
@@ -120,12 +128,14 @@ _HOMES = {
     "ostinato.authoring.dag": ("DAG",),
     "ostinato.authoring.decorators": ("dag", "setup", "task", "task_group", "teardown"),
     "ostinato.authoring.groups": ("TaskGroup",),
+    "ostinato.authoring.hooks": ("Hook", "SqlHook"),
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
     "ostinato.authoring.triggers": ("Trigger",),
     "ostinato.authoring.wiring": ("Label", "chain", "chain_linear", "cross_downstream"),
     "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),
+    "ostinato.model.connection": ("Connection",),
     "ostinato.model.policy": ("TriggerRule",),
     "ostinato.operators": (
         "ApprovalOperator",
@@ -160,6 +170,7 @@ _HOMES = {
         "WeekDay",
     ),
     "ostinato.runtime.context": ("get_current_context",),
+    "ostinato.runtime.vault": ("Variable", "get_connection"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 

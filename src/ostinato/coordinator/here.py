@@ -14,6 +14,7 @@ from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.retrying import WHAT_FAILED, Choice, Chosen, choose, nothing_chosen
+from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
@@ -36,6 +37,7 @@ from ostinato.store.records import NewRun, RunRow
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
+    from ostinato.client.vault import GivenSource, Vault
     from ostinato.executors.code_host import CodeHost
 
 #: File for what triggers print, in the folder of logs.
@@ -58,6 +60,7 @@ class Runner:
         answers: Stands in for people that tasks wait for.
         alerts: Who is told of what; None for the project's settings.
         is_sending: Whether messages really go out.
+        given: Connections and variables that win over all others.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class Runner:
         answers: StandIn | None = None,
         alerts: Alerts | None = None,
         is_sending: bool = True,
+        given: "GivenSource | None" = None,
     ) -> None:
         self._project = project
+        self._given = given
         self._store = store
         self._clock = clock or SystemClock()
         versions = {"commit": read_commit(project.root), "python": sys.version.split()[0]}
@@ -98,7 +103,8 @@ class Runner:
             executors=executors,
             aliases=aliases,
             clock=self._clock,
-            pools={name: Limit(name, slots) for name, slots in settings.pools.items()},
+            pools=self._pools(),
+            answers_to_calls=VaultCalls(self._open_vault).answers,
             triggers=self._make_triggers(host),
             answers=answers,
             default_executor=default,
@@ -124,6 +130,17 @@ class Runner:
     def close(self) -> None:
         """Kill what runs; an unfinished run stays as it is until it is resumed."""
         self._closing.close()
+
+    def _pools(self) -> dict[str, Limit]:
+        slots = {row.name: row.slots for row in self._store.vault.pools()}
+        slots |= self._project.settings.pools
+        return {name: Limit(name, number) for name, number in slots.items()}
+
+    def _open_vault(self) -> "Vault":
+        # Most runs ask for no connection, and it needs 5 ms.
+        from ostinato.client.vault import Vault
+
+        return Vault(self._store.vault, self._project, clock=self._clock, given=self._given)
 
     def _make_executors(
         self,

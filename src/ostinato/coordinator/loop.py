@@ -85,6 +85,7 @@ class Coordinator:
         describe: Finds out about runs that it does not drive.
         is_sending: Whether alerts really go out.
         wake: Socket that becomes readable when another process asks for something.
+        answers_to_calls: What answers calls of attempts that are no business of runs.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Coordinator:
         describe: Describe,
         is_sending: bool = True,
         wake: socket.socket | None = None,
+        answers_to_calls: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -130,7 +132,7 @@ class Coordinator:
         self._asked: list[Callable[[], None]] = []
         self._waits = Waits(triggers, answers)
         self._past = Past(store, self._runs)
-        self._calls = Calls(self, EarlierRuns(store).answers)
+        self._calls = Calls(self, {**EarlierRuns(store).answers, **(answers_to_calls or {})})
         self._outbox = Outbox(
             store,
             lease,

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 FORMAT_VERSION = 1
 
 #: Keys that a later version will understand; refused, because they would do nothing.
-RESERVED = frozenset({"alerts", "connections", "defaults", "resources", "retention"})
+RESERVED = frozenset({"alerts", "defaults", "resources", "retention"})
 
 Slots = Annotated[int, Meta(ge=1)]
 
@@ -45,6 +45,19 @@ class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
     logs: str = ""
 
 
+class SecretsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where secrets are looked for, and what counts as one.
+
+    Attributes:
+        backends: Where connections and variables are looked for before the store: ``file`` names
+            one, ``class`` a class as ``module:Class`` whose other keys are its arguments.
+        names: Words beyond the usual ones that make the name of a variable or field a secret's.
+    """
+
+    backends: tuple[dict[str, Any], ...] = ()
+    names: tuple[str, ...] = ()
+
+
 class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     """What an environment may set in its own way.
 
@@ -55,6 +68,9 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         pools: Slots by the name of the pool.
         store: Where the durable state is kept.
         storage: Where large values and logs are kept.
+        connections: How to reach systems outside, by id: a URI or fields.
+        variables: Values by name.
+        secrets: Where else both are looked for, and what is masked.
     """
 
     timezone: str = "UTC"
@@ -63,6 +79,9 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     pools: dict[str, Slots] = {}
     store: StoreSettings = StoreSettings()
     storage: StorageSettings = StorageSettings()
+    connections: dict[str, str | dict[str, Any]] = {}
+    variables: dict[str, Any] = {}
+    secrets: SecretsSettings = SecretsSettings()
 
 
 class Settings(Overrides, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ostinato.authoring.suggestions import did_you_mean
-from ostinato.errors import Place, SettingsError
+from ostinato.errors import InvalidConnection, Place, SettingsError
 from ostinato.project.document import Document, KeyPath, read_document
 from ostinato.project.settings import RESERVED, Durability, ExecutorName, Overrides, Settings
 
@@ -78,6 +78,7 @@ def _check_document(document: Document) -> None:
     """Refuse what is wrong anywhere in the file, also in environments that do not hold."""
     _check_keys(document.content, Settings, (), document.place)
     settings = _convert(document.content, Settings, document.place)
+    _check_vault(settings, document.place)
     for name, overrides in settings.environments.items():
         path = ("environments", name)
 
@@ -85,7 +86,10 @@ def _check_document(document: Document) -> None:
             return document.place(outer + inner)
 
         _check_keys(overrides, Overrides, (), locate)
-        _check_zone(_convert(overrides, Overrides, locate).timezone, locate)
+        overriding = _convert(overrides, Overrides, locate)
+        _check_zone(overriding.timezone, locate)
+        # Fields of a connection may be laid over those of the file: only what is whole is checked.
+        _check_backends(overriding, locate)
 
 
 def _check_keys(raw: dict[str, Any], schema: type[Struct], path: KeyPath, locate: Locate) -> None:
@@ -235,6 +239,32 @@ def _check_zone(name: str, locate: Locate) -> None:
         hint = did_you_mean(name, sorted(available_timezones())) or "such as Europe/Berlin"
         message = f"there is no time zone {name!r}"
         raise SettingsError(message, place=locate(("timezone",)), hint=hint) from None
+
+
+def _check_vault(settings: Overrides, locate: Locate) -> None:
+    """Refuse connections that cannot be read, whatever their references stand for."""
+    _check_backends(settings, locate)
+    if not settings.connections:
+        return
+    # 3 ms, and few projects have connections in their file.
+    from ostinato.model.connection import Connection  # noqa: PLC0415 - see above
+    from ostinato.project.interpolation import without_references  # noqa: PLC0415 - as above
+
+    for conn_id, content in settings.connections.items():
+        try:
+            Connection.parse(without_references(content), conn_id)
+        except InvalidConnection as error:
+            # A reference that is the whole text stands for a URI of its own.
+            if not (isinstance(content, str) and content.strip().startswith("${")):
+                place = locate(("connections", conn_id))
+                raise SettingsError(error.message, place=place, hint=error.hint) from None
+
+
+def _check_backends(settings: Overrides, locate: Locate) -> None:
+    for backend in settings.secrets.backends:
+        if len({"file", "class"} & backend.keys()) != 1:
+            message = "a secrets back-end has either 'file' or 'class'"
+            raise SettingsError(message, place=locate(("secrets", "backends")))
 
 
 def _locator(given: dict[KeyPath, Place], otherwise: Place) -> Locate:

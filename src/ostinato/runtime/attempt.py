@@ -36,6 +36,7 @@ from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
 from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.masking import masker
 from ostinato.runtime.notices import NoticeContext, execute_notice
 from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
@@ -219,7 +220,7 @@ class Executing:
         times = (started_us, self._clock.now_us())
         match error:
             case signals.Skip(reason=reason):
-                return msg.Skipped(spec.token, *times, reason, rendered)
+                return msg.Skipped(spec.token, *times, masker.mask(reason), rendered)
             case signals.Defer():
                 deferral = error.deferral if error.deferral != _MOMENT_ALONE else None
                 until_us = self._until_us(error)

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TextIO
 
 from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.masking import masker
 
 #: Log of the attempt that executes in this context; None between attempts.
 current_log: ContextVar[AttemptLog | None] = ContextVar("ostinato_log", default=None)
@@ -39,7 +40,7 @@ class TaskStream(io.TextIOBase):
         if log is not None:
             log.write_stream(self._level, self._name, text)
         if log is None or self._is_echoed:
-            self.original.write(text)
+            self.original.write(masker.mask(text))
         return len(text)
 
     def flush(self) -> None:

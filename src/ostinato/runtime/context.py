@@ -21,6 +21,7 @@ from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.current_run import CurrentRun, PreviousSuccess
 from ostinato.runtime.lookups import Connections, VariableForms
+from ostinato.runtime.masking import masker
 from ostinato.runtime.messages import AttemptSpec, RunInfo
 from ostinato.runtime.templates import Renderer, render_value
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
@@ -473,6 +474,7 @@ class TaskContext(Mapping[str, Any]):
         if "missing" in answer:
             message, hint = answer["missing"]
             raise UnknownConnection(message, hint=hint)
+        masker.add(answer["secrets"])
         return Connection.from_json(answer["connection"], conn_id)
 
     def hook(self, conn_id: str) -> "Hook":
@@ -503,6 +505,7 @@ class TaskContext(Mapping[str, Any]):
                 return default
             message, hint = answer["missing"]
             raise UnknownVariable(message, hint=hint)
+        masker.add(answer["secrets"])
         text: str = answer["value"]
         if not json:
             return text
@@ -514,7 +517,13 @@ class TaskContext(Mapping[str, Any]):
     def set_variable(self, key: str, value: Any) -> None:
         """Set a variable; what is no text is stored as JSON. Durable when this returns."""
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        self._port.call(self._spec.token, "set_variable", {"key": key, "value": text})
+        args = {"key": key, "value": text}
+        answer = self._port.call(self._spec.token, "set_variable", args)
+        masker.add(answer["secrets"])
+        if answer["shadow"]:
+            self.logger.warning(
+                "variable %r was set, but %s has another value, which wins", key, answer["shadow"]
+            )
 
     def delete_variable(self, key: str) -> bool:
         """Delete a variable and return whether it was there."""

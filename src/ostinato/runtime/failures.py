@@ -8,6 +8,7 @@ from types import TracebackType
 
 from ostinato.model.failure import Failure, FailureKind, StackFrame
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
+from ostinato.runtime.masking import masker
 
 #: Frames of a kind that are kept at most: the outermost and innermost of a deep recursion.
 MAX_FRAMES = 40
@@ -33,19 +34,25 @@ def describe_failure(
     user, framework = _frames(error.__traceback__)
     if isinstance(error, SyntaxError) and error.filename and _is_users(error.filename):
         user.append(
-            StackFrame(error.filename, error.lineno or 0, "<module>", (error.text or "").strip())
+            StackFrame(
+                error.filename,
+                error.lineno or 0,
+                "<module>",
+                masker.mask((error.text or "").strip()),
+            )
         )
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return Failure(
         kind,
-        _type_name(error),
-        _message(error)[:_MAX_MESSAGE_CHARACTERS],
+        masker.mask(_type_name(error)),
+        # Masked first: half a secret is no longer found.
+        masker.mask(_message(error))[:_MAX_MESSAGE_CHARACTERS],
         tuple(_cut(user)),
         tuple(_cut(framework)),
         describe_failure(cause, depth=depth + 1)
         if cause is not None and depth < _MAX_CAUSES
         else None,
-        tuple(getattr(error, "__notes__", ())),
+        tuple(masker.mask(str(note)) for note in getattr(error, "__notes__", ())),
     )
 
 
@@ -57,7 +64,7 @@ def _frames(trace: TracebackType | None) -> tuple[list[StackFrame], list[StackFr
         file = code.co_filename
         source = linecache.getline(file, line, frame.f_globals).strip()
         into = user if _is_users(file) else framework
-        into.append(StackFrame(file, line, code.co_qualname, source))
+        into.append(StackFrame(file, line, code.co_qualname, masker.mask(source)))
     return user, framework
 
 

@@ -2,14 +2,17 @@
 
 import difflib
 from collections.abc import Callable, Sized
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from ostinato.errors import InternalError, InvalidArgument, UnknownTask
 from ostinato.model.flow import FlowDefinition, TaskDefinition
+from ostinato.model.secret import MASK, is_secret_name
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.context import Port, stored_values
+from ostinato.runtime.masking import masker
 from ostinato.runtime.messages import AttemptSpec, MappedValues, RunInfo, SingleValue
 from ostinato.runtime.values import PAGE, Containers, LazyResults, decode_value
 
@@ -206,7 +209,7 @@ class InputResolver:
 
 def render_inputs(arguments: dict[str, Any]) -> str:
     """Return resolved arguments as JSON for people, shortened."""
-    shown = {name: _shown(value, 0) for name, value in arguments.items()}
+    shown = {name: _shown_field(name, value, 0) for name, value in arguments.items()}
     text = msgspec.json.encode(shown).decode()
     if len(text) <= MAX_RENDERED:
         return text
@@ -225,7 +228,10 @@ def _shown(value: Any, depth: int) -> Any:
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             items = list(value.items())[:MAX_ITEMS]
-            shown = {_cut(str(name), 100): _shown(item, depth + 1) for name, item in items}
+            shown = {
+                _cut(str(name), 100): _shown_field(str(name), item, depth + 1)
+                for name, item in items
+            }
             if len(value) > MAX_ITEMS:
                 shown["…"] = f"{len(value) - MAX_ITEMS} more"
             return shown
@@ -240,6 +246,17 @@ def _shown(value: Any, depth: int) -> Any:
         return f"<{type(value).__name__}>"
 
 
+def _shown_field(name: str, value: Any, depth: int) -> Any:
+    if isinstance(value, str) and value and _is_secret(name):
+        return MASK
+    return _shown(value, depth)
+
+
+#: The same few names come again with every task.
+_is_secret = lru_cache(1024)(is_secret_name)
+
+
 def _cut(text: str, size: int) -> str:
-    plain = text.encode("utf-8", "backslashreplace").decode()
+    # Masked first: half a secret is no longer found.
+    plain = masker.mask(text).encode("utf-8", "backslashreplace").decode()
     return plain if len(plain) <= size else plain[: size - 1] + "…"

@@ -9,6 +9,7 @@ import msgspec
 from ostinato.clock import Clock
 from ostinato.model.layout import log_path, notice_log_path
 from ostinato.model.log import LogRecord
+from ostinato.runtime.masking import masker
 from ostinato.runtime.messages import AttemptSpec
 
 #: Bytes of one attempt's log; what comes after them is dropped, and a line says so.
@@ -52,7 +53,8 @@ class AttemptLog:
             message: Text; its last line end may be missing.
         """
         with self._lock:
-            for line in message.splitlines() or [""]:
+            # Masked before it is split: a secret may have several lines.
+            for line in masker.mask(message).splitlines() or [""]:
                 self._append(level, source, line)
 
     def write_stream(self, level: str, source: str, text: str) -> None:
@@ -60,13 +62,17 @@ class AttemptLog:
         with self._lock:
             if self._is_full:
                 return
-            lines = (self._partial.pop(source, "") + text).split("\n")
+            # A secret may come in several writes, and a complete one may have several lines.
+            lines = masker.mask(self._partial.pop(source, "") + text).split("\n")
             rest = lines.pop()
             for line in lines:
                 self._append(level, source, line)
-            if len(rest) > MAX_LINE_CHARACTERS:
-                self._append(level, source, rest)
-            elif rest:
+            if len(rest) > MAX_LINE_CHARACTERS + masker.longest:
+                # What may be the beginning of a secret waits for its end.
+                end = len(rest) - masker.longest
+                self._append(level, source, rest[:end])
+                rest = rest[end:]
+            if rest:
                 self._partial[source] = rest
 
     def close(self) -> None:

@@ -327,9 +327,10 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: "is_mapped": bool}`` of another run, or of the newest run of a flow up to the logical date
 #: that has such a value; ``previous_success()`` returns start and end of the data and of the
 #: flow's last earlier run that succeeded, in microseconds, or None.
-#: ``connection(conn_id)`` returns ``{"connection": fields}``, ``variable(key)``
-#: ``{"value": text, "secret": bool}``, and where there is none both return
-#: ``{"missing": [message, hint]}``; ``set_variable(key, value)`` answers after the commit,
+#: ``connection(conn_id)`` returns ``{"connection": fields, "secrets": texts to be masked}``,
+#: ``variable(key)`` ``{"value": text, "secrets": ...}``, and where there is none both return
+#: ``{"missing": [message, hint]}``; ``set_variable(key, value)`` answers after the commit
+#: ``{"shadow": place that wins over the store, or empty, "secrets": ...}``,
 #: ``delete_variable(key)`` whether it was there.
 CALLS = (
     "pull",

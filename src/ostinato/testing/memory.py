@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ostinato.client.answers import check_answer
 from ostinato.client.local import notice_view
 from ostinato.client.parameters import parse_moment_us, validate_params
+from ostinato.client.vault import GivenSource
 from ostinato.client.views import NoticeView
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
@@ -142,6 +143,8 @@ def run(
     select: str = "",
     pools: Mapping[str, int] | None = None,
     timezone: str = "UTC",
+    connections: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
     after: MemoryRun | None = None,
 ) -> MemoryRun:
@@ -156,6 +159,8 @@ def run(
         select: Which tasks to run; all if empty.
         pools: Slots by the name of the pool.
         timezone: Zone of flows that name none.
+        connections: How to reach systems outside, by id: a URI, fields or a ``Connection``.
+        variables: Values of variables by name; what tasks set is seen by the others.
         answers: What a person answers, by task; one that is not there waits for its time-out.
         after: An earlier run, which this one finds in its store: for what depends on the past.
             Time goes on where that run ended.
@@ -209,6 +214,7 @@ def run(
             flows={flow.name: flow},
             resources=resources,
             inline_for=("process", "thread"),
+            given=GivenSource(connections or {}, variables or {}),
             answers=lambda task_run: _answer(task_run, answers or {}),
             is_sending=False,
         ) as runner:

@@ -142,8 +142,9 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "qqq: 1",
-            "ostinato.yaml:1: unknown key 'qqq' (known are environments, executor, flows, "
-            "max_children, name, pools, storage, store, timezone, version)",
+            "ostinato.yaml:1: unknown key 'qqq' (known are connections, environments, "
+            "executor, flows, max_children, name, pools, secrets, storage, store, timezone, "
+            "variables, version)",
         ),
         (
             "environments:\n  prod:\n    pols: {}",
@@ -151,8 +152,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "environments:\n  prod:\n    name: x",
-            "ostinato.yaml:3: unknown key 'name' (known are executor, max_children, pools, "
-            "storage, store, timezone)",
+            "ostinato.yaml:3: unknown key 'name' (known are connections, executor, "
+            "max_children, pools, secrets, storage, store, timezone, variables)",
         ),
         (
             "environments:\n  prod:\n    store:\n      path: 3",
@@ -271,3 +272,59 @@ def test_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="is not encoded in UTF-8"):
         read_settings(file, overrides={}, environ={})
+
+
+# Connections, variables, secrets
+
+
+def test_connections_and_variables_are_read_and_references_kept_as_they_are(read: Read) -> None:
+    settings = read(
+        "connections:\n  a: pg://u:${PW}@h:${PORT}\n  b: {conn_type: http}\n  c: ${WHOLE}\n"
+        "variables: {n: 1, l: [a]}\nsecrets: {backends: [{file: s.env}], names: [pin]}\n"
+    )
+
+    assert settings.connections == {
+        "a": "pg://u:${PW}@h:${PORT}",
+        "b": {"conn_type": "http"},
+        "c": "${WHOLE}",
+    }
+    assert settings.variables == {"n": 1, "l": ["a"]}
+    assert settings.secrets.backends == ({"file": "s.env"},)
+    assert settings.secrets.names == ("pin",)
+
+
+def test_environment_overrides_single_fields_of_a_connection(read: Read) -> None:
+    settings = read(
+        "connections: {a: {conn_type: http, host: h}}\nvariables: {n: 1, m: 2}\n"
+        "environments: {prod: {connections: {a: {host: p}}, variables: {n: 3}}}\n",
+        environ={
+            "OSTINATO_ENVIRONMENT": "prod",
+            "OSTINATO_CONN_B": "x",
+            "OSTINATO_SECRET_KEY": "y",
+        },
+    )
+
+    assert settings.connections == {"a": {"conn_type": "http", "host": "p"}}
+    assert settings.variables == {"n": 3, "m": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("connections:\n  a: s3cret", "ostinato.yaml:2: connection 'a' is no URI"),
+        ("connections:\n  a: {hots: s3cret}", "ostinato.yaml:2: connection 'a' has an unknown"),
+        ("connections:\n  a: 3", "ostinato.yaml:2: connections.a: must be "),
+        ("secrets:\n  backends: [{}]", "ostinato.yaml:2: a secrets back-end has either 'file'"),
+        ("secrets:\n  backend: []", "ostinato.yaml:2: unknown key 'backend' in 'secrets'"),
+    ],
+)
+def test_connection_that_cannot_be_read_is_said_with_its_line(
+    read: Read, text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SettingsError) as caught:
+        read(text)
+
+    assert str(caught.value).startswith(message)
+    assert "s3cret" not in str(caught.value)
