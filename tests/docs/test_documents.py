@@ -13,6 +13,8 @@ from ostinato.model.policy import TriggerRule
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_ANCHOR = re.compile(r"\]\((?!https?://)([^)#]*)#([^)]+)\)")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 
 BLOCKS = [
@@ -43,6 +45,23 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
     broken = [link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()]
+
+    assert broken == []
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Return the anchors that a page gets from its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_headings_lead_to_one(path: Path) -> None:
+    broken = [
+        f"{page}#{anchor}"
+        for page, anchor in _ANCHOR.findall(path.read_text())
+        if anchor not in anchors_of(path.parent / page if page else path)
+    ]
 
     assert broken == []
 

@@ -241,3 +241,15 @@ def test_what_is_cleared_alone_leaves_what_follows_as_it_was() -> None:
     assert run.states == {
         "a": "succeeded", "b": "succeeded", "m[0]": "queued", "m[1]": "queued",
     }  # fmt: skip
+
+
+def test_an_index_that_is_gone_holds_nobody_up() -> None:
+    run = Driven(flow(task("list"), task("m", over=ResultLength("list")), task("z"), edges="m>z"))
+    run.succeed("list", length=2)
+    run.succeed("m", 0)
+    run.fail("m", 1)
+    run.clear("list")
+    run.succeed("list", length=1)
+    run.succeed("m", 0)
+
+    assert run.states == {"list": "succeeded", "m[0]": "succeeded", "z": "queued"}

@@ -1,11 +1,12 @@
 """What tasks do in a run, as their authors see it."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ostinato import DAG, Context, Operator, Skip, dag, task, testing
+from ostinato import DAG, Context, Fail, Operator, Retry, Skip, dag, task, testing
 
 
 def test_operator_may_execute_asynchronously() -> None:
@@ -87,6 +88,73 @@ def test_values_of_an_attempt_are_gone_when_the_next_one_starts() -> None:
 
     assert run.attempts("load") == 2
     assert run.result("load") is None
+
+
+def test_fail_is_not_tried_again() -> None:
+    @dag
+    def flow() -> None:
+        @task(retries=3)
+        def load() -> None:
+            raise Fail("no such table")
+
+        load()
+
+    run = testing.run(flow())
+
+    assert run.states == {"load": "failed"}
+    assert run.attempts("load") == 1
+
+
+def test_task_says_when_it_is_tried_again() -> None:
+    @dag
+    def flow() -> None:
+        @task(retries=2, retry_delay="1h")
+        def load(try_number: int | None = None) -> str:
+            if try_number == 1:
+                raise Retry("busy", after="5m")
+            if try_number == 2:
+                raise Retry("still busy")
+            return "done"
+
+        load()
+
+    run = testing.run(flow())
+
+    first, second, third = run.starts_of("load")
+    assert run.result("load") == "done"
+    assert second - first == timedelta(minutes=5)
+    assert third - second == timedelta(hours=1)
+
+
+def test_retry_needs_a_retry_that_is_left() -> None:
+    @dag
+    def flow() -> None:
+        @task
+        def load() -> None:
+            raise Retry("busy", after="5m")
+
+        load()
+
+    assert testing.run(flow()).states == {"load": "failed"}
+
+
+def test_idempotency_key_is_that_of_the_task_run() -> None:
+    keys: list[str] = []
+
+    @dag
+    def flow() -> None:
+        @task(retries=1)
+        def load(number: int, context: Context) -> None:
+            keys.append(context.idempotency_key)
+            if context.try_number == 1:
+                raise ConnectionError("not yet")
+
+        load.expand(number=[1, 2])
+
+    testing.run(flow()).raise_for_state()
+
+    assert len(keys) == 4
+    assert len(set(keys)) == 2
 
 
 @pytest.mark.slow
