@@ -207,4 +207,11 @@ def _make_local_session() -> _session.LocalSession:
     return EmbeddedSession()
 
 
+def _find_defaults(file: str) -> Any:
+    from ostinato.project.discovery import defaults_near
+
+    return defaults_near(file)
+
+
 _session.set_local_session(_make_local_session)
+_session.set_defaults_finder(_find_defaults)

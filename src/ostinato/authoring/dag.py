@@ -17,11 +17,13 @@ from ostinato.authoring.callbacks import (
     WrittenCallback,
     read_all,
 )
+from ostinato.authoring.default_args import check_default_args
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.parameters import converter_of, parameter_of
 from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.policies import PolicyReader
 from ostinato.authoring.ports import RunHandle
 from ostinato.authoring.quantities import seconds_of
 from ostinato.authoring.references import ParameterReference
@@ -61,7 +63,8 @@ class DAG:
         end_date: Last moment.
         catchup: Whether missed schedules run afterwards.
         timezone: IANA name; by default that of ``start_date``, else the project's.
-        default_args: Policies of its tasks where they say nothing.
+        default_args: Policies of its tasks where they say nothing, and arguments of their
+            operators; each takes those that it knows.
         params: Parameters of a run: values or ``Param`` by name.
         tags: For searching.
         owner: Who looks after it.
@@ -146,7 +149,11 @@ class DAG:
             check_timezone(zone, place)
         limit = _either("timeout", timeout, "dagrun_timeout", dagrun_timeout)
         self.source_root = session.source_root.get()
-        self.root = TaskGroup.of_flow(self, defaults, self.place)
+        inherited = session.defaults_for(self.place.file)
+        around = PolicyReader(inherited) if inherited else None
+        if owner:
+            defaults = {"owner": owner, **defaults}
+        self.root = TaskGroup.of_flow(self, defaults, self.place, inherited=around)
         self.default_args: Mapping[str, Any] = defaults
         self.resources: Mapping[str, Any] = dict(resources or {})
         self.parameters: dict[str, Parameter] = {
@@ -191,7 +198,7 @@ class DAG:
             deadline_s=NO_LIMIT_S if deadline is None else _seconds("deadline", deadline),
             fail_fast=fail_fast,
             executor=executor or "",
-            tags=_tags(tags),
+            tags=tuple(dict.fromkeys([*(around.default.tags if around else ()), *_tags(tags)])),
             owner=owner or self.root.policies.default.owner,
             doc=doc_md or description,
             source=Source(*relative_place(self.place, self.source_root)),
@@ -238,6 +245,7 @@ class DAG:
                 parameters=tuple(self.parameters.values()),
             )
             check_graph(definition)
+            check_default_args([self.root, *self._groups.values()])
             check_templates(self._operators.values(), self.templates)
             self._definition = definition
         return self._definition

@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Protocol, Self
 
 from ostinato.authoring.places import calling_place, relative_place
-from ostinato.authoring.policies import PolicyReader
+from ostinato.authoring.policies import PolicyReader, split_defaults
 from ostinato.authoring.references import SeriesReference
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Graph, Node
@@ -67,7 +67,8 @@ class TaskGroup(Node):
         prefix_group_id: Whether the ids of its tasks begin with its own and a dot.
         parent_group: The group around it; by default the one that is open.
         dag: The flow; by default the one that is open.
-        default_args: Policies of its tasks where they say nothing.
+        default_args: Policies of its tasks where they say nothing, and arguments of their
+            operators; each takes those that it knows.
         tooltip: One line for people.
 
     Raises:
@@ -106,11 +107,11 @@ class TaskGroup(Node):
         self.graph = around.graph
         self.child_prefix = f"{self.node_id}." if prefix_group_id else ""
         self.tooltip = tooltip
-        self.policies = (
-            PolicyReader(default_args, parent=around.policies, place=self.place)
-            if default_args
-            else around.policies
-        )
+        self.policies = around.policies
+        #: Arguments of operators where they say nothing.
+        self.operator_defaults: Mapping[str, Any] = around.operator_defaults
+        if default_args:
+            self._set_defaults(default_args)
         #: What it is mapped over, by argument, the last varying fastest; empty if it is not.
         self.factors: dict[str, SeriesReference] = {}
         self.children: list[Node] = []
@@ -119,18 +120,42 @@ class TaskGroup(Node):
         around.children.append(self)
 
     @classmethod
-    def of_flow(cls, flow: Flow, default_args: Mapping[str, Any], place: Place) -> "TaskGroup":
-        """Return the group of all that stands in no other group."""
+    def of_flow(
+        cls,
+        flow: Flow,
+        default_args: Mapping[str, Any],
+        place: Place,
+        *,
+        inherited: PolicyReader | None = None,
+    ) -> "TaskGroup":
+        """Return the group of all that stands in no other group.
+
+        Args:
+            flow: The flow.
+            default_args: Those of the flow.
+            place: Where it is declared.
+            inherited: Policies of the project.
+        """
         root = cls.__new__(cls)
         root.place = place
         root.parent = None
         root.label = root.node_id = root.child_prefix = root.tooltip = ""
         root.graph = flow
-        root.policies = PolicyReader(default_args, place=place)
+        root.policies = inherited or PolicyReader({})
+        root.operator_defaults = {}
+        root._set_defaults(default_args)
         root.factors = {}
         root.children = []
         root._tokens = []
         return root
+
+    def _set_defaults(self, default_args: Mapping[str, Any]) -> None:
+        """Lay defaults over those of what is around."""
+        policies, others = split_defaults(default_args, self.place)
+        if policies:
+            self.policies = PolicyReader(policies, parent=self.policies, place=self.place)
+        if others:
+            self.operator_defaults = {**self.operator_defaults, **others}
 
     @property
     def group_id(self) -> str:

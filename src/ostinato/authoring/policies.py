@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import msgspec
@@ -15,6 +17,7 @@ from ostinato.authoring.callbacks import (
     WrittenCallback,
     read_callbacks,
 )
+from ostinato.authoring.parameters import REQUIRED, ParameterOptions
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.quantities import bytes_of, seconds_of
 from ostinato.authoring.suggestions import did_you_mean
@@ -70,6 +73,8 @@ class Policies(TypedDict, total=False):
         owner: Who looks after it.
         tags: For searching.
         map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
+        params: What ``context.params`` has in this task beside the flow's parameters; also
+            other defaults of these.
         on_start: Called with the context when its first attempt starts; a function or a list of
             them. Airflow: ``on_execute_callback``.
         on_success: Called when the task run has succeeded. Airflow: ``on_success_callback``.
@@ -126,6 +131,7 @@ class Policies(TypedDict, total=False):
     tags: Iterable[str]
     map_name: str | None
     map_index_template: str | None
+    params: Mapping[str, Any]
     on_start: Callbacks
     on_execute_callback: Callbacks
     on_success: Callbacks
@@ -148,6 +154,7 @@ class Settings(NamedTuple):
         tags: For searching.
         map_name: Template of a mapped task run's name.
         retry_if: Which errors are worth a retry.
+        params: Parameters of the task itself.
         callbacks: What is called at the task's moments.
     """
 
@@ -157,6 +164,7 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     map_name: str = ""
     retry_if: RetryCondition | None = None
+    params: Mapping[str, Any] = MappingProxyType({})
     callbacks: tuple[WrittenCallback, ...] = ()
 
 
@@ -178,6 +186,9 @@ ABSENT = frozenset({"email", "email_on_failure", "email_on_retry"})
 
 POLICY_NAMES = frozenset(Policies.__annotations__)
 
+#: From which likeness on, 0 to 1, the name of a default is taken for a slip of the pen.
+_SLIP = 0.8
+
 
 class PolicyReader:
     """Read the policies of the tasks in one flow or group; equal ones are read once.
@@ -196,8 +207,8 @@ class PolicyReader:
         place: Place | None = None,
     ) -> None:
         inherited: dict[str, Any] = parent._defaults if parent else {}
-        self._defaults: dict[str, Any] = inherited | canonical(
-            defaults, "default_args", place and relative_place(place)
+        self._defaults: dict[str, Any] = _laid_over(
+            inherited, canonical(defaults, "default_args", place and relative_place(place))
         )
         self._known: dict[tuple[tuple[str, Any], ...], Settings] = {}
         self._shared: dict[Policy, Policy] = parent._shared if parent else {}
@@ -226,11 +237,52 @@ class PolicyReader:
         return known
 
     def _build(self, policies: Mapping[str, Any], place: Place | None) -> Settings:
-        given = self._defaults | canonical(policies, "task", place and relative_place(place))
+        own = canonical(policies, "task", place and relative_place(place))
+        given = _laid_over(self._defaults, own)
         if not given:
             return DEFAULT_SETTINGS
         settings = read_settings(given, relative_place(place) if place else None)
         return settings._replace(policy=self._shared.setdefault(settings.policy, settings.policy))
+
+
+def split_defaults(
+    defaults: Mapping[str, Any], place: Place
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the policies among ``default_args``, and the arguments of operators.
+
+    Args:
+        defaults: As the user wrote them.
+        place: Where they stand, as the interpreter names the file.
+
+    Raises:
+        InvalidArgument: A name is nearly that of a policy.
+    """
+    policies: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in defaults.items():
+        if name in POLICY_NAMES or name in ABSENT or name in LATE:
+            policies[name] = value
+            continue
+        if get_close_matches(name, POLICY_NAMES, n=1, cutoff=_SLIP):
+            message = f"unknown argument {name!r} in default_args"
+            hint = did_you_mean(name, POLICY_NAMES)
+            raise InvalidArgument(message, place=relative_place(place), hint=hint)
+        others[name] = value
+    return policies, others
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return policies with others laid over them; tags and parameters add up."""
+    merged = {**below, **above}
+    if below and above:
+        if below.get("tags") and above.get("tags"):
+            # What is no list is refused where it is read.
+            both = (below["tags"], above["tags"])
+            if not any(isinstance(tags, str) for tags in both):
+                merged["tags"] = tuple(dict.fromkeys([*both[0], *both[1]]))
+        if isinstance(below.get("params"), Mapping) and isinstance(above.get("params"), Mapping):
+            merged["params"] = {**below["params"], **above["params"]}
+    return merged
 
 
 def canonical(
@@ -371,6 +423,20 @@ def _tags(value: object) -> tuple[str, ...]:
     return tuple(map(_text, value))
 
 
+def _params(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        message = f"{value!r} is not like {{'rows': 100}}"
+        raise ValueError(message)
+    found = {}
+    for name, given in value.items():
+        default = given.default if isinstance(given, ParameterOptions) else given
+        if default is REQUIRED:
+            message = f"{name!r} of a task has no default; declare it as a parameter of the flow"
+            raise ValueError(message)
+        found[name] = default
+    return found
+
+
 def _one_of(enum: type[E]) -> Callable[[object], E]:
     def read(value: object) -> E:
         try:
@@ -450,6 +516,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "owner": ("owner", _text),
     "tags": ("tags", _tags),
     "map_name": ("map_name", _text),
+    "params": ("params", _params),
     **{name: ("callbacks", _callbacks(moment)) for name, moment in TASK_MOMENTS.items()},
 }
 

@@ -47,6 +47,33 @@ registry: ContextVar[Registry | None] = ContextVar("ostinato_registry", default=
 #: Folder that files in definitions are named relative to; empty for the working directory.
 source_root: ContextVar[str] = ContextVar("ostinato_source_root", default="")
 
+#: Policies that the project's settings give to all tasks; None where no project was looked for.
+defaults: ContextVar[Mapping[str, Any] | None] = ContextVar("ostinato_defaults", default=None)
+
+_find_defaults: Callable[[str], Mapping[str, Any]] | None = None
+
+
+def set_defaults_finder(finder: Callable[[str], Mapping[str, Any]]) -> None:
+    """Say how the policies of the project around a folder are found; called once by the facade."""
+    global _find_defaults  # noqa: PLW0603 - the hook that lets authoring not know the project
+    _find_defaults = finder
+
+
+def defaults_for(file: str) -> Mapping[str, Any]:
+    """Return the policies that the project's settings give to all tasks of a file.
+
+    Args:
+        file: Where a flow is declared, as the interpreter names it.
+
+    Raises:
+        SettingsError: The settings of its project are wrong.
+    """
+    known = defaults.get()
+    if known is not None:
+        return known
+    return {} if _find_defaults is None else _find_defaults(file)
+
+
 _make_local_session: Callable[[], LocalSession] | None = None
 
 

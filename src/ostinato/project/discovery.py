@@ -88,6 +88,27 @@ def find_project(
     return _project(name, root, settings, data_dir=root / DATA_FOLDER, is_implicit=False)
 
 
+def defaults_near(file: str) -> Mapping[str, Any]:
+    """Return the policies that the project around a file gives to all tasks.
+
+    Args:
+        file: Where a flow is declared; for what is no file the working directory counts.
+
+    Raises:
+        SettingsError: The settings of that project are wrong.
+    """
+    start = Path.cwd() if file.startswith("<") else Path(file).absolute().parent
+    root = _root_above(start) or _root_above(Path.cwd())
+    if root is None:
+        return {}
+    # Most projects say nothing of the kind, and reading YAML takes its time.
+    is_said = "defaults" in (root / SETTINGS_FILE).read_text(encoding="utf-8")
+    if not is_said and not any(name.startswith("OSTINATO_DEFAULTS__") for name in os.environ):
+        return {}
+    settings = read_settings(root / SETTINGS_FILE, overrides={}, environ=os.environ)
+    return settings.defaults
+
+
 def check_target(project: Project, target: Target) -> None:
     """Refuse a target that names no file or module where there is no project to mean.
 

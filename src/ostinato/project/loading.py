@@ -85,7 +85,7 @@ def load_project(project: Project, target: Target) -> Loaded:
     """
     check_target(project, target)
     loading = _Loading(project)
-    with _announced_to(loading, project.root), _stdout_on_stderr():
+    with _announced_to(loading, project), _stdout_on_stderr():
         _prepend_to_path(project.root)
         if target.module:
             _prepend_to_path(Path.cwd())
@@ -367,12 +367,14 @@ def _digest(content: bytes) -> str:
 
 
 @contextmanager
-def _announced_to(registry: session.Registry, root: Path) -> Iterator[None]:
+def _announced_to(registry: session.Registry, project: Project) -> Iterator[None]:
     registry_token = session.registry.set(registry)
-    root_token = session.source_root.set(str(root))
+    root_token = session.source_root.set(str(project.root))
+    defaults_token = session.defaults.set(project.settings.defaults)
     try:
         yield
     finally:
+        session.defaults.reset(defaults_token)
         session.source_root.reset(root_token)
         session.registry.reset(registry_token)
 

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 FORMAT_VERSION = 1
 
 #: Keys that a later version will understand; refused, because they would do nothing.
-RESERVED = frozenset({"alerts", "defaults", "resources", "retention"})
+RESERVED = frozenset({"alerts", "resources", "retention"})
 
 Slots = Annotated[int, Meta(ge=1)]
 
@@ -66,6 +66,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         executor: Where attempts run unless a flow or task says otherwise.
         max_children: Processes at a time that execute attempts; 0 for one per core.
         pools: Slots by the name of the pool.
+        defaults: Policies, owner and tags of all tasks where flow, group and task say nothing.
         store: Where the durable state is kept.
         storage: Where large values and logs are kept.
         connections: How to reach systems outside, by id: a URI or fields.
@@ -77,6 +78,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     executor: ExecutorName = "process"
     max_children: Annotated[int, Meta(ge=0)] = 0
     pools: dict[str, Slots] = {}
+    defaults: dict[str, Any] = {}
     store: StoreSettings = StoreSettings()
     storage: StorageSettings = StorageSettings()
     connections: dict[str, str | dict[str, Any]] = {}

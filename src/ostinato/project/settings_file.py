@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ostinato.authoring.suggestions import did_you_mean
-from ostinato.errors import InvalidConnection, Place, SettingsError
+from ostinato.errors import InvalidArgument, InvalidConnection, Place, SettingsError
 from ostinato.project.document import Document, KeyPath, read_document
 from ostinato.project.settings import RESERVED, Durability, ExecutorName, Overrides, Settings
 
@@ -27,7 +27,7 @@ PREFIX = "OSTINATO_"
 _WORDS = {"store.durability": get_args(Durability), "executor": get_args(ExecutorName)}
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
-_SECTIONS = ("pools", "storage", "store")
+_SECTIONS = ("defaults", "pools", "storage", "store")
 _PLAIN_KEYS = ("executor", "flows", "max_children", "name", "timezone")
 
 #: Begin the names of variables that are no settings.
@@ -71,6 +71,7 @@ def read_settings(
         locate = _locator(given, Place("" if file is None else _readable(file)))
         settings = _convert(raw, Settings, locate)
         _check_zone(settings.timezone, locate)
+        _check_defaults(settings.defaults, locate)
     return settings
 
 
@@ -90,6 +91,7 @@ def _check_document(document: Document) -> None:
         _check_zone(overriding.timezone, locate)
         # Fields of a connection may be laid over those of the file: only what is whole is checked.
         _check_backends(overriding, locate)
+        _check_defaults(overriding.defaults, locate)
 
 
 def _check_keys(raw: dict[str, Any], schema: type[Struct], path: KeyPath, locate: Locate) -> None:
@@ -186,7 +188,8 @@ def _lay_variable(raw: dict[str, Any], given: dict[KeyPath, Place], name: str, t
     schema: Any = Settings
     for depth, key in enumerate(path):
         if not (isinstance(schema, type) and issubclass(schema, Struct)):
-            schema = int  # slots of a pool, the only free names that there are
+            # Free names: policies of any type, or slots of a pool.
+            schema = Any if path[0] == "defaults" else int
             continue
         fields = {field.name: field.type for field in msgspec.structs.fields(schema)}
         if key not in fields:
@@ -222,10 +225,33 @@ def _path_of(variable: str, raw: dict[str, Any]) -> KeyPath:
 def _read_text(text: str, schema: Any, path: KeyPath, place: Place) -> Any:
     if path == ("flows",):
         return [part.strip() for part in text.split(",") if part.strip()]
+    if schema is Any:
+        return _plain(text)
     try:
         return msgspec.convert(text, schema, strict=False)
     except msgspec.ValidationError as error:
         raise _wrong(path, str(error), place) from None
+
+
+def _plain(text: str) -> Any:
+    """Return the number, truth value, list or text that a variable spells."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text
+
+
+def _check_defaults(defaults: Mapping[str, Any], locate: Locate) -> None:
+    """Refuse what is no policy, or none that a file can say."""
+    for name, value in defaults.items():
+        # Few projects have defaults, and the module of the policies takes 5 ms.
+        from ostinato.authoring import policies  # noqa: PLC0415 - see above
+
+        try:
+            policies.read_settings(policies.canonical({name: value}, "defaults"))
+        except InvalidArgument as error:
+            place = locate(("defaults", name))
+            raise SettingsError(error.message, place=place, hint=error.hint) from None
 
 
 def _check_zone(name: str, locate: Locate) -> None:

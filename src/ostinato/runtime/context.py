@@ -99,9 +99,12 @@ class TaskContext(Mapping[str, Any]):
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
-        """Parameters of the run."""
+        """Parameters of the run, and those of the task itself."""
         params: dict[str, Any] = msgspec.json.decode(self._info.params)
-        return params
+        operator = self._dag.operators.get(self._spec.task_id)
+        if operator is None or not operator.settings.params:
+            return params
+        return _with_own(params, operator.settings.params, self._dag)
 
     @cached_property
     def logical_date(self) -> datetime:
@@ -605,6 +608,13 @@ def get_current_context() -> Context:
     if context is None:
         raise UsageError("get_current_context() works inside a running task only")
     return context
+
+
+def _with_own(params: dict[str, Any], own: Mapping[str, Any], dag: BuiltFlow) -> dict[str, Any]:
+    """Lay a task's own parameters over those that the run was not given another value for."""
+    defaults = {parameter.name: parameter.default for parameter in dag.definition.parameters}
+    told = {name: value for name, value in params.items() if value != defaults.get(name)}
+    return {**params, **own, **told}
 
 
 def stored_values(answer: Any) -> list[StoredValue | None]:

@@ -123,11 +123,20 @@ def test_example_says_everything_and_is_sound(tmp_path: Path) -> None:
 
 
 #: Keys that no variable of their name sets.
-NOT_BY_VARIABLE = ("version", "environments", "pools", "connections", "variables", "secrets")
+NOT_BY_VARIABLE = (
+    "version",
+    "environments",
+    "pools",
+    "defaults",
+    "connections",
+    "variables",
+    "secrets",
+)
 
 #: Variables that are no settings, and the beginnings of names.
 OTHER_VARIABLES = {
     "OSTINATO_CONN_",
+    "OSTINATO_DEFAULTS__",
     "OSTINATO_ENVIRONMENT",
     "OSTINATO_HOME",
     "OSTINATO_POOLS__",

@@ -142,7 +142,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "qqq: 1",
-            "ostinato.yaml:1: unknown key 'qqq' (known are connections, environments, "
+            "ostinato.yaml:1: unknown key 'qqq' (known are connections, defaults, environments, "
             "executor, flows, max_children, name, pools, secrets, storage, store, timezone, "
             "variables, version)",
         ),
@@ -152,7 +152,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "environments:\n  prod:\n    name: x",
-            "ostinato.yaml:3: unknown key 'name' (known are connections, executor, "
+            "ostinato.yaml:3: unknown key 'name' (known are connections, defaults, executor, "
             "max_children, pools, secrets, storage, store, timezone, variables)",
         ),
         (
@@ -230,7 +230,7 @@ def test_key_of_a_later_version_is_refused_as_such(read: Read, key: str) -> None
         (
             "OSTINATO_A__B",
             "x",
-            "OSTINATO_A__B: there is no section 'a' (sections are pools, storage, store)",
+            "OSTINATO_A__B: there is no section 'a' (sections are defaults, pools, storage, store)",
         ),
         (
             "OSTINATO_MAX_CHILDREN",
