@@ -28,7 +28,6 @@ WORDS = {word for row in ROWS for code in re.findall(r"`([^`]+)`", row[1]) for w
 
 #: Names of the context that say nothing to the author of a task.
 INTERNAL = {"exception", "inlets", "outlets", "test_mode", "now", "data_dir", "logger"}
-INTERNAL |= {"conn", "var"}
 
 
 @cache

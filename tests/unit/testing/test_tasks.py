@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato import DAG, Context, Fail, Operator, Retry, Skip, dag, task, testing
+from ostinato import DAG, BashOperator, Context, Fail, Operator, Retry, Skip, dag, task, testing
 
 
 def test_operator_may_execute_asynchronously() -> None:
@@ -155,6 +155,23 @@ def test_idempotency_key_is_that_of_the_task_run() -> None:
 
     assert len(keys) == 4
     assert len(set(keys)) == 2
+
+
+def test_templates_see_variables_and_connections() -> None:
+    template = (
+        "{{ var.value.day }} {{ var.json.limits.rows }} {{ var.value.get('nothing', 'none') }} "
+        "{{ conn.shop.host }} {{ conn.get('nothing') is none }}"
+    )
+    with DAG("flow") as flow:
+        BashOperator(task_id="say", bash_command=f"echo '{template}'")
+
+    run = testing.run(
+        flow,
+        connections={"shop": "postgres://ann:secret@db.local/shop"},
+        variables={"day": "monday", "limits": '{"rows": 5}'},
+    )
+
+    assert run.result("say") == "monday 5 none db.local True"
 
 
 @pytest.mark.slow
