@@ -27,11 +27,14 @@ DateTimeSensor
 DayOfWeekSensor
 Defer
 DefinitionError
+EmailOperator
 EmptyOperator
 ExternalPythonOperator
 Fail
 FileSensor
 Hook
+HttpOperator
+HttpSensor
 InputOperator
 Label
 LatestOnlyOperator
@@ -50,10 +53,11 @@ SQLExecuteQueryOperator
 ScriptOperator
 Sensor
 ShortCircuitOperator
+SimpleHttpOperator
 Skip
+SqlHook
 SqlOperator
 SqlSensor
-SqlHook
 TaskGroup
 TaskSignal
 TimeDeltaSensor

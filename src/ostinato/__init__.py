@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
     from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
+    from ostinato.authoring.operators.email import EmailOperator
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.file_sensor import FileSensor
+    from ostinato.authoring.operators.http import HttpOperator, HttpSensor, SimpleHttpOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.moment_sensors import (
         DateTimeSensor,
@@ -75,11 +77,14 @@ __all__ = [
     "DayOfWeekSensor",
     "Defer",
     "DefinitionError",
+    "EmailOperator",
     "EmptyOperator",
     "ExternalPythonOperator",
     "Fail",
     "FileSensor",
     "Hook",
+    "HttpOperator",
+    "HttpSensor",
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
@@ -98,6 +103,7 @@ __all__ = [
     "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
+    "SimpleHttpOperator",
     "Skip",
     "SqlHook",
     "SqlOperator",
@@ -149,9 +155,12 @@ _HOMES = {
         "BranchPythonOperator",
         "DateTimeSensor",
         "DayOfWeekSensor",
+        "EmailOperator",
         "EmptyOperator",
         "ExternalPythonOperator",
         "FileSensor",
+        "HttpOperator",
+        "HttpSensor",
         "InputOperator",
         "LatestOnlyOperator",
         "Operator",
@@ -163,6 +172,7 @@ _HOMES = {
         "ScriptOperator",
         "Sensor",
         "ShortCircuitOperator",
+        "SimpleHttpOperator",
         "SqlOperator",
         "SqlSensor",
         "TimeDeltaSensor",

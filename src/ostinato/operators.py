@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
     from ostinato.authoring.operators.branch_date_time import BranchDateTimeOperator
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
+    from ostinato.authoring.operators.email import EmailOperator
     from ostinato.authoring.operators.empty import EmptyOperator
     from ostinato.authoring.operators.file_sensor import FileSensor
+    from ostinato.authoring.operators.http import HttpOperator, HttpSensor, SimpleHttpOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
     from ostinato.authoring.operators.moment_sensors import (
         DateTimeSensor,
@@ -48,9 +50,12 @@ __all__ = [
     "BranchPythonOperator",
     "DateTimeSensor",
     "DayOfWeekSensor",
+    "EmailOperator",
     "EmptyOperator",
     "ExternalPythonOperator",
     "FileSensor",
+    "HttpOperator",
+    "HttpSensor",
     "InputOperator",
     "LatestOnlyOperator",
     "Operator",
@@ -62,6 +67,7 @@ __all__ = [
     "ScriptOperator",
     "Sensor",
     "ShortCircuitOperator",
+    "SimpleHttpOperator",
     "SqlOperator",
     "SqlSensor",
     "TimeDeltaSensor",
@@ -79,8 +85,14 @@ _HOMES = {
     ),
     "operators.branch_date_time": ("BranchDateTimeOperator",),
     "operators.branch_day_of_week": ("BranchDayOfWeekOperator",),
+    "operators.email": ("EmailOperator",),
     "operators.empty": ("EmptyOperator",),
     "operators.file_sensor": ("FileSensor",),
+    "operators.http": (
+        "HttpOperator",
+        "HttpSensor",
+        "SimpleHttpOperator",
+    ),
     "operators.latest_only": ("LatestOnlyOperator",),
     "operators.moment_sensors": (
         "DateTimeSensor",

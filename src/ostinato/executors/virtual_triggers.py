@@ -17,6 +17,10 @@ from ostinato.runtime.trigger_loop import TriggerLoop
 #: Seconds of real time for which a step waits for what a trigger awaits outside of the loop.
 STEP_S = 0.05
 
+#: Seconds of real time for which nothing may come from outside before virtual time moves on: a
+#: thread or a server that is asked answers sooner, one that pushes events may never do.
+PATIENCE_S = 5.0
+
 
 class _SteppedLoop(asyncio.SelectorEventLoop):
     """An event loop whose time is that of a virtual clock."""
@@ -25,7 +29,10 @@ class _SteppedLoop(asyncio.SelectorEventLoop):
         self._clock = clock
         #: When timers are due, some of which may be cancelled.
         self._moments: list[float] = []
+        self._in_threads = 0
         super().__init__()
+        #: What every loop listens to, for itself.
+        self._own_files = len(self._selector.get_map())
 
     def time(self) -> float:
         return self._clock.monotonic_s()
@@ -36,14 +43,30 @@ class _SteppedLoop(asyncio.SelectorEventLoop):
         heapq.heappush(self._moments, when)
         return super().call_at(when, callback, *args, context=context)
 
+    def run_in_executor(  # type: ignore[override]  # typeshed's form has variadic types
+        self, executor: Any, func: Any, *args: Any
+    ) -> asyncio.Future[Any]:
+        self._in_threads += 1
+        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._leave_thread)
+        return future
+
+    def _leave_thread(self, _: Any) -> None:
+        self._in_threads -= 1
+
+    @property
+    def waits_outside(self) -> bool:
+        """Whether a thread works for the loop, or it listens to something."""
+        return self._in_threads > 0 or len(self._selector.get_map()) > self._own_files
+
     def next_moment(self) -> float | None:
         """Return when the next timer is due; one that was cancelled costs a step for nothing."""
         while self._moments and self._moments[0] <= self.time():
             heapq.heappop(self._moments)
         return self._moments[0] if self._moments else None
 
-    def step(self, wait_s: float) -> None:
-        """Run what can run at this moment.
+    def step(self, wait_s: float) -> bool:
+        """Run what can run at this moment; return whether something came from outside.
 
         Args:
             wait_s: Seconds of real time to wait for what comes from outside.
@@ -53,8 +76,10 @@ class _SteppedLoop(asyncio.SelectorEventLoop):
         while self._ready:
             self.call_soon(self.stop)
             self.run_forever()
-        if wait_s and self._selector.select(wait_s):
+        has_come = bool(wait_s and self._selector.select(wait_s))
+        if has_come:
             self.step(0)
+        return has_come
 
     # What asyncio tells nobody else.
     _ready: Any
@@ -77,6 +102,7 @@ class VirtualTriggers:
         self._reports: list[msg.TriggerReport] = []
         self._active: set[int] = set()
         self._is_fresh = False
+        self._idle_s = 0.0
 
     def start(self, token: int, spec: TriggerSpec) -> None:
         """Wait with a trigger."""
@@ -96,14 +122,23 @@ class VirtualTriggers:
     def poll(self) -> list[msg.TriggerReport]:
         """Run what can run at this virtual moment and return the reports."""
         if self._active:
-            self._loop.step(0 if self._is_fresh or self.next_us() is not None else STEP_S)
+            wait_s = STEP_S if self._waits_outside() and not self._is_fresh else 0
+            has_come = self._loop.step(wait_s)
+            self._idle_s = 0.0 if has_come or not wait_s else self._idle_s + wait_s
             self._is_fresh = False
         reports, self._reports = self._reports, []
         return reports
 
     def has_work(self) -> bool:
         """Whether a trigger has not had its first step, or waits for something real."""
-        return self._is_fresh or (bool(self._active) and self.next_us() is None)
+        return self._is_fresh or self._waits_outside()
+
+    def _waits_outside(self) -> bool:
+        if not self._active:
+            return False
+        if self.next_us() is None:
+            return True
+        return self._loop.waits_outside and self._idle_s < PATIENCE_S
 
     def next_check_s(self) -> float | None:
         """Return None: the coordinator asks for the next moment instead."""

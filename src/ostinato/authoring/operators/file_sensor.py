@@ -43,12 +43,13 @@ class FileTrigger(Trigger):
 
     async def run(self) -> list[str]:
         """Return what was found, once there is something."""
-        while True:
+        found: list[str] = []
+        while not found:
+            # First, for the poke that this follows on has just looked.
+            await asyncio.sleep(self.interval_s)
             # In a thread, for a network file system may keep it waiting.
             found = await asyncio.to_thread(find_paths, self.pattern, recursive=self.recursive)
-            if found:
-                return found
-            await asyncio.sleep(self.interval_s)
+        return found
 
 
 class FileSensor(Sensor):
