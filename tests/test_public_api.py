@@ -38,6 +38,7 @@ HttpSensor
 InputOperator
 Label
 LatestOnlyOperator
+Notifier
 Operator
 OstinatoError
 Param

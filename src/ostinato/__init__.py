@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.decorators import dag, setup, task, task_group, teardown
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.hooks import Hook, SqlHook
+    from ostinato.authoring.notifiers import Notifier
     from ostinato.authoring.operators.bash import BashOperator
     from ostinato.authoring.operators.bash_sensor import BashSensor
     from ostinato.authoring.operators.branch import BranchOperator, BranchPythonOperator
@@ -88,6 +89,7 @@ __all__ = [
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
+    "Notifier",
     "Operator",
     "OstinatoError",
     "Param",
@@ -135,6 +137,7 @@ _HOMES = {
     "ostinato.authoring.decorators": ("dag", "setup", "task", "task_group", "teardown"),
     "ostinato.authoring.groups": ("TaskGroup",),
     "ostinato.authoring.hooks": ("Hook", "SqlHook"),
+    "ostinato.authoring.notifiers": ("Notifier",),
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),

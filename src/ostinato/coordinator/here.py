@@ -24,11 +24,12 @@ from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, UsageError
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
-from ostinato.model.alert import NO_ALERTS, Alerts
+from ostinato.model.alert import Alerts
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import RunId
 from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState
+from ostinato.project.alert_settings import read_alerts
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.runtime.messages import RunInfo
@@ -109,7 +110,7 @@ class Runner:
             answers=answers,
             default_executor=default,
             chance=draw_chance,
-            alerts=alerts or NO_ALERTS,
+            alerts=read_alerts(settings.alerts, settings.timezone) if alerts is None else alerts,
             describe=self._describe,
             is_sending=is_sending,
             wake=wake.socket,

@@ -83,3 +83,16 @@ class NoticeFacts(Struct, frozen=True, omit_defaults=True):
     callback: int = -1
     title: str = ""
     body: str = ""
+
+
+#: What templates of messages can use: the names of a task's context and those of a notice.
+MESSAGE_NAMES = frozenset(
+    {
+        *("attempt", "command", "conn", "dag_id", "data_interval_end", "data_interval_start"),
+        *("ds", "ds_nodash", "duration", "ended_at", "error", "exception", "failure", "flow"),
+        *("logical_date", "macros", "map_index", "map_path", "max_tries", "moment", "now"),
+        *("params", "partition_key", "project", "reason", "run", "run_id", "run_name"),
+        *("run_number", "started_at", "state", "task_id", "task_run", "trigger", "try_number"),
+        *("ts", "ts_nodash", "var"),
+    }
+)

@@ -9,6 +9,7 @@ from ostinato.engine.timetable import check_schedule, zone_of
 from ostinato.errors import InvalidArgument
 from ostinato.model.flow import FlowDefinition, Source, TaskDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest
+from ostinato.project.alert_checks import problems_of_alerts, problems_of_callbacks
 from ostinato.project.discovery import Project
 from ostinato.project.settings import ExecutorName
 
@@ -20,11 +21,12 @@ def find_problems(manifest: Manifest, project: Project) -> list[DefinitionProble
     found = list(manifest.problems)
     for flow in manifest.flows:
         found.extend(problems_of_flow(flow, project))
+    found.extend(problems_of_alerts(project))
     return found
 
 
 def problems_of_flow(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
-    """Yield what is wrong with one flow: schedule, zone, executors, pools."""
+    """Yield what is wrong with one flow: schedule, zone, executors, pools, notifiers."""
     for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
         try:
             check()
@@ -33,6 +35,8 @@ def problems_of_flow(flow: FlowDefinition, project: Project) -> Iterator[Definit
             yield _problem(project, flow.source, error.code, message, error.hint)
     if flow.executor and flow.executor not in _EXECUTORS:
         yield _executor_problem(project, flow.source, f"flow {flow.name!r}", flow.executor)
+    for source, code, message, hint in problems_of_callbacks(flow, project):
+        yield _problem(project, source, code, message, hint)
     for task in flow.tasks:
         yield from _of_task(task, project)
 

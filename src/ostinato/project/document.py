@@ -16,7 +16,7 @@ class Document(Struct, frozen=True):
     Attributes:
         file: As the user would write it.
         content: The mapping that it holds.
-        lines: Line of each key, 1-based, by its path.
+        lines: Line of each key and each item of a list, 1-based, by its path.
     """
 
     file: str
@@ -63,8 +63,6 @@ def read_document(path: Path, name: str) -> Document:
 def _mapping(
     loader: Any, node: Any, path: KeyPath, *, name: str, lines: dict[KeyPath, int]
 ) -> dict[str, Any]:
-    from yaml import MappingNode  # noqa: PLC0415 - loaded already by the caller
-
     content: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
@@ -76,11 +74,23 @@ def _mapping(
                 message, place=Place(name, line), hint=f"the first is on line {lines[own]}"
             )
         lines[own] = line
-        if isinstance(value_node, MappingNode):
-            content[key] = _mapping(loader, value_node, own, name=name, lines=lines)
-        else:
-            content[key] = loader.construct_object(value_node, deep=True)
+        content[key] = _value(loader, value_node, own, name=name, lines=lines)
     return content
+
+
+def _value(loader: Any, node: Any, path: KeyPath, *, name: str, lines: dict[KeyPath, int]) -> Any:
+    from yaml import MappingNode, SequenceNode  # noqa: PLC0415 - loaded already by the caller
+
+    if isinstance(node, MappingNode):
+        return _mapping(loader, node, path, name=name, lines=lines)
+    if not isinstance(node, SequenceNode):
+        return loader.construct_object(node, deep=True)
+    items = []
+    for index, item in enumerate(node.value):
+        own = (*path, str(index))
+        lines[own] = item.start_mark.line + 1
+        items.append(_value(loader, item, own, name=name, lines=lines))
+    return items
 
 
 def _sentence(error: Any) -> str:

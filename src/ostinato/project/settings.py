@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from ostinato.project.alert_settings import NO_ALERT_SETTINGS, AlertSettings
+
 #: The only version of the format that there is.
 FORMAT_VERSION = 1
 
 #: Keys that a later version will understand; refused, because they would do nothing.
-RESERVED = frozenset({"alerts", "resources", "retention"})
+RESERVED = frozenset({"resources", "retention"})
 
 Slots = Annotated[int, Meta(ge=1)]
 
@@ -72,6 +74,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         connections: How to reach systems outside, by id: a URI or fields.
         variables: Values by name.
         secrets: Where else both are looked for, and what is masked.
+        alerts: Who is told of what.
     """
 
     timezone: str = "UTC"
@@ -84,6 +87,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     connections: dict[str, str | dict[str, Any]] = {}
     variables: dict[str, Any] = {}
     secrets: SecretsSettings = SecretsSettings()
+    alerts: AlertSettings = NO_ALERT_SETTINGS
 
 
 class Settings(Overrides, frozen=True, forbid_unknown_fields=True):

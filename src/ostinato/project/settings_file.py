@@ -7,13 +7,15 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, InvalidConnection, Place, SettingsError
+from ostinato.model.notice import Moment
+from ostinato.project.alert_settings import DAYS, Then, read_alerts
 from ostinato.project.document import Document, KeyPath, read_document
 from ostinato.project.settings import RESERVED, Durability, ExecutorName, Overrides, Settings
 
@@ -24,7 +26,13 @@ ENVIRONMENT_VARIABLE = "OSTINATO_ENVIRONMENT"
 PREFIX = "OSTINATO_"
 
 #: Settings that are one of a few words.
-_WORDS = {"store.durability": get_args(Durability), "executor": get_args(ExecutorName)}
+_WORDS: dict[str, tuple[str, ...]] = {
+    "store.durability": get_args(Durability),
+    "executor": get_args(ExecutorName),
+    "alerts.rules.on": tuple(moment.value for moment in Moment),
+    "alerts.rules.quiet.days": DAYS,
+    "alerts.rules.quiet.then": get_args(Then),
+}
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
 _SECTIONS = ("defaults", "pools", "storage", "store")
@@ -72,6 +80,7 @@ def read_settings(
         settings = _convert(raw, Settings, locate)
         _check_zone(settings.timezone, locate)
         _check_defaults(settings.defaults, locate)
+        read_alerts(settings.alerts, settings.timezone, locate)
     return settings
 
 
@@ -95,14 +104,30 @@ def _check_document(document: Document) -> None:
 
 
 def _check_keys(raw: dict[str, Any], schema: type[Struct], path: KeyPath, locate: Locate) -> None:
-    known = {field.name: field.type for field in msgspec.structs.fields(schema)}
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(schema)}
     for key, value in raw.items():
         own = (*path, key)
         if key not in known:
             _refuse_key(own, list(known), locate(own))
-        inner = known[key]
-        if isinstance(inner, type) and issubclass(inner, Struct) and isinstance(value, dict):
+        inner = _struct_in(known[key])
+        if inner is None:
+            continue
+        if isinstance(value, dict):
             _check_keys(value, inner, own, locate)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    _check_keys(item, inner, (*own, str(index)), locate)
+
+
+def _struct_in(annotation: Any) -> type[Struct] | None:
+    """Return the schema of a value: alone, as an alternative, or of the items of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    if get_origin(annotation) is dict:
+        return None
+    found = (_struct_in(member) for member in get_args(annotation))
+    return next((schema for schema in found if schema is not None), None)
 
 
 def _refuse_key(path: KeyPath, known: list[str], place: Place) -> NoReturn:
@@ -129,13 +154,19 @@ def _convert(raw: Any, schema: type[Any], locate: Locate) -> Any:
 
 def _with_name(raw: Any, schema: type[Any], path: KeyPath) -> KeyPath:
     """Return a path with the name of the entry that msgspec leaves out, as in ``pools[...]``."""
-    section = path[0]
-    for name, value in raw[section].items():
+    outer = path[: path.index("...")]
+    entries = raw
+    for key in outer:
+        entries = entries[int(key)] if isinstance(entries, list) else entries[key]
+    for name, value in entries.items():
+        alone: Any = {name: value}
+        for key in reversed(outer):
+            alone = {key: alone}
         try:
-            msgspec.convert({section: {name: value}}, schema)
+            msgspec.convert(alone, schema)
         except msgspec.ValidationError:
-            return (section, name, *path[2:])
-    return (section,)
+            return (*outer, name, *path[len(outer) + 1 :])
+    return outer
 
 
 def _wrong(path: KeyPath, text: str, place: Place) -> SettingsError:
@@ -145,7 +176,7 @@ def _wrong(path: KeyPath, text: str, place: Place) -> SettingsError:
     subject = "" if place.file.startswith("--") else f"{named}: "
     enum = re.match(r"Invalid enum value '(.*)'", text)
     if enum:
-        words = _WORDS[named]
+        words = _WORDS[re.sub(r"\.\d+", "", named)]
         hint = did_you_mean(enum[1], words) or f"there are {', '.join(words)}"
         return SettingsError(f"{subject}there is no {enum[1]!r}", place=place, hint=hint)
     plain = re.sub(r"`(\w+)`", lambda found: _TYPE_NAMES.get(found[1], found[1]), text)

@@ -12,6 +12,7 @@ from ostinato.errors import AlertNotSent, MissingPackage, OstinatoError, Templat
 from ostinato.model.alert import Channel
 from ostinato.model.connection import Connection
 from ostinato.model.secret import MASK
+from ostinato.runtime.masking import masker
 
 #: Installed packages that send messages: the name is a URL's scheme, or ``apprise``, which
 #: sends what no other does. Each loads as a function of URL, title and body.
@@ -20,8 +21,9 @@ ENTRY_POINTS = "ostinato.notifiers"
 #: What sends where no package knows the scheme of a URL.
 USUAL_SENDER = "apprise"
 
-#: Characters of a URL's part from which on it may be a secret.
+#: Characters of a URL's part from which on it may be a secret, and of one without a digit.
 SHORTEST_SECRET = 6
+SHORTEST_WORDY_SECRET = 16
 
 #: What happened, by moment; the usual title says so.
 _HAPPENED = {
@@ -103,6 +105,8 @@ def send_message(
     urls = resolve_urls(channel, connection)
     problems = []
     for url in urls:
+        # What sends it may log it.
+        masker.add(secrets_of(url))
         try:
             sender_for(url)(url, *message)
         except MissingPackage:
@@ -185,5 +189,11 @@ def _secrets(url: str) -> Iterator[str]:
     tokens += [*parts.path.split("/"), parts.fragment]
     tokens += [value for _, value in parse_qsl(parts.query)]
     for token in tokens:
-        if len(token) >= SHORTEST_SECRET:
+        if _may_be_secret(token):
             yield from (token, unquote(token))
+
+
+def _may_be_secret(token: str) -> bool:
+    """Whether a part of a URL is more than a plain word, which a log may hold elsewhere too."""
+    has_digit = any(character.isdigit() for character in token)
+    return len(token) >= (SHORTEST_SECRET if has_digit else SHORTEST_WORDY_SECRET)

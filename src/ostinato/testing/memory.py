@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from ostinato.client.answers import check_answer
 from ostinato.client.local import notice_view
 from ostinato.client.parameters import parse_moment_us, validate_params
@@ -28,6 +30,7 @@ from ostinato.model.deferral import Resumption
 from ostinato.model.identity import RunId, TaskRunKey
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
+from ostinato.project.alert_settings import AlertSettings
 from ostinato.project.discovery import Project
 from ostinato.project.settings import Settings
 from ostinato.runtime.values import decode_value
@@ -147,6 +150,7 @@ def run(
     variables: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
     after: MemoryRun | None = None,
+    alerts: Mapping[str, Any] | None = None,
 ) -> MemoryRun:
     """Run a flow in memory under virtual time.
 
@@ -164,6 +168,8 @@ def run(
         answers: What a person answers, by task; one that is not there waits for its time-out.
         after: An earlier run, which this one finds in its store: for what depends on the past.
             Time goes on where that run ended.
+        alerts: ``alerts`` of ``ostinato.yaml``; they are written and not sent, and the run's
+            ``notices`` show them.
 
     Raises:
         ParameterError: The parameters do not fit the flow.
@@ -198,7 +204,7 @@ def run(
     else:
         store, folder = after.home
         clock.advance_to(after.ended_us)
-    project = _project(folder, pools or {}, timezone)
+    project = _project(folder, pools or {}, timezone, alerts or {})
     with ExitStack() as in_vain:
         if after is None:
             in_vain.callback(_free, store, folder)
@@ -230,11 +236,18 @@ def run(
     return MemoryRun(store, row.id, folder, after)
 
 
-def _project(root: Path, pools: Mapping[str, int], timezone: str) -> Project:
+def _project(
+    root: Path, pools: Mapping[str, int], timezone: str, alerts: Mapping[str, Any]
+) -> Project:
     return Project(
         name="testing",
         root=root,
-        settings=Settings(pools=dict(pools), timezone=timezone, executor="inline"),
+        settings=Settings(
+            pools=dict(pools),
+            timezone=timezone,
+            executor="inline",
+            alerts=msgspec.convert(dict(alerts), AlertSettings),
+        ),
         data_dir=root,
         store_path=root / "store.db",
         values_root=root,

@@ -142,9 +142,9 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "qqq: 1",
-            "ostinato.yaml:1: unknown key 'qqq' (known are connections, defaults, environments, "
-            "executor, flows, max_children, name, pools, secrets, storage, store, timezone, "
-            "variables, version)",
+            "ostinato.yaml:1: unknown key 'qqq' (known are alerts, connections, defaults, "
+            "environments, executor, flows, max_children, name, pools, secrets, storage, "
+            "store, timezone, variables, version)",
         ),
         (
             "environments:\n  prod:\n    pols: {}",
@@ -152,8 +152,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "environments:\n  prod:\n    name: x",
-            "ostinato.yaml:3: unknown key 'name' (known are connections, defaults, executor, "
-            "max_children, pools, secrets, storage, store, timezone, variables)",
+            "ostinato.yaml:3: unknown key 'name' (known are alerts, connections, defaults, "
+            "executor, max_children, pools, secrets, storage, store, timezone, variables)",
         ),
         (
             "environments:\n  prod:\n    store:\n      path: 3",
