@@ -17,11 +17,19 @@ _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _ANCHOR = re.compile(r"\]\((?!https?://)([^)#]*)#([^)]+)\)")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 
-BLOCKS = [
+ALL_BLOCKS = [
     pytest.param(block, id=f"{path.relative_to(ROOT)}:{number}")
     for path in DOCUMENTS
     for number, block in enumerate(_BLOCK.findall(path.read_text()), 1)
 ]
+
+
+def is_of_airflow(block: str) -> bool:
+    """Return whether a block shows what Airflow's users write; it is not run."""
+    return re.search(r"^from airflow\b", block, re.MULTILINE) is not None
+
+
+BLOCKS = [param for param in ALL_BLOCKS if not is_of_airflow(str(param.values[0]))]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -40,6 +48,18 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_idioms_stand_side_by_side() -> None:
+    text = (ROOT / "docs" / "guides" / "coming-from-airflow.md").read_text()
+    idioms = re.findall(r"^## \d+\. .*?(?=^## )", text, re.MULTILINE | re.DOTALL)
+
+    assert len(idioms) >= 12
+    for idiom in idioms:
+        theirs, ours = _BLOCK.findall(idiom)[:2]
+        assert is_of_airflow(theirs)
+        assert "from ostinato import" in ours
+        compile(theirs, "airflow.py", "exec")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
