@@ -38,6 +38,7 @@ END_TIMEOUT_S = 2.0
 _READ_BYTES = 64 * 1024
 _MAX_DESCRIPTORS = 64
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 #: The C library, for what Python does not offer; opened once for all forks.
 _LIBC = ctypes.CDLL(None)
@@ -146,6 +147,11 @@ class CodeHost:
             for told in messages:
                 self._note(told)
         return self._manifest.data, self._manifest.version
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the definitions are loaded, as far as was read."""
+        return self._manifest is not None
 
     @property
     def manifest(self) -> Manifest:
@@ -277,7 +283,7 @@ def _run_host(
         os.setpgid(0, 0)
         # While users' code loads, nobody watches the parent: the kernel does.
         _die_with_parent(parent)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _forget_terminal()
         loaded = _load(connection, load)
         if loaded is not None:
             _die_with_parent(0)
@@ -314,6 +320,8 @@ class _Host:
         self._loaded = loaded
         self._resources = resources
         self._children: set[int] = set()
+        #: What users' files have started while they were loaded; it lives as long as this.
+        self._started = _children_of_this()
         self._reader = FrameReader()
         self._descriptors: list[int] = []
         self._wake_read, self._wake_write = os.pipe()
@@ -321,6 +329,8 @@ class _Host:
         os.set_blocking(self._wake_write, False)
 
     def serve(self) -> None:
+        # What outlives the child that it was started in comes here, to be ended.
+        _adopt_orphans()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         selector = selectors.DefaultSelector()
@@ -336,6 +346,7 @@ class _Host:
                     self._reap()
         for pid in self._children:
             _kill_group(pid)
+        _end_children()
 
     def _read(self, selector: selectors.BaseSelector) -> bool:
         try:
@@ -371,16 +382,21 @@ class _Host:
             self._tell(Forked(what.number, pid))
 
     def _reap(self) -> None:
+        has_ended = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
-                return
+                break
+            has_ended = True
             if pid in self._children:
                 self._children.discard(pid)
                 self._tell(Exited(pid, status))
+        if has_ended:
+            for pid in _children_of_this() - self._children - self._started:
+                _kill(pid)
 
     def _tell(self, message: FromHost) -> None:
         try:
@@ -395,6 +411,7 @@ def _run_child(descriptor: int, host: int, loaded: "Loaded", resources: Mapping[
     try:
         os.setpgid(0, 0)
         _die_with_parent(host)
+        _adopt_orphans()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _reseed()
         from ostinato.runtime.child import Child  # noqa: PLC0415 - imported by the host
@@ -455,6 +472,52 @@ def _die_with_parent(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if parent else 0)
     if parent and os.getppid() != parent:
         os._exit(1)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what descendants of this process leave behind."""
+    if sys.platform.startswith("linux"):
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children_of_this() -> set[int]:
+    """Return the processes whose parent is the only thread of this one; Linux says which."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return set(map(int, file.read().split()))
+    except FileNotFoundError:
+        return set()
+
+
+def _end_children() -> None:
+    """Kill all children of this process, and theirs as they are orphaned."""
+    while True:
+        for pid in _children_of_this():
+            _kill(pid)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _forget_terminal() -> None:
+    """Handle signals as a fresh process does, and read nothing: both are the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def _kill_group(pid: int) -> None:

@@ -1,6 +1,7 @@
 """This module executes attempts in child processes, forked from a code host."""
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -8,9 +9,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+import msgspec
+
 from ostinato.clock import Clock, SystemClock
-from ostinato.errors import OstinatoError
-from ostinato.executors.code_host import CodeHost, Exited, Forked
+from ostinato.errors import LoadError, OstinatoError
+from ostinato.executors.code_host import LOAD_TIMEOUT_S, CodeHost, Exited, Forked
 from ostinato.executors.credit import WORK_S, Credit
 from ostinato.executors.protocol import CallHandler
 from ostinato.model.failure import Failure, FailureKind
@@ -25,6 +28,9 @@ CANCEL_GRACE_S = 5.0
 
 #: Seconds after which attempts that wait behind one that lasts are given to another child.
 STUCK_S = 0.05
+
+#: Seconds that a child may take to close its resources when it is to end.
+END_GRACE_S = 5.0
 
 #: Seconds for which the cause of a child's end is waited for.
 CAUSE_WAIT_S = 1.0
@@ -49,6 +55,9 @@ class _Child:
         kill_at_s: When it is killed unless its first attempt has ended; None for never.
         killed_for: Why it was killed, None if it was not.
         gone_s: When its socket was found closed, None while it is open.
+        cancelled: Why attempts are to be stopped, by token.
+        has_resources: Whether it has something to close before it ends.
+        is_ending: Whether it was told to end when its work is done.
     """
 
     def __init__(
@@ -76,6 +85,9 @@ class _Child:
         self.kill_reason = ""
         self.revoked: set[int] = set()
         self.gone_s: float | None = None
+        self.cancelled: dict[int, str] = {}
+        self.has_resources = False
+        self.is_ending = is_fresh
 
     @property
     def is_warm(self) -> bool:
@@ -118,12 +130,14 @@ class ProcessExecutor:
         self._numbers = 0
         self._selector: selectors.BaseSelector | None = None
         self._host_is_gone = False
+        #: When the code host was started again, None once it has loaded.
+        self._restarted_s: float | None = None
 
     # The protocol of executors
 
     def credits(self) -> int:
         """Return how many attempts it takes: about 10 ms of work for each child."""
-        if self._host_is_gone:
+        if self._host_is_gone or not self._host.is_loaded:
             return 0
         now_s = self._clock.monotonic_s()
         warm = [child for child in self._children.values() if child.is_warm]
@@ -156,14 +170,15 @@ class ProcessExecutor:
         if child is None:
             self._forget_fresh(token)
             return
+        if token in child.cancelled:
+            return
+        child.cancelled[token] = reason
         self._send(child, msg.Cancel(token, reason))
+        # It may have begun though an earlier one was not reported yet.
+        self._interrupt(child)
         first = child.first
         if first is not None and first.token == token:
-            self._interrupt(child)
-            if child.kill_at_s is None or child.killed_for is None:
-                child.killed_for = FailureKind.CANCELLED
-                child.kill_reason = reason
-                child.kill_at_s = self._clock.monotonic_s() + CANCEL_GRACE_S
+            self._limit_cancelled(child, reason)
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Register the code host's socket; children follow as they are forked."""
@@ -178,11 +193,17 @@ class ProcessExecutor:
                 self._bury_if_known(child, now_s)
             elif child.attempts:
                 self._watch(child, now_s)
-            elif now_s - child.idle_since_s > IDLE_S and not child.is_fresh:
+            elif child.is_ending:
+                if now_s - child.idle_since_s > END_GRACE_S:
+                    self._kill(child)
+            elif now_s - child.idle_since_s > IDLE_S:
                 child.idle_since_s = now_s
+                child.is_ending = True
                 self._send(child, msg.Drain())
         if self._host_is_gone and not self._children:
             self._restart_host()
+        elif self._restarted_s is not None:
+            self._check_restart(now_s)
         self._fork_fresh()
         reports, self._reports = self._reports, []
         return reports
@@ -197,17 +218,39 @@ class ProcessExecutor:
         return min((at_s - now_s for at_s in self._moments()), default=None)
 
     def close(self) -> None:
-        """Kill all children and what they have started."""
+        """End all children and what they have started; idle ones close their resources first."""
+        self._await_resources()
         for child in list(self._children.values()):
             self._kill(child)
             child.connection.close()
         self._children.clear()
         self._by_token.clear()
 
+    def _await_resources(self) -> None:
+        closing = [
+            child
+            for child in self._children.values()
+            if child.has_resources and not child.attempts and child.gone_s is None
+        ]
+        end_s = self._clock.monotonic_s() + END_GRACE_S
+        with selectors.DefaultSelector() as selector:
+            for child in closing:
+                child.connection.shutdown(socket.SHUT_WR)
+                selector.register(child.connection, selectors.EVENT_READ)
+            while selector.get_map():
+                left_s = end_s - self._clock.monotonic_s()
+                if left_s <= 0:
+                    return
+                for key, _ in selector.select(left_s):
+                    connection = key.fileobj
+                    assert isinstance(connection, socket.socket)
+                    if not _receive(connection):
+                        selector.unregister(connection)
+
     # Choosing a child
 
     def _free(self, child: _Child, now_s: float) -> int:
-        if child.gone_s is not None or child.killed_for is not None:
+        if child.gone_s is not None or child.killed_for is not None or child.is_ending:
             return 0
         if child.attempts and now_s - child.began_s > WORK_S:
             # Whatever the mean says, this one lasts.
@@ -222,7 +265,9 @@ class ProcessExecutor:
             return self._fork(is_fresh=False)
         if best is not None:
             return best
-        open_ = (c for c in self._children.values() if c.is_warm and c.gone_s is None)
+        open_ = (
+            c for c in self._children.values() if c.is_warm and not c.is_ending and c.gone_s is None
+        )
         fallback = min(open_, key=lambda child: len(child.attempts), default=None)
         return fallback or self._fork(is_fresh=False)
 
@@ -232,12 +277,19 @@ class ProcessExecutor:
         How many there are is limited by whoever starts notices.
         """
         for child in self._children.values():
-            if child.is_for_notices and not child.attempts and child.gone_s is None:
+            if (
+                child.is_for_notices
+                and not child.attempts
+                and not child.is_ending
+                and child.gone_s is None
+            ):
                 return child
         return self._fork(is_fresh=False, is_for_notices=True)
 
     def _count_warm(self) -> int:
-        return sum(1 for c in self._children.values() if c.is_warm and c.gone_s is None)
+        return sum(
+            1 for c in self._children.values() if c.is_warm and not c.is_ending and c.gone_s is None
+        )
 
     def _give(self, child: _Child, spec: msg.AttemptSpec, now_s: float) -> None:
         if not child.attempts:
@@ -250,6 +302,15 @@ class ProcessExecutor:
         child.kill_at_s = child.killed_for = None
         if spec.timeout_s:
             child.kill_at_s = child.began_s + spec.timeout_s + TIMEOUT_GRACE_S
+        reason = child.cancelled.get(spec.token)
+        if reason is not None:
+            self._limit_cancelled(child, reason)
+
+    def _limit_cancelled(self, child: _Child, reason: str) -> None:
+        child.killed_for = FailureKind.CANCELLED
+        child.kill_reason = reason
+        end_s = self._clock.monotonic_s() + CANCEL_GRACE_S
+        child.kill_at_s = end_s if child.kill_at_s is None else min(child.kill_at_s, end_s)
 
     # Forking
 
@@ -267,7 +328,7 @@ class ProcessExecutor:
         return child
 
     def _fork_fresh(self) -> None:
-        while self._fresh and not self._host_is_gone:
+        while self._fresh and not self._host_is_gone and self._host.is_loaded:
             under_way = sum(1 for child in self._children.values() if child.is_fresh)
             if under_way >= self._max_children + FORKS_AHEAD:
                 return
@@ -331,6 +392,9 @@ class ProcessExecutor:
     # Reading
 
     def _read(self, child: _Child) -> None:
+        if child.gone_s is not None:
+            # It was found gone in this turn.
+            return
         if child.unsent:
             self._send_rest(child)
         try:
@@ -342,13 +406,25 @@ class ProcessExecutor:
         if not data:
             self._lose(child)
             return
+        self._take_all(child, data)
+
+    def _take_all(self, child: _Child, data: bytes) -> None:
         for message in child.reader.feed(data):
-            self._take(child, msg.decode_from_child(message))
+            try:
+                decoded = msg.decode_from_child(message)
+            except msgspec.DecodeError:
+                # Users' code has written to the socket: nothing that follows makes sense.
+                self._kill(child)
+                self._lose(child)
+                return
+            self._take(child, decoded)
 
     def _take(self, child: _Child, message: msg.FromChild) -> None:
         match message:
             case msg.Call():
                 self._reply(child, message)
+            case msg.Opened():
+                child.has_resources = True
             case msg.Succeeded() | msg.Failed() | msg.Skipped() | msg.Deferred() | msg.Revoked():
                 self._report(child, message)
             case _:
@@ -364,6 +440,7 @@ class ProcessExecutor:
             return
         del self._by_token[report.token]
         child.revoked.discard(report.token)
+        child.cancelled.pop(report.token, None)
         if not isinstance(report, msg.Revoked):
             if not child.is_for_notices:
                 self._credit.learn((report.ended_us - report.started_us) / 1e6)
@@ -379,6 +456,9 @@ class ProcessExecutor:
             reply = msg.Reply(call.id, self._answer(call.token, call.method, call.args))
         except OstinatoError as error:
             reply = msg.Reply(call.id, None, str(error))
+        except (TypeError, ValueError) as error:
+            # Arguments that users' code gave.
+            reply = msg.Reply(call.id, None, f"{call.method}: {error}")
         self._send(child, reply)
 
     # Watching
@@ -393,8 +473,7 @@ class ProcessExecutor:
             waiting = [token for token in child.attempts if token not in child.revoked][1:]
             if waiting:
                 child.revoked.update(waiting)
-                reason = "another child is free"
-                self._send(child, *(msg.Cancel(token, reason) for token in waiting))
+                self._send(child, msg.GiveBack(tuple(waiting)))
                 self._interrupt(child)
 
     def _moments(self) -> Iterator[float]:
@@ -403,6 +482,8 @@ class ProcessExecutor:
                 yield child.gone_s + CAUSE_WAIT_S
             elif child.kill_at_s is not None:
                 yield child.kill_at_s
+            elif child.is_ending and not child.attempts:
+                yield child.idle_since_s + END_GRACE_S
             if len(child.attempts) > len(child.revoked) + 1:
                 yield child.began_s + STUCK_S
 
@@ -413,6 +494,8 @@ class ProcessExecutor:
     # Ends
 
     def _lose(self, child: _Child) -> None:
+        if child.gone_s is not None:
+            return
         assert self._selector is not None
         self._selector.unregister(child.connection)
         child.connection.close()
@@ -431,7 +514,8 @@ class ProcessExecutor:
             waited_s = self._clock.monotonic_s() - child.gone_s
             if not self._host_is_gone and waited_s <= CAUSE_WAIT_S:
                 return
-        del self._children[child.number]
+        if self._children.pop(child.number, None) is None:
+            return
         if child.pid:
             # What its tasks have started goes with it.
             _kill_group(child.pid)
@@ -480,13 +564,17 @@ class ProcessExecutor:
             assert self._selector is not None
             self._selector.unregister(self._host.socket)
             self._host_is_gone = True
-            # Its children die with it; each is found by its closed socket.
+            if self._restarted_s is not None:
+                message = "the process that loads the files ended when it was started again"
+                raise LoadError(message, hint="did a file call os._exit?")
+            for child in list(self._children.values()):
+                self._end_orphan(child)
             return
-        for message in told:
-            if isinstance(message, Forked):
-                self._note_fork(message)
+        for event in told:
+            if isinstance(event, Forked):
+                self._note_fork(event)
             else:
-                self._note_exit(message)
+                self._note_exit(event)
 
     def _note_fork(self, forked: Forked) -> None:
         child = self._children.get(forked.number)
@@ -497,15 +585,58 @@ class ProcessExecutor:
         for child in self._children.values():
             if child.pid == exited.pid:
                 child.status = exited.status
-                if child.gone_s is not None:
-                    self._bury(child)
+                # A process that it has forked may hold its socket open.
+                self._read_last(child)
+                self._bury(child)
                 return
+
+    def _read_last(self, child: _Child) -> None:
+        """Take what a child that has ended has said, and let it go."""
+        while child.gone_s is None:
+            data = _receive(child.connection)
+            if data:
+                self._take_all(child, data)
+            else:
+                self._lose(child)
+
+    def _end_orphan(self, child: _Child) -> None:
+        """Let a child go whose code host is gone; the kernel has killed it, or is about to."""
+        if not child.pid:
+            # It was not forked, or its socket tells.
+            return
+        try:
+            descriptor = os.pidfd_open(child.pid)
+        except ProcessLookupError:
+            self._read_last(child)
+            return
+        try:
+            select.select([descriptor], [], [], CAUSE_WAIT_S)
+        finally:
+            os.close(descriptor)
+        self._read_last(child)
+
+    def _check_restart(self, now_s: float) -> None:
+        assert self._restarted_s is not None
+        if self._host.is_loaded:
+            self._restarted_s = None
+        elif now_s - self._restarted_s > LOAD_TIMEOUT_S:
+            message = f"loading the files again took longer than {LOAD_TIMEOUT_S:g} s"
+            raise LoadError(message, hint="does a file wait for something?")
 
     def _restart_host(self) -> None:
         self._host.restart()
         self._host_is_gone = False
+        self._restarted_s = self._clock.monotonic_s()
         assert self._selector is not None
         self._selector.register(self._host.socket, selectors.EVENT_READ, self._read_host)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """Return what has come; nothing where the other end is closed, or says nothing."""
+    try:
+        return connection.recv(_READ_BYTES)
+    except (BlockingIOError, ConnectionResetError):
+        return b""
 
 
 def _kill_group(pid: int) -> None:

@@ -3,15 +3,18 @@
 import os
 import queue
 import selectors
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
+from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import CallHandler
 from ostinato.runtime.attempt import Executing
 from ostinato.runtime.capture import capture_python_output
-from ostinato.runtime.messages import AttemptSpec, Report, Revoked, RunInfo
+from ostinato.runtime.failures import describe_failure
+from ostinato.runtime.messages import AttemptSpec, Lost, Report, Revoked, RunInfo
 from ostinato.runtime.resources import ResourceShelf
 
 #: Threads, and so attempts, at a time.
@@ -49,6 +52,7 @@ class ThreadExecutor:
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._calls: queue.SimpleQueue[tuple[int, str, dict[str, Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
+        self._closed = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -99,7 +103,9 @@ class ThreadExecutor:
         return None
 
     def close(self) -> None:
-        """Wait for what has begun and free everything."""
+        """Wait for what has begun and free everything; calls are refused from here on."""
+        self._closed.set()
+        self._refuse_calls()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._shelf.close()
         os.close(self._wake_read)
@@ -108,9 +114,16 @@ class ThreadExecutor:
     # The port of its attempts
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        """Ask the coordinator, whose thread answers at its next turn."""
+        """Ask the coordinator, whose thread answers at its next turn.
+
+        Raises:
+            ExecutionError: The coordinator refused, or is closing.
+        """
         future: Future[Any] = Future()
         self._calls.put((token, method, args, future))
+        if self._closed.is_set():
+            # Nobody takes turns any more.
+            self._refuse_calls()
         self._wake()
         return future.result(CALL_TIMEOUT_S)
 
@@ -118,8 +131,20 @@ class ThreadExecutor:
         """Return the flow's resources."""
         return self._shelf.of(dag)
 
+    def _refuse_calls(self) -> None:
+        while True:
+            try:
+                _, _, _, future = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            future.set_exception(ExecutionError("the run is being closed; the call is refused"))
+
     def _execute(self, spec: AttemptSpec, run: RunInfo) -> None:
-        self._reports.put(self._executing.execute(spec, self._flows.get(run.flow), run))
+        try:
+            report: Report = self._executing.execute(spec, self._flows.get(run.flow), run)
+        except BaseException as error:  # noqa: BLE001 - else the attempt would never be reported
+            report = Lost(spec.token, describe_failure(error).summary)
+        self._reports.put(report)
         self._wake()
 
     def _wake(self) -> None:

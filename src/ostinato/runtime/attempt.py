@@ -1,16 +1,16 @@
 """This module executes one attempt: inputs, the call, values, and what is reported."""
 
-import asyncio
 import inspect
+import logging
 import math
+import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from ostinato.authoring import signals
 from ostinato.authoring.operators.operator import Operator
@@ -33,13 +33,18 @@ from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime import messages as msg
 from ostinato.runtime.capture import DescriptorCapture, current_log
 from ostinato.runtime.context import Port, TaskContext, current_context
-from ostinato.runtime.failures import describe_failure
+from ostinato.runtime.failures import describe_failure, plain_text
 from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
+from ostinato.runtime.interruption import Interruption
 from ostinato.runtime.log_writer import AttemptLog
 from ostinato.runtime.masking import masker
 from ostinato.runtime.notices import NoticeContext, execute_notice
 from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
+
+logger = logging.getLogger(__name__)
+
+_MAY_RETRY = "__ostinato_may_retry__"
 
 MIB = 1024 * 1024
 
@@ -71,6 +76,11 @@ class Executing:
         self._descriptors = descriptors
         self._tasks: dict[str, Tasks] = {}
         self._containers = Containers()
+        self._pid = os.getpid()
+        #: What stops the attempt of the main thread.
+        self.interruption = Interruption()
+        #: What takes back the limits of the attempt of the main thread, the last one first.
+        self._limits: list[Callable[[], None]] = []
 
     def execute(self, spec: msg.AttemptSpec, dag: BuiltFlow | None, info: msg.RunInfo) -> msg.Ended:
         """Execute an attempt and return what is to be reported; user code never raises out of it.
@@ -93,17 +103,38 @@ class Executing:
             self._descriptors.begin(log)
         rendered: list[str | None] = [None]
         started_us = now_us()
+        # In the user's own process only a time limit stops an attempt.
+        is_stoppable = self._descriptors is not None or (
+            spec.timeout_s and threading.current_thread() is threading.main_thread()
+        )
+        interruption = self.interruption
         try:
-            if dag is None or spec.notice is not None:
-                report = self._tell(spec, dag, context, started_us)
-            else:
-                report = self._call(spec, dag, info, context, rendered, started_us)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and self._descriptors is None:
-                # In the user's own process this is the user, not the task.
-                raise
+            try:
+                if is_stoppable:
+                    interruption.begin()
+                if dag is None or spec.notice is not None:
+                    report = self._tell(spec, dag, context, started_us)
+                else:
+                    report = self._call(spec, dag, info, context, rendered, started_us)
+            except BaseException as error:
+                if os.getpid() != self._pid:
+                    _leave_fork(error)
+                if self._limits:
+                    self._lift_limits()
+                if isinstance(error, KeyboardInterrupt) and self._is_users_thread():
+                    # In the user's own process this is the user, not the task.
+                    raise
+                report = self._ended_by(error, spec, started_us, rendered[0], log)
+            if is_stoppable:
+                interruption.end()
+        except (AttemptCancelled, AttemptTimeout) as error:
+            # It came when the task had ended, or while its failure was described.
             report = self._ended_by(error, spec, started_us, rendered[0], log)
         finally:
+            if is_stoppable:
+                interruption.end()
+            if self._limits and is_stoppable:
+                self._lift_limits()
             if self._descriptors is not None:
                 self._descriptors.end()
             context.close()
@@ -124,8 +155,9 @@ class Executing:
         self, spec: msg.AttemptSpec, dag: BuiltFlow | None, context: TaskContext, started_us: int
     ) -> msg.Ended:
         assert isinstance(context, NoticeContext)
-        with self._limits(spec):
-            message = execute_notice(spec, context, dag)
+        if spec.timeout_s or spec.memory_bytes:
+            self._set_limits(spec)
+        message = execute_notice(spec, context, dag)
         return msg.Succeeded(spec.token, started_us, self._clock.now_us(), inputs=message)
 
     def _call(
@@ -141,37 +173,44 @@ class Executing:
         if operator is None:
             raise UnknownTask(f"flow {dag.name!r} has no task {spec.task_id!r} in this process")
         arguments = operator.arguments()
-        with self._limits(spec):
-            if arguments:
-                resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
-                if operator.template_arguments:
-                    renderer = Renderer(operator, dag, context)
-                    arguments = resolve_arguments(operator, arguments, resolver, renderer)
-                else:
-                    arguments = {n: resolve(value, resolver) for n, value in arguments.items()}
-                rendered[0] = render_inputs(arguments)
-            if arguments or not isinstance(operator, FunctionOperator):
-                # A copy for this attempt: what it sets on itself is gone with it. Calling a
-                # function sets nothing, and is what most tasks do.
-                operator = operator.bind(arguments)
-            try:
-                result = (
-                    operator.execute(context)
-                    if spec.resumption is None
-                    else _go_on(operator, context, spec.resumption)
-                )
-                if inspect.iscoroutine(result):
-                    result = asyncio.run(result)
-            except (AttemptCancelled, AttemptTimeout):
-                operator.on_kill()
-                raise
-            except BaseException as error:
-                may_retry = (
-                    None if isinstance(error, signals.TaskSignal) else _may_retry(operator, error)
-                )
-                if may_retry is not None:
-                    error.__ostinato_may_retry__ = may_retry  # type: ignore[attr-defined]  # read below
-                raise
+        if spec.timeout_s or spec.memory_bytes:
+            self._set_limits(spec)
+        if arguments:
+            resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
+            if operator.template_arguments:
+                renderer = Renderer(operator, dag, context)
+                arguments = resolve_arguments(operator, arguments, resolver, renderer)
+            else:
+                arguments = {n: resolve(value, resolver) for n, value in arguments.items()}
+            rendered[0] = render_inputs(arguments)
+        if arguments or not isinstance(operator, FunctionOperator):
+            # A copy for this attempt: what it sets on itself is gone with it. Calling a
+            # function sets nothing, and is what most tasks do.
+            operator = operator.bind(arguments)
+        try:
+            result = (
+                operator.execute(context)
+                if spec.resumption is None
+                else _go_on(operator, context, spec.resumption)
+            )
+            if inspect.iscoroutine(result):
+                result = self.interruption.run(result)
+        except (AttemptCancelled, AttemptTimeout):
+            if os.getpid() == self._pid:
+                _clean_up(operator)
+            raise
+        except BaseException as error:
+            may_retry = (
+                None if isinstance(error, signals.TaskSignal) else _may_retry(operator, error)
+            )
+            if may_retry is not None:
+                # Not by the way of users' classes, whose __setattr__ may refuse.
+                object.__setattr__(error, _MAY_RETRY, may_retry)
+            raise
+        if os.getpid() != self._pid:
+            _leave_fork(None)
+        if self._limits:
+            self._lift_limits()
         ended_us = self._clock.now_us()
         return self._succeeded(
             spec, dag, info, operator, result, (started_us, ended_us), rendered[0]
@@ -220,7 +259,7 @@ class Executing:
         times = (started_us, self._clock.now_us())
         match error:
             case signals.Skip(reason=reason):
-                return msg.Skipped(spec.token, *times, masker.mask(reason), rendered)
+                return msg.Skipped(spec.token, *times, masker.mask(plain_text(reason)), rendered)
             case signals.Defer():
                 deferral = error.deferral if error.deferral != _MOMENT_ALONE else None
                 until_us = self._until_us(error)
@@ -246,7 +285,7 @@ class Executing:
     ) -> msg.Failed:
         failure = self._failure(error, spec)
         log.write("ERROR", "ostinato", failure.summary)
-        may_retry = getattr(error, "__ostinato_may_retry__", True)
+        may_retry = error.__dict__.get(_MAY_RETRY, True)
         if isinstance(error, ValueNotSerialisable | UnknownTask):
             may_retry = False
         return msg.Failed(spec.token, *times, failure, may_retry=may_retry, inputs=rendered)
@@ -272,18 +311,21 @@ class Executing:
 
     # Limits
 
-    @contextmanager
-    def _limits(self, spec: msg.AttemptSpec) -> Iterator[None]:
-        if not spec.timeout_s and not spec.memory_bytes:
-            yield
-            return
-        with ExitStack() as limits:
+    def _set_limits(self, spec: msg.AttemptSpec) -> None:
+        with self.interruption.held():
             if spec.memory_bytes and self._descriptors is not None:
                 # Only a process of its own may be limited: here it would be the user's script.
-                limits.enter_context(_memory_limit(spec.memory_bytes))
+                self._limits.append(_limit_memory(spec.memory_bytes))
             if spec.timeout_s and threading.current_thread() is threading.main_thread():
-                limits.enter_context(_time_limit(spec))
-            yield
+                self._limits.append(_limit_time(spec, self.interruption))
+
+    def _lift_limits(self) -> None:
+        with self.interruption.held():
+            while self._limits:
+                self._limits.pop()()
+
+    def _is_users_thread(self) -> bool:
+        return self._descriptors is None and (threading.current_thread() is threading.main_thread())
 
 
 def _go_on(operator: Operator, context: TaskContext, resumption: Resumption) -> Any:
@@ -315,40 +357,57 @@ def format_bytes(size: int) -> str:
 
 
 def _may_retry(operator: Any, error: BaseException) -> bool | None:
-    may_retry: bool | None = operator.may_retry(error)
-    return may_retry
+    try:
+        may_retry: bool | None = operator.may_retry(error)
+    except Exception:
+        # Users' code; the error of the task is what counts, and its policy decides.
+        logger.exception("retry_if of %s raised", operator.node_id)
+        return None
+    return None if may_retry is None else bool(may_retry)
 
 
-@contextmanager
-def _time_limit(spec: msg.AttemptSpec) -> Iterator[None]:
-    """Raise ``AttemptTimeout`` in the user's code when its time is over."""
-    message = f"{spec.subject} ran longer than its timeout of {spec.timeout_s:g} s"
+def _clean_up(operator: Operator) -> None:
+    try:
+        operator.on_kill()
+    except Exception:
+        # Users' code; that the attempt was stopped is what counts.
+        logger.exception("on_kill of %s raised", operator.node_id)
+
+
+def _leave_fork(error: BaseException | None) -> NoReturn:
+    """End a process that a task has forked and that came back here: it is no second child."""
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    os._exit(code & 0xFF)
+
+
+def _limit_time(spec: msg.AttemptSpec, interruption: Interruption) -> Callable[[], None]:
+    """Raise ``AttemptTimeout`` in the user's code when its time is over; return how to stop it."""
+    message = f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s"
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise AttemptTimeout(message)
+        interruption.post(AttemptTimeout(message))
+        interruption.deliver()
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, spec.timeout_s)
-    try:
-        yield
-    finally:
+    def stop() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, spec.timeout_s)
+    return stop
 
-@contextmanager
-def _memory_limit(limit_bytes: int) -> Iterator[None]:
+
+def _limit_memory(limit_bytes: int) -> Callable[[], None]:
     """Let this process ask for so much more memory than it has; then it gets a ``MemoryError``.
 
     ``RLIMIT_DATA`` counts private writable memory (Linux 4.7 and later), so memory that is
-    shared with the code host costs nothing.
+    shared with the code host costs nothing. Returns how to take the limit back.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + limit_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    return lambda: resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _data_bytes() -> int:

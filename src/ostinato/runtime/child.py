@@ -5,23 +5,26 @@ on the main thread. To reach an attempt that executes, the coordinator sends a f
 ``SIGUSR1``: the signal's handler reads the socket and raises in the user's code.
 """
 
+import _thread
 import logging
 import os
 import signal
 import socket
-import sys
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import FrameType
 from typing import Any, assert_never
 
 from ostinato.authoring.ports import BuiltFlow
-from ostinato.errors import ExecutionError
+from ostinato.errors import ExecutionError, UsageError
 from ostinato.runtime import messages as msg
 from ostinato.runtime.attempt import AttemptCancelled, Executing
 from ostinato.runtime.capture import DescriptorCapture, capture_python_output
+from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.frames import FrameReader, frame
 from ostinato.runtime.resources import ResourceShelf
+from ostinato.runtime.surroundings import Surroundings
 
 _READ_BYTES = 256 * 1024
 
@@ -57,13 +60,22 @@ class Child:
         self._calls = 0
         self._token = 0
         self._is_draining = False
-        #: Whether users' code executes, so that the handler of the signal may read the socket.
-        self._is_interruptible = False
-        self._executing = Executing(self, descriptors=DescriptorCapture())
+        self._has_told_of_resources = False
+        self._pid = os.getpid()
+        #: Held by whoever reads the socket: frames must be taken in the order of their bytes.
+        self._reading = threading.Lock()
+        #: Whether a signal came while another thread, or what it interrupted, was reading.
+        self._has_missed_signal = False
+        #: Held from a call to its reply: threads of a task take turns.
+        self._calling = threading.Lock()
+        descriptors = DescriptorCapture()
+        descriptors.take_threads()
+        self._executing = Executing(self, descriptors=descriptors)
+        self._interruption = self._executing.interruption
+        self._surroundings = Surroundings({signal.SIGUSR1: self._interrupted})
 
     def serve(self) -> None:
         """Execute what comes until the coordinator is gone or says to end."""
-        signal.signal(signal.SIGUSR1, self._interrupted)
         while self._waiting or (not self._is_draining and self._read()):
             if self._waiting:
                 self._execute(self._waiting.popleft())
@@ -71,45 +83,59 @@ class Child:
 
     def _execute(self, spec: msg.AttemptSpec) -> None:
         self._token = spec.token
-        self._is_interruptible = True
-        try:
-            try:
-                # What was said before the flag was up is read here, what comes later is
-                # announced by the signal.
-                self._read_nowait()
-                run = self._runs[spec.run_id]
-                report = self._executing.execute(spec, self._flows.get(run.flow), run)
-            finally:
-                self._is_interruptible = False
-        except AttemptCancelled:
-            # It came just before or after users' code.
-            self._send(msg.Revoked(spec.token))
+        if self._has_missed_signal:
+            self._read_nowait()
+        if self._interruption.is_wanted:
+            report: msg.Ended | msg.Revoked = msg.Revoked(spec.token)
+        else:
+            run = self._runs[spec.run_id]
+            report = self._executing.execute(spec, self._flows.get(run.flow), run)
+        with self._calling:
+            # A thread that the task has left may be in a call: its reply is not ours to read.
             self._token = 0
-            return
-        self._token = 0
-        self._send(report)
+        self._interruption.end()
+        self._surroundings.restore()
+        if not self._has_told_of_resources and self._shelf.has_open:
+            self._has_told_of_resources = True
+            self._send(msg.encode(msg.Opened()))
+        self._report(report)
+
+    def _report(self, report: msg.Ended | msg.Revoked) -> None:
+        try:
+            data = msg.encode(report)
+        except Exception as error:  # noqa: BLE001 - what users' code left in it cannot be sent
+            at_us = getattr(report, "ended_us", 0)
+            failure = describe_failure(error)
+            data = msg.encode(msg.Failed(report.token, at_us, at_us, failure, may_retry=False))
+        self._send(data)
 
     # Reading
 
     def _read(self) -> bool:
         """Wait for frames and take them; False when the coordinator is gone."""
-        data = self._connection.recv(_READ_BYTES)
-        if not data:
-            return False
-        self._take(data)
+        with self._reading:
+            data = self._connection.recv(_READ_BYTES)
+            if not data:
+                return False
+            self._take(data)
         return True
 
     def _read_nowait(self) -> None:
-        try:
-            data = self._connection.recv(_READ_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        if not data:
-            end_group()
-        self._take(data)
+        """Take what has come, unless another is reading: then it must look again."""
+        self._has_missed_signal = True
+        while self._has_missed_signal and self._reading.acquire(blocking=False):
+            try:
+                self._has_missed_signal = False
+                data = self._connection.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+                if not data:
+                    end_group()
+                self._take(data)
+            except BlockingIOError:
+                continue
+            finally:
+                self._reading.release()
 
     def _take(self, data: bytes) -> None:
-        cancelled = ""
         for message in self._reader.feed(data):
             match msg.decode_to_child(message):
                 case msg.RunAttempts(attempts=attempts):
@@ -118,50 +144,61 @@ class Child:
                     self._runs[run.run_id] = run
                 case msg.Cancel(token=token, reason=reason):
                     if token == self._token:
-                        cancelled = reason
+                        self._interruption.post(AttemptCancelled(reason))
                     else:
-                        self._revoke(token)
+                        self._revoke((token,))
+                case msg.GiveBack(tokens=tokens):
+                    self._revoke(tokens)
                 case msg.Reply() as reply:
                     self._replies[reply.id] = reply
                 case msg.Drain():
                     self._is_draining = True
                 case other:
                     assert_never(other)
-        if cancelled:
-            raise AttemptCancelled(cancelled)
 
-    def _revoke(self, token: int) -> None:
-        for spec in self._waiting:
-            if spec.token == token:
-                self._waiting.remove(spec)
-                self._send(msg.Revoked(token))
-                return
+    def _revoke(self, tokens: Collection[int]) -> None:
+        for spec in [spec for spec in self._waiting if spec.token in tokens]:
+            self._waiting.remove(spec)
+            self._send(msg.encode(msg.Revoked(spec.token)))
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._is_interruptible:
-            self._read_nowait()
+        if os.getpid() == self._pid:
+            # Another signal must not tear what is read here; what came is raised at the end.
+            with self._interruption.held():
+                self._read_nowait()
 
-    def _send(self, message: msg.FromChild) -> None:
+    def _send(self, message: bytes) -> None:
         try:
-            self._connection.sendall(frame(msg.encode(message)))
+            self._connection.sendall(frame(message))
         except (BrokenPipeError, ConnectionResetError):
             end_group()
 
     # The port of its attempts
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        """Ask the coordinator and wait for its answer."""
-        was_interruptible, self._is_interruptible = self._is_interruptible, False
-        try:
-            self._calls += 1
-            number = self._calls
-            self._send(msg.Call(number, token, method, args))
-            while number not in self._replies:
-                if not self._read():
-                    end_group()
-        finally:
-            self._is_interruptible = was_interruptible
-        reply = self._replies.pop(number)
+        """Ask the coordinator and wait for its answer; threads take turns.
+
+        Raises:
+            UsageError: A process that the task has forked calls, or a thread it has left.
+            ExecutionError: The coordinator refused.
+        """
+        if os.getpid() != self._pid:
+            message = "only the task's own process can pull and push values"
+            raise UsageError(message, hint=f"{method} was called in one that the task forked")
+        with self._interruption.held():
+            with self._calling:
+                if token != self._token:
+                    message = f"the attempt that this {method} belongs to has ended"
+                    raise UsageError(message, hint="wait for its threads before a task returns")
+                self._calls += 1
+                self._send(msg.encode(msg.Call(self._calls, token, method, args)))
+                while self._calls not in self._replies:
+                    if not self._read():
+                        end_group()
+                reply = self._replies.pop(self._calls)
+            if self._has_missed_signal or self._interruption.is_wanted:
+                # What stops the attempt came with the reply, or before it.
+                _thread.interrupt_main(signal.SIGUSR1)
         if reply.error:
             raise ExecutionError(reply.error)
         return reply.value
@@ -173,5 +210,4 @@ class Child:
 
 def end_group() -> None:
     """End this process and all that its tasks have started: nobody waits for them any more."""
-    sys.stdout.flush()
     os.killpg(0, signal.SIGKILL)

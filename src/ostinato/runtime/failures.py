@@ -32,15 +32,9 @@ def describe_failure(
         depth: How many exceptions it is the cause of; a chain is cut after a few.
     """
     user, framework = _frames(error.__traceback__)
-    if isinstance(error, SyntaxError) and error.filename and _is_users(error.filename):
-        user.append(
-            StackFrame(
-                error.filename,
-                error.lineno or 0,
-                "<module>",
-                masker.mask((error.text or "").strip()),
-            )
-        )
+    if isinstance(error, SyntaxError) and error.filename and _is_users(str(error.filename)):
+        line = masker.mask(plain_text(error.text or "").strip())
+        user.append(StackFrame(plain_text(error.filename), error.lineno or 0, "<module>", line))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return Failure(
         kind,
@@ -52,8 +46,22 @@ def describe_failure(
         describe_failure(cause, depth=depth + 1)
         if cause is not None and depth < _MAX_CAUSES
         else None,
-        tuple(masker.mask(str(note)) for note in getattr(error, "__notes__", ())),
+        _notes(error),
     )
+
+
+def plain_text(value: object) -> str:
+    r"""Return a user's object as text that any message can carry.
+
+    >>> plain_text(7), plain_text("caf\ud800")
+    ('7', 'caf\\ud800')
+    """
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = f"<{_type_name(value)} whose __str__ raised>"
+    # A lone surrogate is no text that a message can carry; nor is a subclass of str.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _frames(trace: TracebackType | None) -> tuple[list[StackFrame], list[StackFrame]]:
@@ -64,7 +72,8 @@ def _frames(trace: TracebackType | None) -> tuple[list[StackFrame], list[StackFr
         file = code.co_filename
         source = linecache.getline(file, line, frame.f_globals).strip()
         into = user if _is_users(file) else framework
-        into.append(StackFrame(file, line, code.co_qualname, masker.mask(source)))
+        shown = masker.mask(plain_text(source))
+        into.append(StackFrame(plain_text(file), line or 0, code.co_qualname, shown))
     return user, framework
 
 
@@ -78,24 +87,40 @@ def _is_users(file: str) -> bool:
     return not (file.startswith(("<frozen", _PACKAGE)) or file.startswith(_LIBRARIES))
 
 
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    module = kind.__module__
+def _type_name(value: object) -> str:
+    kind = type(value)
+    # Users' classes may set both to anything.
+    module, name = str(kind.__module__), plain_text(kind.__qualname__)
     if module in ("builtins", "__main__") or module.startswith(PRIVATE_MODULE_PREFIX):
-        return kind.__qualname__
-    return f"{module}.{kind.__qualname__}"
+        return name
+    return f"{plain_text(module)}.{name}"
 
 
-def _message(error: BaseException) -> str:
+def _notes(error: BaseException) -> tuple[str, ...]:
+    notes = error.__dict__.get("__notes__")
+    if not isinstance(notes, list | tuple):
+        return ()
+    return tuple(masker.mask(plain_text(note)) for note in notes)
+
+
+def _message(error: BaseException, depth: int = 0) -> str:
     if isinstance(error, SystemExit):
-        return f"the task called sys.exit({error.code!r})"
+        return f"the task called sys.exit({_shown(error.code)})"
     if isinstance(error, KeyboardInterrupt):
         return "the task raised KeyboardInterrupt"
     try:
-        message = str(error)
+        message = str(error).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
         return "its message cannot be read: __str__ raised"
-    if isinstance(error, BaseExceptionGroup):
-        parts = "; ".join(f"{_type_name(part)}: {_message(part)}" for part in error.exceptions[:5])
+    if isinstance(error, BaseExceptionGroup) and depth < _MAX_CAUSES:
+        # The first of each deeper group: five of each would be thousands.
+        most = 5 if depth == 0 else 1
+        parts = "; ".join(
+            f"{_type_name(part)}: {_message(part, depth + 1)}" for part in error.exceptions[:most]
+        )
         return f"{message}: {parts}"
     return message
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, int | None) else repr(plain_text(value))

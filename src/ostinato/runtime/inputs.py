@@ -229,8 +229,8 @@ def _shown(value: Any, depth: int) -> Any:
         if isinstance(value, dict):
             items = list(value.items())[:MAX_ITEMS]
             shown = {
-                _cut(str(name), 100): _shown_field(str(name), item, depth + 1)
-                for name, item in items
+                _cut(name, 100): _shown_field(name, item, depth + 1)
+                for name, item in ((_name(key), item) for key, item in items)
             }
             if len(value) > MAX_ITEMS:
                 shown["…"] = f"{len(value) - MAX_ITEMS} more"
@@ -254,6 +254,13 @@ def _shown_field(name: str, value: Any, depth: int) -> Any:
 
 #: The same few names come again with every task.
 _is_secret = lru_cache(1024)(is_secret_name)
+
+
+def _name(key: Any) -> str:
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"<{type(key).__name__}>"
 
 
 def _cut(text: str, size: int) -> str:

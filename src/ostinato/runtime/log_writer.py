@@ -25,7 +25,8 @@ class AttemptLog:
     """The log of one attempt; its file is made with the first line.
 
     Lines are written as they come, without a buffer: they can be followed at once and
-    survive the process. Methods may be called from any thread.
+    survive the process. Methods may be called from any thread. Where a line cannot be written,
+    the attempt goes on; the next one that can be says how many are missing.
 
     Args:
         root: Folder of logs.
@@ -42,7 +43,12 @@ class AttemptLog:
         self._seq = 0
         self._size_bytes = 0
         self._is_full = False
+        self._is_closed = False
+        self._missing = 0
+        self._missing_why = ""
         self._partial: dict[str, str] = {}
+        #: A process that a task forks must not write here: it has a count of lines of its own.
+        self.pid = os.getpid()
 
     def write(self, level: str, source: str, message: str) -> None:
         """Append one line, or several where the message has several.
@@ -60,7 +66,7 @@ class AttemptLog:
     def write_stream(self, level: str, source: str, text: str) -> None:
         """Append what was written to a stream; a line is kept back until it is complete."""
         with self._lock:
-            if self._is_full:
+            if self._is_full or self._is_closed:
                 return
             # A secret may come in several writes, and a complete one may have several lines.
             lines = masker.mask(self._partial.pop(source, "") + text).split("\n")
@@ -76,13 +82,15 @@ class AttemptLog:
                 self._partial[source] = rest
 
     def close(self) -> None:
-        """Write what is incomplete and close the file."""
+        """Write what is incomplete and close the file; what comes later is dropped."""
         if self._file < 0 and not self._partial:
+            self._is_closed = True
             return
         with self._lock:
             for source, rest in self._partial.items():
                 self._append("ERROR" if source == "stderr" else "INFO", source, rest)
             self._partial.clear()
+            self._is_closed = True
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
@@ -99,7 +107,7 @@ class AttemptLog:
 
     def _append(self, level: str, source: str, line: str) -> None:
         for start in range(0, len(line) or 1, MAX_LINE_CHARACTERS):
-            if self._is_full:
+            if self._is_full or self._is_closed:
                 return
             self._put(level, source, line[start : start + MAX_LINE_CHARACTERS])
             if self._size_bytes > MAX_LOG_BYTES:
@@ -110,12 +118,41 @@ class AttemptLog:
                 self._is_full = True
 
     def _put(self, level: str, source: str, line: str) -> None:
-        if self._file < 0:
-            self._open()
-        self._seq += 1
+        if self._missing:
+            text = f"{self._missing} lines could not be written: {self._missing_why}"
+            if not self._write_line("WARNING", "ostinato", text):
+                self._missing += 1
+                return
+            self._missing = 0
+        if not self._write_line(level, source, line):
+            self._missing += 1
+
+    def _write_line(self, level: str, source: str, line: str) -> bool:
         # A lone surrogate is no text that a file can hold.
         plain = line.encode("utf-8", "backslashreplace").decode()
+        self._seq += 1
         record = LogRecord(self._seq, self._clock.now_us(), level, source, plain)
         data = _encoder.encode(record) + b"\n"
-        os.write(self._file, data)
+        written = 0
+        try:
+            if self._file < 0:
+                self._open()
+            while written < len(data):
+                written += os.write(self._file, data[written:] if written else data)
+        except OSError as error:
+            self._seq -= 1
+            self._missing_why = error.strerror or type(error).__name__
+            self._forget_part(written)
+            return False
         self._size_bytes += len(data)
+        return True
+
+    def _forget_part(self, written: int) -> None:
+        """Take back a line of which only a part found room."""
+        if self._file < 0:
+            return
+        try:
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+        except OSError:
+            # The task has closed the file under its log: it is opened again.
+            self._file = -1

@@ -158,6 +158,12 @@ class Cancel(Struct, frozen=True, tag="cancel", array_like=True):
     reason: str
 
 
+class GiveBack(Struct, frozen=True, tag="give_back", array_like=True):
+    """Revoke those of some attempts that still wait; what has begun goes on."""
+
+    tokens: tuple[int, ...]
+
+
 class Drain(Struct, frozen=True, tag="drain", array_like=True):
     """Finish what was sent, then exit."""
 
@@ -170,7 +176,7 @@ class Reply(Struct, frozen=True, tag="reply", array_like=True):
     error: str = ""
 
 
-ToChild = RunInfo | RunAttempts | Cancel | Drain | Reply
+ToChild = RunInfo | RunAttempts | Cancel | GiveBack | Drain | Reply
 
 
 class Succeeded(Struct, frozen=True, tag="succeeded", array_like=True):
@@ -303,6 +309,10 @@ class Revoked(Struct, frozen=True, tag="revoked", array_like=True):
     token: int
 
 
+class Opened(Struct, frozen=True, tag="opened", array_like=True):
+    """A child has opened a resource, and wants to close it before it ends."""
+
+
 class Call(Struct, frozen=True, tag="call", array_like=True):
     """A running attempt asks its coordinator for something and waits for the ``Reply``.
 
@@ -346,7 +356,7 @@ CALLS = (
 #: How an attempt's code can end.
 Ended = Succeeded | Failed | Skipped | Deferred
 Report = Ended | Lost | Revoked
-FromChild = Ended | Revoked | Call
+FromChild = Ended | Revoked | Opened | Call
 FromTriggers = TriggerReport | Call
 
 _encoder = msgspec.msgpack.Encoder()

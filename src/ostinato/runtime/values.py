@@ -7,6 +7,7 @@ libraries are recognised by the module of the value's type and never imported ot
 
 import copy
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ostinato.errors import ValueMissing, ValueNotSerialisable
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.layout import value_path
 from ostinato.model.value import INLINE_LIMIT_BYTES, StoredValue, ValueFormat
+from ostinato.runtime.failures import plain_text
 from ostinato.runtime.messages import AttemptSpec
 
 #: Decoded containers kept in a process, for the task runs that are mapped over their items.
@@ -76,7 +78,12 @@ def decode_value(value: StoredValue | None, values_root: str) -> Any:
 
 
 def _encode(value: Any, task_id: str) -> tuple[ValueFormat, bytes, str]:
-    if _is_json(value):
+    try:
+        is_json = _is_json(value)
+    except RecursionError:
+        # Too deep, or it contains itself.
+        is_json = False
+    if is_json:
         return ValueFormat.JSON, _json.encode(value), ""
     frame = _to_parquet(value)
     if frame is not None:
@@ -87,7 +94,10 @@ def _encode(value: Any, task_id: str) -> tuple[ValueFormat, bytes, str]:
     try:
         return ValueFormat.PICKLE, cloudpickle.dumps(value), _preview(value)
     except Exception as error:
-        message = f"the result of task {task_id!r} cannot be stored: {_type_name(value)} ({error})"
+        message = (
+            f"the result of task {task_id!r} cannot be stored: {_type_name(value)} "
+            f"({plain_text(error) or type(error).__name__})"
+        )
         hint = "return data instead, such as a list, or a path to where it was written"
         raise ValueNotSerialisable(message, hint=hint) from error
 
@@ -114,7 +124,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _to_parquet(value: Any) -> bytes | None:
-    package, name = type(value).__module__.partition(".")[0], type(value).__name__
+    package, name = str(type(value).__module__).partition(".")[0], type(value).__name__
     if (package, name) == ("polars", "DataFrame"):
         import io
 
@@ -161,11 +171,16 @@ def _write(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, and stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with open(aside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        # The disk is full, or the attempt was stopped.
+        aside.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -184,15 +199,16 @@ def _read(value: StoredValue, values_root: str) -> bytes:
 
 def _type_name(value: Any) -> str:
     kind = type(value)
-    module = kind.__module__
+    # Users' classes may set both to anything.
+    module, name = plain_text(kind.__module__), plain_text(kind.__qualname__)
     if module == "builtins" or module.startswith(PRIVATE_MODULE_PREFIX):
-        return kind.__qualname__
-    return f"{module.partition('.')[0]}.{kind.__qualname__}"
+        return name
+    return f"{module.partition('.')[0]}.{name}"
 
 
 def _preview(value: Any) -> str:
     try:
-        text = repr(value)
+        text = repr(value).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything
         return ""
     return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
@@ -206,6 +222,8 @@ class Containers:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[object, list[Any]] = OrderedDict()
+        # Attempts may execute in several threads of a process.
+        self._lock = threading.Lock()
 
     def items(self, key: object, load: Callable[[], Any]) -> list[Any]:
         """Return the items of a container; of a dict, (key, value) pairs.
@@ -214,15 +232,17 @@ class Containers:
             key: Names the container; equal keys mean equal containers.
             load: Reads it where it is not kept.
         """
-        kept = self._kept.get(key)
-        if kept is None:
-            container = load()
-            kept = list(container.items()) if isinstance(container, dict) else list(container)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                return kept
+        container = load()
+        kept = list(container.items()) if isinstance(container, dict) else list(container)
+        with self._lock:
             self._kept[key] = kept
             if len(self._kept) > KEPT_CONTAINERS:
                 self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
         return kept
 
     def item(self, key: object, index: int, load: Callable[[], Any]) -> Any:
