@@ -35,6 +35,7 @@ COMMANDS = (
     "answer",
     "resume",
     "retry",
+    "alerts",
 )
 
 
