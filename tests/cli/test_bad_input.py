@@ -149,7 +149,7 @@ def test_unknown_pool_and_executor_make_no_run(project: Path, ostinato: Ostinato
 
     assert result.err == (
         "error: flows/steps.py:34: task 'first' asks for the pool 'dw', which does not exist "
-        "(declare it under 'pools' in ostinato.yaml)\n"
+        "(declare it under 'pools' in ostinato.yaml, or by ostinato pools set)\n"
         "error: flows/steps.py:34: task 'third' asks for the executor 'dask', which does not "
         "exist (there are process, thread, inline)\n"
     )

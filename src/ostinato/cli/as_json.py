@@ -21,7 +21,18 @@ Json = dict[str, Any]
 
 def echo(data: Any) -> None:
     """Print data as JSON on one line."""
-    click.echo(msgspec.json.encode(data).decode())
+    click.echo(encoded(data))
+
+
+def encoded(data: Any) -> str:
+    """Return data as JSON on one line."""
+    return msgspec.json.encode(data).decode()
+
+
+def plain(data: msgspec.Struct) -> Json:
+    """Return a record as it is."""
+    fields: Json = msgspec.to_builtins(data)
+    return fields
 
 
 def run(row: RunRow, *, is_interrupted: bool = False) -> Json:

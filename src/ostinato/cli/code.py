@@ -87,7 +87,13 @@ def refuse_unsound(flow: FlowDefinition, project: Project) -> None:
     Raises:
         UsageError: Its schedule, zone, a pool or an executor is wrong.
     """
-    problems = list(problems_of_flow(flow, project))
+    pools: dict[str, int] = {}
+    # Most flows name no pool, and opening the store costs a start.
+    if any(task.policy.pool for task in flow.tasks):
+        from ostinato.cli.opening import stored_pools
+
+        pools = stored_pools(project)
+    problems = list(problems_of_flow(flow, project, pools=pools))
     for problem in problems[:-1]:
         click.echo(f"error: {problem}", err=True)
     if problems:

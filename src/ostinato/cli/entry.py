@@ -36,6 +36,9 @@ COMMANDS = (
     "resume",
     "retry",
     "alerts",
+    "connections",
+    "variables",
+    "pools",
 )
 
 

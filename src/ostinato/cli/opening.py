@@ -64,6 +64,17 @@ def open_runs(folder: Path | None) -> Iterator[Opened]:
         yield opened
 
 
+def stored_pools(project: Project) -> dict[str, int]:
+    """Return the slots of the pools that the store of a project has."""
+    if not project.store_path.exists():
+        return {}
+    store = open_store(project.store_path)
+    try:
+        return {row.name: row.slots for row in store.vault.pools()}
+    finally:
+        store.close()
+
+
 def client_of(project: Project, store: Store) -> LocalClient:
     """Return a client on an open store."""
     return LocalClient(store, values_root=project.values_root, logs_root=project.logs_root)

@@ -47,3 +47,15 @@ def executor(command: Command) -> Command:
         metavar="NAME",
         help="Where attempts run unless flow or task say otherwise; by default the setting.",
     )(command)
+
+
+def show_secrets(command: Command) -> Command:
+    """Let a command show what it masks otherwise."""
+    return click.option("--show-secrets", is_flag=True, help="Show secrets, not `***`.")(command)
+
+
+def overwrite(command: Command) -> Command:
+    """Let an import replace what is there."""
+    return click.option(
+        "--overwrite", is_flag=True, help="Replace what the store has under the same name."
+    )(command)

@@ -113,19 +113,37 @@ class Vault:
             InvalidConnection: What was found cannot be read.
             VaultError: It cannot be decrypted, or a back-end failed.
         """
+        connection: Connection = self.find_connection(conn_id).value
+        return connection
+
+    def find_connection(self, conn_id: str) -> Found:
+        """Return a connection with where it was found; raises as ``connection`` does."""
         for source in self._sources:
             found = source.connection(conn_id)
             if found is not None:
-                return found
-        row = self._store.connection(conn_id)
-        if row is not None:
-            return self._stored_connection(row)
+                return Found(conn_id, source.name, found, "", found.description)
+        stored = self.stored_connection(conn_id)
+        if stored is not None:
+            return Found(conn_id, STORE, stored, "", stored.description)
         message = f"there is no connection {conn_id!r} in {self._places()}"
         hint = did_you_mean(conn_id, self._names("connections")) or (
             f"ostinato connections set {conn_id} URI, or the variable "
             f"{environment_name('connections', conn_id)}"
         )
         raise UnknownConnection(message, hint=hint)
+
+    def stored_connection(self, conn_id: str) -> Connection | None:
+        """Return a connection of the store, None if it has none."""
+        row = self._store.connection(conn_id)
+        return None if row is None else self._stored_connection(row)
+
+    def stored_connections(self) -> list[Connection]:
+        """Return all connections of the store.
+
+        Raises:
+            VaultError: One cannot be decrypted.
+        """
+        return [self._stored_connection(row) for row in self._store.connections()]
 
     def connections(self) -> list[Found]:
         """Return all connections that can be listed, in the order of their ids."""
@@ -174,18 +192,34 @@ class Vault:
             UnknownVariable: It is nowhere; says where it was looked for, and what is near.
             VaultError: It cannot be decrypted, or a back-end failed.
         """
+        value: str = self.find_variable(key).value
+        return value
+
+    def find_variable(self, key: str) -> Found:
+        """Return a variable with where it was found; raises as ``variable`` does."""
         for source in self._sources:
             found = source.variable(key)
             if found is not None:
-                return found
+                return Found(key, source.name, found)
         row = self._store.variable(key)
         if row is not None:
-            return self._stored_variable(row)
+            return Found(key, STORE, self._stored_variable(row), "", row.description)
         message = f"there is no variable {key!r} in {self._places()}"
         hint = did_you_mean(key, self._names("variables")) or (
             f"ostinato variables set {key} VALUE, or give a default"
         )
         raise UnknownVariable(message, hint=hint)
+
+    def stored_variables(self) -> list[Found]:
+        """Return all variables of the store.
+
+        Raises:
+            VaultError: One cannot be decrypted.
+        """
+        return [
+            Found(row.key, STORE, self._stored_variable(row), "", row.description)
+            for row in self._store.variables()
+        ]
 
     def variables(self) -> list[Found]:
         """Return all variables that can be listed, in the order of their names."""
@@ -263,6 +297,17 @@ class Vault:
                 return source.name
         return ""
 
+    @property
+    def secret_words(self) -> tuple[str, ...]:
+        """Words of the project that make a name one of a secret."""
+        return self._settings.secrets.names
+
+    def stored_names(self, kind: str) -> list[str]:
+        """Return the names of the store's ``connections`` or ``variables``."""
+        if kind == "connections":
+            return [row.conn_id for row in self._store.connections()]
+        return [row.key for row in self._store.variables()]
+
     # Pools
 
     def pools(self) -> list[Pool]:
@@ -274,6 +319,10 @@ class Vault:
         for name, slots in self._settings.pools.items():
             pools[name] = Pool(name, slots, SettingsSource.name)
         return [pools[name] for name in sorted(pools)]
+
+    def stored_pools(self) -> list[PoolRow]:
+        """Return the pools of the store."""
+        return self._store.pools()
 
     def set_pools(self, *pools: PoolRow) -> None:
         """Keep pools in the store, in one commit.
@@ -397,10 +446,7 @@ class Vault:
                     yield Found(name, source.name, value, "", description)
 
     def _names(self, kind: str) -> set[str]:
-        if kind == "connections":
-            names = {row.conn_id for row in self._store.connections()}
-        else:
-            names = {row.key for row in self._store.variables()}
+        names = {*self.stored_names(kind)}
         for source in self._sources:
             names |= source.names(kind)
         return names

@@ -96,7 +96,7 @@ def write_entries(entries: Mapping[str, Any], kind: str, format: str) -> str:
             return text
         case _:
             return "".join(
-                f"{environment_name(kind, name)}={_quoted(str(value))}\n"
+                f"{_line_name(kind, name)}={_quoted(str(value))}\n"
                 for name, value in entries.items()
             )
 
@@ -150,6 +150,16 @@ def _read_lines(path: Path, kind: str) -> dict[str, Any]:
             continue
         entries[name] = value
     return entries
+
+
+def _line_name(kind: str, name: str) -> str:
+    if re.fullmatch(r"[a-z0-9_]+", name):
+        return environment_name(kind, name)
+    if re.search(r"[=\s#]", name) or name.startswith(PREFIXES[kind]):
+        message = f"the name {name!r} cannot be written as a line of a .env file"
+        raise UsageError(message, hint="use JSON or YAML")
+    # As it is: a name in capitals would not be read back as this one.
+    return name
 
 
 def _quoted(value: str) -> str:

@@ -5,7 +5,7 @@ JSON. In a URI, special characters are percent-encoded; a host may carry a proto
 (``http://https://example.com``); what a query cannot say stands as JSON under ``__extra__``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -177,9 +177,13 @@ class Connection(Struct, frozen=True, omit_defaults=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("conn_id", self.conn_id), ("uri", self.masked_uri())]
 
-    def masked_uri(self) -> str:
-        """Write the connection as a URI with a mask in place of each secret."""
-        return self._uri(MASK if self.password else "", hide_secrets(self.extra))
+    def masked_uri(self, more_words: Iterable[str] = ()) -> str:
+        """Write the connection as a URI with a mask in place of each secret.
+
+        Args:
+            more_words: Words beyond the usual ones that make a name one of a secret.
+        """
+        return self._uri(MASK if self.password else "", hide_secrets(self.extra, more_words))
 
     def _uri(self, password: str, extra: dict[str, Any]) -> str:
         protocol, separator, host = self.host.rpartition("://")

@@ -65,6 +65,20 @@ def hide_secrets(content: Any, more_words: Iterable[str] = ()) -> Any:
     return content
 
 
+def drop_secrets(content: Any, more_words: Iterable[str] = ()) -> Any:
+    """Return nested mappings and lists without what has a secret's name."""
+    words = tuple(more_words)
+    if isinstance(content, Mapping):
+        return {
+            name: drop_secrets(value, words)
+            for name, value in content.items()
+            if not is_secret_name(str(name), words)
+        }
+    if isinstance(content, list | tuple):
+        return [drop_secrets(value, words) for value in content]
+    return content
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for inner in value.values():

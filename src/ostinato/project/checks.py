@@ -1,6 +1,6 @@
 """This module finds what is wrong with definitions that loaded: what a run would stumble over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from ostinato.authoring.suggestions import did_you_mean
@@ -14,19 +14,31 @@ from ostinato.project.discovery import Project
 from ostinato.project.settings import ExecutorName
 
 _EXECUTORS = get_args(ExecutorName)
+_NO_POOL = "declare it under 'pools' in ostinato.yaml, or by ostinato pools set"
 
 
-def find_problems(manifest: Manifest, project: Project) -> list[DefinitionProblem]:
-    """Return all problems of a project: of loading first, then of its flows in order."""
+def find_problems(
+    manifest: Manifest, project: Project, *, pools: Mapping[str, int] | None = None
+) -> list[DefinitionProblem]:
+    """Return all problems of a project: of loading first, then of its flows in order.
+
+    Args:
+        manifest: What was loaded.
+        project: Whose settings hold.
+        pools: Slots of the store's pools.
+    """
     found = list(manifest.problems)
     for flow in manifest.flows:
-        found.extend(problems_of_flow(flow, project))
+        found.extend(problems_of_flow(flow, project, pools=pools))
     found.extend(problems_of_alerts(project))
     return found
 
 
-def problems_of_flow(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
+def problems_of_flow(
+    flow: FlowDefinition, project: Project, *, pools: Mapping[str, int] | None = None
+) -> Iterator[DefinitionProblem]:
     """Yield what is wrong with one flow: schedule, zone, executors, pools, notifiers."""
+    slots = {**(pools or {}), **project.settings.pools}
     for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
         try:
             check()
@@ -38,16 +50,18 @@ def problems_of_flow(flow: FlowDefinition, project: Project) -> Iterator[Definit
     for source, code, message, hint in problems_of_callbacks(flow, project):
         yield _problem(project, source, code, message, hint)
     for task in flow.tasks:
-        yield from _of_task(task, project)
+        yield from _of_task(task, project, slots)
 
 
-def _of_task(task: TaskDefinition, project: Project) -> Iterator[DefinitionProblem]:
-    policy, pools = task.policy, project.settings.pools
+def _of_task(
+    task: TaskDefinition, project: Project, pools: Mapping[str, int]
+) -> Iterator[DefinitionProblem]:
+    policy = task.policy
     if policy.executor and policy.executor not in _EXECUTORS:
         yield _executor_problem(project, task.source, f"task {task.id!r}", policy.executor)
     if policy.pool and policy.pool not in pools:
         message = f"task {task.id!r} asks for the pool {policy.pool!r}, which does not exist"
-        hint = did_you_mean(policy.pool, pools) or "declare it under 'pools' in ostinato.yaml"
+        hint = did_you_mean(policy.pool, pools) or _NO_POOL
         yield _problem(project, task.source, "unknown-pool", message, hint)
     slots = pools.get(policy.pool or DEFAULT_POOL, policy.pool_slots)
     if policy.pool_slots > slots:

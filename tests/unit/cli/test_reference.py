@@ -31,13 +31,29 @@ def command(name: str) -> click.Command:
     return found
 
 
+def with_subcommands(name: str) -> list[click.Command]:
+    found = command(name)
+    return [found, *found.commands.values()] if isinstance(found, click.Group) else [found]
+
+
 def options(name: str) -> set[str]:
     return {
         text
-        for parameter in command(name).params
+        for each in with_subcommands(name)
+        for parameter in each.params
         if isinstance(parameter, click.Option)
         for text in parameter.opts
     }
+
+
+@pytest.mark.parametrize("name", entry.COMMANDS)
+def test_every_subcommand_is_documented(name: str) -> None:
+    found = command(name)
+    names = list(found.commands) if isinstance(found, click.Group) else []
+
+    documented = re.findall(rf"^\| `{name} ([\w-]+)", section(name), re.MULTILINE)
+
+    assert documented == names
 
 
 def test_every_command_has_a_section_and_no_other_has() -> None:
@@ -60,10 +76,17 @@ def test_every_option_is_documented_and_no_other_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", entry.COMMANDS)
 def test_every_choice_of_format_is_documented(name: str) -> None:
-    for parameter in command(name).params:
-        if parameter.name == "output" and isinstance(parameter.type, click.Choice):
-            row = next(r for r in section(name).splitlines() if r.startswith("| `--format`"))
-            assert set(re.findall(r"`([a-z]+)`", row)) == set(parameter.type.choices)
+    choices = {
+        choice
+        for each in with_subcommands(name)
+        for parameter in each.params
+        if parameter.name == "output" and isinstance(parameter.type, click.Choice)
+        for choice in parameter.type.choices
+    }
+
+    row = next((r for r in section(name).splitlines() if r.startswith("| `--format`")), "")
+
+    assert set(re.findall(r"`([a-z]+)`", row)) == choices
 
 
 def test_every_state_is_documented() -> None:
@@ -72,11 +95,10 @@ def test_every_state_is_documented() -> None:
 
 @pytest.mark.parametrize("name", entry.COMMANDS)
 def test_every_command_and_option_explains_itself(name: str) -> None:
-    found = command(name)
-
-    assert found.help
-    assert found.get_short_help_str().endswith(".")
-    assert all(p.help for p in found.params if isinstance(p, click.Option))
+    for found in with_subcommands(name):
+        assert found.help
+        assert found.get_short_help_str().endswith(".")
+        assert all(p.help for p in found.params if isinstance(p, click.Option))
 
 
 def keys(schema: Any = Settings, prefix: str = "") -> Iterator[str]:

@@ -105,3 +105,15 @@ def test_names_in_the_environment_are_in_capitals_as_shells_can_set_them() -> No
         "AIRFLOW_CONN_MY-DB",
         "AIRFLOW_CONN_MY_DB",
     ]
+
+
+def test_names_that_a_variable_would_change_are_written_as_they_are(tmp_path: Path) -> None:
+    entries = {"plain_1": "a", "my-db": "b", "Big": "c"}
+
+    text = write_entries(entries, "variables", "env")
+
+    assert text == "OSTINATO_VAR_PLAIN_1=a\nmy-db=b\nBig=c\n"
+    (tmp_path / "a.env").write_text(text)
+    assert read_entries(tmp_path / "a.env", "variables") == entries
+    with pytest.raises(UsageError, match="cannot be written as a line"):
+        write_entries({"a b": "c"}, "variables", "env")

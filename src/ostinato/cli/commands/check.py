@@ -23,13 +23,14 @@ def command(ctx: click.Context, target: str, output: str, environment: str | Non
     request.
     """
     from ostinato.cli import as_json, code, entry
+    from ostinato.cli.opening import stored_pools
     from ostinato.project.checks import find_problems
 
     code.use_environment(environment)
     loading = code.begin_loading(target)
     manifest, _, version = loading.definitions()
     loading.host.close()
-    problems = find_problems(manifest, loading.project)
+    problems = find_problems(manifest, loading.project, pools=stored_pools(loading.project))
     if output == "json":
         as_json.echo(
             {
