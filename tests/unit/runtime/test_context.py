@@ -266,3 +266,41 @@ def test_dates_are_moved_and_rewritten() -> None:
     assert Macros.ds_add("2025-03-01", -1) == "2025-02-28"
     assert Macros.ds_format("20250301", "%Y%m%d", "%d.%m.") == "01.03."
     assert repr(Macros()) == "<macros>"
+
+
+# What lies outside the flow
+
+
+def test_variables_and_connections_in_templates() -> None:
+    template = (
+        "{{ var.value.bucket }} {{ var.json.limits.rows }} {{ var.value['bucket'] }} "
+        "{{ var.value.get('none', 'x') }} {{ conn.dw.host }}:{{ conn.dw.port }} "
+        "{{ conn.get('none') is none }} {{ conn.get('dw').login }}"
+    )
+    with DAG("flow") as flow:
+        PythonOperator(task_id="show", python_callable=str, op_args=[template])
+
+    run = testing.run(
+        flow,
+        variables={"bucket": "b", "limits": '{"rows": 5}'},
+        connections={"dw": "postgres://ana:pw@db:5432/x"},
+    )
+
+    assert run.result("show") == "b 5 b x db:5432 True ana"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{{ var.value.bukket }}", "'*args' of task 'show', line 1: there is no variable 'bukket'"),
+        ("{{ conn.dv.host }}", "line 1: there is no connection 'dv'"),
+        ("{{ var.valu.bucket }}", "has no 'valu' (did you mean 'value'?)"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_field(template: str, problem: str) -> None:
+    with DAG("flow") as flow:
+        PythonOperator(task_id="show", python_callable=str, op_args=[template])
+
+    run = testing.run(flow, variables={"bucket": "b"}, connections={"dw": "sqlite:///x"})
+
+    assert problem in str(run.task_run("show").failure)
