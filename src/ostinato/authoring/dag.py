@@ -21,6 +21,7 @@ from ostinato.authoring.default_args import check_default_args
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
 from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.parameter_models import is_model, parameters_of_model
 from ostinato.authoring.parameters import converter_of, parameter_of
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import PolicyReader
@@ -33,7 +34,7 @@ from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.template_checks import check_templates
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Node
-from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument
+from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument, Place
 from ostinato.model.flow import FlowDefinition, Parameter, Source
 from ostinato.model.graph import check_graph
 
@@ -65,7 +66,8 @@ class DAG:
         timezone: IANA name; by default that of ``start_date``, else the project's.
         default_args: Policies of its tasks where they say nothing, and arguments of their
             operators; each takes those that it knows.
-        params: Parameters of a run: values or ``Param`` by name.
+        params: Parameters of a run: values or ``Param`` by name, or a Pydantic model, whose
+            instance is ``context.params`` then.
         tags: For searching.
         owner: Who looks after it.
         max_active_runs: Runs at a time; 0 for no limit.
@@ -107,7 +109,7 @@ class DAG:
         catchup: bool = False,
         timezone: str = "",
         default_args: Mapping[str, Any] | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | type | None = None,
         tags: Sequence[str] = (),
         owner: str = "",
         max_active_runs: int = 0,
@@ -156,9 +158,9 @@ class DAG:
         self.root = TaskGroup.of_flow(self, defaults, self.place, inherited=around)
         self.default_args: Mapping[str, Any] = defaults
         self.resources: Mapping[str, Any] = dict(resources or {})
-        self.parameters: dict[str, Parameter] = {
-            key: parameter_of(key, value, place=place) for key, value in (params or {}).items()
-        }
+        #: The Pydantic model of the parameters, None if there is none.
+        self.parameter_model: Any = params if is_model(params) else None
+        self.parameters = _parameters(params, place)
         #: What is called at its moments.
         self.callbacks = _flow_callbacks(
             {
@@ -467,6 +469,15 @@ def _either(name: str, value: Any, alias: str, aliased: Any) -> Any:
         message = f"{name} and {alias} mean the same: {value!r} and {aliased!r}"
         raise InvalidArgument(message, place=relative_place(calling_place()))
     return aliased if value in (None, "") and aliased is not None else value
+
+
+def _parameters(params: Any, place: Place) -> dict[str, Parameter]:
+    if is_model(params):
+        return parameters_of_model(params, place)
+    if isinstance(params, type):
+        message = f"params: {params!r} is neither a dict nor a Pydantic model"
+        raise InvalidArgument(message, place=place)
+    return {key: parameter_of(key, value, place=place) for key, value in (params or {}).items()}
 
 
 def _count(name: str, value: object) -> int:

@@ -13,7 +13,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from ostinato.authoring.signatures import UNTYPED
+from ostinato.authoring.json_schema import find_problem
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.signatures import UNTYPED, signature_of
+from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, Place
 from ostinato.model.flow import Parameter
 
@@ -40,6 +43,33 @@ _SCHEMAS: dict[Any, dict[str, Any]] = {
 }
 _ARRAYS = (list, tuple, set, frozenset)
 _JSON_TYPES = frozenset({str, bool, int, type(None), None, Any, UNTYPED})
+
+
+#: Words of JSON Schema that ``Param`` takes as they are, and Airflow's for its forms.
+_KEYWORDS = frozenset(
+    {
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "const",
+        "contentMediaType",
+        "description_md",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "maxItems",
+        "maxLength",
+        "minItems",
+        "minLength",
+        "multipleOf",
+        "not",
+        "oneOf",
+        "prefixItems",
+        "properties",
+        "required",
+        "uniqueItems",
+        "values_display",
+    }
+)
 
 
 class _Required:
@@ -72,6 +102,7 @@ class ParameterOptions:
 
 def Param(  # noqa: N802 - Airflow's name; typed as Any to be the default of any annotation
     default: Any = REQUIRED,
+    description: str = "",
     *,
     type: str | Sequence[str] | None = None,
     enum: Sequence[Any] | None = None,
@@ -79,16 +110,22 @@ def Param(  # noqa: N802 - Airflow's name; typed as Any to be the default of any
     maximum: float | None = None,
     min_length: int | None = None,
     max_length: int | None = None,
+    min_items: int | None = None,
+    max_items: int | None = None,
     pattern: str | None = None,
     format: str | None = None,
     items: Mapping[str, Any] | None = None,
     title: str | None = None,
-    description: str = "",
+    section: str | None = None,
+    examples: Sequence[Any] | None = None,
+    schema: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> Any:
     """Say what a parameter of a flow may be, in more words than an annotation has.
 
     Args:
         default: Used when a run says nothing; without one every run must give it.
+        description: One line for people.
         type: JSON type, or a list of them: ``string``, ``integer``, ``number``, ``boolean``,
             ``array``, ``object``, ``null``.
         enum: The allowed values.
@@ -96,11 +133,19 @@ def Param(  # noqa: N802 - Airflow's name; typed as Any to be the default of any
         maximum: Largest number.
         min_length: Smallest number of characters.
         max_length: Largest number of characters.
+        min_items: Smallest number of items of an array.
+        max_items: Largest number of items of an array.
         pattern: Regular expression that a text must contain.
         format: Such as ``date`` or ``date-time``.
         items: JSON Schema of the items of an array.
         title: Shown instead of the name.
-        description: One line for people.
+        section: Heading under which a form shows it.
+        examples: Values that a form suggests.
+        schema: JSON Schema that a value must fit; the other arguments add to it.
+        keywords: Further words of JSON Schema as it spells them, such as ``minLength``.
+
+    Raises:
+        InvalidArgument: A keyword is none of JSON Schema.
 
     Example:
         ``DAG("etl", params={"rows": Param(100, type="integer", minimum=1)})``, or
@@ -113,13 +158,25 @@ def Param(  # noqa: N802 - Airflow's name; typed as Any to be the default of any
         "maximum": maximum,
         "minLength": min_length,
         "maxLength": max_length,
+        "minItems": min_items,
+        "maxItems": max_items,
         "pattern": pattern,
         "format": format,
         "items": None if items is None else dict(items),
         "title": title,
+        "section": section,
+        "examples": None if examples is None else list(examples),
     }
-    schema = {key: value for key, value in said.items() if value is not None}
-    return ParameterOptions(default, schema, description)
+    for name in keywords:
+        if name not in _KEYWORDS:
+            known = [*_KEYWORDS, *signature_of(Param).names]
+            raise InvalidArgument(
+                f"Param takes no argument {name!r}",
+                place=relative_place(calling_place()),
+                hint=did_you_mean(name, known),
+            )
+    written = {key: value for key, value in said.items() if value is not None}
+    return ParameterOptions(default, {**(schema or {}), **keywords, **written}, description)
 
 
 def parameter_of(
@@ -127,6 +184,7 @@ def parameter_of(
     default: Any = REQUIRED,
     *,
     annotation: Any = UNTYPED,
+    schema: Mapping[str, Any] | None = None,
     place: Place | None = None,
 ) -> Parameter:
     """Return a parameter of the model.
@@ -135,25 +193,30 @@ def parameter_of(
         name: As callers write it.
         default: A value, a ``Param``, or ``REQUIRED``.
         annotation: Its type, ``UNTYPED`` if nothing is known.
+        schema: Its JSON Schema, in place of an annotation's.
         place: Where it stands.
 
     Raises:
-        InvalidArgument: If the default cannot be written as JSON.
+        InvalidArgument: If the default cannot be written as JSON, or does not fit.
     """
-    schema = schema_of(annotation)
-    description = ""
+    fitting = dict(schema_of(annotation) if schema is None else schema)
+    description = str(fitting.get("description", ""))
     if isinstance(default, ParameterOptions):
-        schema = schema | default.schema
-        description = default.description
+        fitting |= default.schema
+        description = default.description or description
         default = default.default
-    is_required = default is REQUIRED
-    return Parameter(
-        name,
-        schema=schema,
-        default=None if is_required else json_default(name, default, place),
-        is_required=is_required,
-        description=description,
-    )
+        if default is None and find_problem(None, fitting):
+            # Airflow's way to say that every run must give it.
+            default = REQUIRED
+    if default is REQUIRED:
+        return Parameter(name, schema=fitting, is_required=True, description=description)
+    plain = json_default(name, default, place)
+    # `day: str = None` is how people write what may be left out.
+    problem = "" if plain is None else find_problem(plain, fitting)
+    if problem:
+        message = f"the default of parameter {name!r} does not fit: {problem}"
+        raise InvalidArgument(message, place=place)
+    return Parameter(name, schema=fitting, default=plain, description=description)
 
 
 def json_default(name: str, default: Any, place: Place | None = None) -> Any:

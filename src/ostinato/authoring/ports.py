@@ -293,6 +293,11 @@ class BuiltFlow(Protocol):
         ...
 
     @property
+    def parameter_model(self) -> Any:
+        """The Pydantic model of its parameters, None if there is none."""
+        ...
+
+    @property
     def templates(self) -> FlowTemplates:
         """What the templates of its tasks share."""
         ...

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ostinato.client.schema import describe, find_problem
+from ostinato.authoring.json_schema import describe, find_problem
 from ostinato.errors import AnswerError
 from ostinato.model.deferral import InputRequest
 from ostinato.model.identity import RunId

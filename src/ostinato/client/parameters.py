@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from ostinato.authoring.json_schema import describe, find_problem, types_of
 from ostinato.authoring.quantities import seconds_of
-from ostinato.client.schema import describe, find_problem, types_of
 from ostinato.engine.timetable import zone_of
 from ostinato.errors import ParameterError, UsageError
 from ostinato.model.flow import FlowDefinition, Parameter

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
@@ -244,6 +245,7 @@ class Runner:
             RunNotFound: No run has this id.
             RunOwned: A living process drives it.
             UsageError: It has ended, and so have its callbacks and alerts.
+            ParameterError: It has not started, and its parameters do not fit.
         """
         row = self._store.take_run(run_id, self._lease)
         if row.state.is_terminal:
@@ -254,6 +256,8 @@ class Runner:
             name = f"{row.flow}#{row.number}"
             message = f"run {name} has ended: it is {row.state.label}"
             raise UsageError(message, hint=f"ostinato retry '{name}' runs what failed again")
+        if row.state is RunState.QUEUED:
+            self._check_params(row, flow)
         run, commands = self._restore(row, flow)
         now_us = self._clock.now_us()
         first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
@@ -345,6 +349,14 @@ class Runner:
         info = self._info(row, flow, row.started_us)
         lanes = self._coordinator.lanes(flow)
         return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
+
+    def _check_params(self, row: RunRow, flow: FlowDefinition) -> None:
+        """Refuse to start a run whose parameters do not fit, whoever asked for it."""
+        try:
+            validate_params(flow, msgspec.json.decode(row.params))
+        except OstinatoError:
+            self._store.release_run(row.id, self._lease)
+            raise
 
     def _describe(self, run_id: int) -> RunInfo | None:
         row = self._store.run(RunId(run_id))

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.authoring.parameter_models import validated
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
@@ -68,6 +69,8 @@ class EmbeddedSession:
         path = Path(file).resolve() if file and Path(file).exists() else None
         project = find_project(Target(path=path))
         values = validate_params(definition, params)
+        if dag.parameter_model is not None:
+            validated(dag.parameter_model, values, dag.name)
         flow = narrow(definition, select_tasks(definition, select)) if select else definition
         flows: dict[str, BuiltFlow] = {dag.name: dag}
         manifest = Manifest(project=project.name, flows=(flow,))

@@ -173,6 +173,9 @@ class Executing:
         if operator is None:
             raise UnknownTask(f"flow {dag.name!r} has no task {spec.task_id!r} in this process")
         arguments = operator.arguments()
+        if dag.parameter_model is not None:
+            # It may refuse what its JSON Schema accepts; no task works with such parameters.
+            context.params  # noqa: B018 - it is validated when it is first read
         if spec.timeout_s or spec.memory_bytes:
             self._set_limits(spec)
         if arguments:

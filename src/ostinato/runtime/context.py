@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ostinato.authoring.parameter_models import ModelParameters, validated
 from ostinato.authoring.ports import BuiltFlow, Context
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
@@ -102,9 +103,11 @@ class TaskContext(Mapping[str, Any]):
         """Parameters of the run, and those of the task itself."""
         params: dict[str, Any] = msgspec.json.decode(self._info.params)
         operator = self._dag.operators.get(self._spec.task_id)
-        if operator is None or not operator.settings.params:
-            return params
-        return _with_own(params, operator.settings.params, self._dag)
+        own = operator.settings.params if operator is not None else None
+        model = self._dag.parameter_model
+        if model is not None:
+            return ModelParameters(validated(model, params, self.flow), own or {})
+        return _with_own(params, own, self._dag) if own else params
 
     @cached_property
     def logical_date(self) -> datetime:
@@ -167,7 +170,7 @@ class TaskContext(Mapping[str, Any]):
             flow=self._info.flow,
             project=self._info.project,
             trigger=self._info.trigger,
-            params=self.params,
+            params=msgspec.json.decode(self._info.params),
             logical_date=self.logical_date,
             data_interval_start=self.data_interval_start,
             data_interval_end=self.data_interval_end,

@@ -226,6 +226,7 @@ class _UnloadedFlow:
         self.resources: Mapping[str, Any] = {}
         self.callbacks: tuple[WrittenCallback, ...] = ()
         self.templates = FlowTemplates()
+        self.parameter_model = None
 
 
 def execute_notice(spec: AttemptSpec, context: NoticeContext, dag: BuiltFlow | None) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from ostinato.authoring.parameter_models import validated
 from ostinato.client.answers import check_answer
 from ostinato.client.local import notice_view
 from ostinato.client.parameters import parse_moment_us, validate_params
@@ -195,6 +196,8 @@ def run(
     """
     definition = flow.definition
     values = validate_params(definition, params or {})
+    if flow.parameter_model is not None:
+        validated(flow.parameter_model, values, flow.name)
     narrowed = narrow(definition, select_tasks(definition, select)) if select else definition
     clock = VirtualClock(int(start.timestamp() * 1_000_000))
     store: Store

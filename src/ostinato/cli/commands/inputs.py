@@ -16,10 +16,10 @@ def command(run: str | None, project: Path | None, output: str) -> None:
 
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`.
     """
+    from ostinato.authoring.json_schema import describe
     from ostinato.cli import as_json
     from ostinato.cli.display import moment
     from ostinato.cli.opening import name_of, open_runs
-    from ostinato.client.schema import describe
 
     with open_runs(project) as opened:
         client = opened.client

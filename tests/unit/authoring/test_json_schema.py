@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.client.schema import describe, find_problem, types_of
+from ostinato.authoring.json_schema import describe, find_problem, types_of
 
 POINT = {
     "type": "object",
