@@ -289,7 +289,7 @@ class Executing:
         failure = self._failure(error, spec)
         log.write("ERROR", "ostinato", failure.summary)
         may_retry = error.__dict__.get(_MAY_RETRY, True)
-        if isinstance(error, ValueNotSerialisable | UnknownTask):
+        if isinstance(error, ParameterError | UnknownTask | ValueNotSerialisable):
             may_retry = False
         return msg.Failed(spec.token, *times, failure, may_retry=may_retry, inputs=rendered)
 
