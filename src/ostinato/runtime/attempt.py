@@ -21,6 +21,7 @@ from ostinato.clock import Clock, SystemClock
 from ostinato.errors import (
     AttemptTimeout,
     MemoryLimitExceeded,
+    ParameterError,
     TriggerFailed,
     UnknownFlow,
     UnknownTask,
