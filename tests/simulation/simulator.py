@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from ostinato.coordinator.live_run import lanes_of
+from ostinato.coordinator.limits import Budget, Executors, Limits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import RunMachine, replay
 from ostinato.engine.plan import Plan
+from ostinato.engine.priority import priority_weights
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit, Ready, ReadyQueue
 from ostinato.engine.run_graph import ACTIVE
 from ostinato.engine.task_run import TaskRun, TaskRunRecord
@@ -22,6 +23,7 @@ from ostinato.engine.transitions import TASK_RUN_TRANSITIONS
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath
+from ostinato.model.policy import Compute, WeightRule
 from ostinato.model.state import RunState, TaskRunState
 from tests.strategies import Outcomes, Shape, random_flow
 
@@ -47,6 +49,7 @@ class Simulation:
         flow = random_flow(self.chance, Shape(skips_meet_eager_rules=True))
         self.flow = with_bounds(flow, self.chance)
         self.plan = Plan(self.flow)
+        self.priorities = priority_weights(self.plan)
         self.outcomes = Outcomes(self.flow, seed)
         self.machine = RunMachine(self.plan)
         self.now_us = 1_000_000
@@ -75,11 +78,11 @@ class Simulation:
         self.past: list[ev.Input] = []
 
     def _fresh_lanes(self) -> tuple[list[Limit], list[Lane]]:
-        pools = {DEFAULT_POOL: Limit(DEFAULT_POOL, SLOTS)}
-        lanes = lanes_of(
-            self.flow, executors={"inline"}, aliases={}, default_executor="inline", pools=pools
-        )
-        return list({id(limit): limit for lane in lanes for limit in lane.limits}.values()), lanes
+        limits = Limits({DEFAULT_POOL: SLOTS}, Budget(cpu=2, memory_bytes=100, is_given=False))
+        lanes = limits.lanes(self.flow, Executors(frozenset({"inline"}), {}, "inline"))
+        return list(
+            {id(limit): limit for lane in lanes for limit, _ in lane.demands}.values()
+        ), lanes
 
     # What may happen
 
@@ -198,9 +201,9 @@ class Simulation:
                 case cmd.SaveExpansion() | cmd.SaveRun():
                     self.writes.append(command)
                 case cmd.Enqueue(task_run):
-                    task = self.flow.tasks[task_run.position]
-                    lane, slots = self.lanes[task_run.position], task.policy.pool_slots
-                    self.queue.push(Ready(1, task_run, lane, slots), task.policy.priority)
+                    position = task_run.position
+                    priority = self.priorities[position]
+                    self.queue.push(Ready(1, task_run, self.lanes[position]), priority)
                 case cmd.SetTimer():
                     self.timers.append(command)
                 case cmd.CancelAttempt(task_run):
@@ -298,8 +301,8 @@ class Simulation:
             if task_run.state in (TaskRunState.RETRYING, TaskRunState.DEFERRED):
                 assert _name(task_run) in timed, f"nothing wakes {task_run!r}"
         for limit in self.limits:
-            ready = [r for r in self.running.values() if limit in r.lane.limits]
-            taken = [r.slots if limit.is_pool else 1 for r in ready]
+            ready = [each for run in self.running.values() for each in run.lane.demands]
+            taken = [amount for other, amount in ready if other is limit]
             assert sum(taken) == limit.used <= limit.slots, limit.name
 
     def _check_restored(self, snapshot: dict[Key, TaskRunRecord]) -> None:
@@ -384,6 +387,9 @@ def with_bounds(flow: FlowDefinition, chance: random.Random) -> FlowDefinition:
             deadline_s=rarely(1.0, 30.0, 90.0),
             lost_attempts=chance.choice((0, 1, 3, 3)),
             max_active=int(rarely(1, 2)),
+            max_active_over_runs=int(rarely(1, 2)),
+            compute=Compute(cpu=rarely(0.3, 1, 4), memory_bytes=int(rarely(30, 80, 200))),
+            weight_rule=chance.choice(list(WeightRule)),
             pool_slots=chance.choice((1, 1, 1, 2)),
         )
         tasks.append(replace(task, policy=policy))

@@ -65,6 +65,8 @@ class Policies(TypedDict, total=False):
         depends_on_past: Whether it waits until it has succeeded or was skipped in the run before.
         wait_for_downstream: Whether that holds for the tasks directly behind it too.
         max_active: Task runs at a time within a run. Airflow: ``max_active_tis_per_dagrun``.
+        max_active_over_runs: Task runs at a time over all runs of a process. Airflow:
+            ``max_active_tis_per_dag``.
         executor: By name.
         isolation: ``fork`` for a process of its own.
         compute: What it asks of the machine: ``{"cpu": 1, "memory": "512MB", "gpu": 0}``.
@@ -121,6 +123,8 @@ class Policies(TypedDict, total=False):
     wait_for_downstream: bool
     max_active: int | None
     max_active_tis_per_dagrun: int | None
+    max_active_over_runs: int | None
+    max_active_tis_per_dag: int | None
     executor: str | None
     isolation: Isolation | Literal["warm", "fork"]
     compute: Compute | Mapping[str, Any]
@@ -176,6 +180,7 @@ ALIASES = {
     "execution_timeout": "timeout",
     "priority_weight": "priority",
     "max_active_tis_per_dagrun": "max_active",
+    "max_active_tis_per_dag": "max_active_over_runs",
     "doc_md": "doc",
     "map_index_template": "map_name",
     **CALLBACK_ALIASES,
@@ -508,6 +513,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "depends_on_past": ("depends_on_past", _flag),
     "wait_for_downstream": ("wait_for_downstream", _flag),
     "max_active": ("max_active", _count),
+    "max_active_over_runs": ("max_active_over_runs", _count),
     "executor": ("executor", _text),
     "isolation": ("isolation", _one_of(Isolation)),
     "compute": ("compute", _compute),

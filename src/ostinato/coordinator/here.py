@@ -1,5 +1,6 @@
 """This module runs flows here and now: coordinator, executors and store in one process."""
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from ostinato.authoring.quantities import bytes_of
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
+from ostinato.coordinator.limits import Budget, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.outside import outside_values
@@ -19,7 +22,6 @@ from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
-from ostinato.engine.queueing import Limit
 from ostinato.engine.task_run import TaskRun
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, UsageError
@@ -33,6 +35,7 @@ from ostinato.model.state import RunState
 from ostinato.project.alert_settings import read_alerts
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
+from ostinato.project.settings import ComputeSettings
 from ostinato.runtime.messages import RunInfo
 from ostinato.store.protocol import Store
 from ostinato.store.records import NewRun, RunRow
@@ -105,7 +108,7 @@ class Runner:
             executors=executors,
             aliases=aliases,
             clock=self._clock,
-            pools=self._pools(),
+            limits=self._limits(),
             answers_to_calls=VaultCalls(self._open_vault).answers,
             triggers=self._make_triggers(host),
             answers=answers,
@@ -133,10 +136,10 @@ class Runner:
         """Kill what runs; an unfinished run stays as it is until it is resumed."""
         self._closing.close()
 
-    def _pools(self) -> dict[str, Limit]:
-        slots = {row.name: row.slots for row in self._store.vault.pools()}
-        slots |= self._project.settings.pools
-        return {name: Limit(name, number) for name, number in slots.items()}
+    def _limits(self) -> Limits:
+        pools = {row.name: row.slots for row in self._store.vault.pools()}
+        settings = self._project.settings
+        return Limits(pools | settings.pools, budget_of(settings.compute))
 
     def _open_vault(self) -> "Vault":
         # Most runs ask for no connection, and it needs 5 ms.
@@ -388,6 +391,16 @@ class Runner:
             started_us=started_us,
             data_root=str(self._project.data_dir),
         )
+
+
+def budget_of(compute: ComputeSettings) -> Budget:
+    """Return what tasks may ask of this machine; by default its cores, and no limit else."""
+    return Budget(
+        cpu=compute.cpu or os.cpu_count() or 1,
+        gpu=compute.gpu,
+        memory_bytes=bytes_of(compute.memory),
+        is_given=bool(compute.cpu),
+    )
 
 
 def pinned_flow(store: Store, row: RunRow) -> FlowDefinition:

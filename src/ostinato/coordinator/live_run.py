@@ -1,18 +1,16 @@
 """This module is a run that a coordinator owns, with all that it needs at hand."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 from ostinato.coordinator.values import RunValues
 from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
-from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
+from ostinato.engine.priority import priority_weights
+from ostinato.engine.queueing import Lane
 from ostinato.engine.task_run import TaskRun
-from ostinato.errors import UsageError
 from ostinato.model.deferral import encode_wait
 from ostinato.model.failure import Failure
-from ostinato.model.flow import FlowDefinition, Input
+from ostinato.model.flow import Input
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.policy import Isolation, Policy
 from ostinato.model.value import StoredValue
@@ -59,7 +57,7 @@ class LiveRun:
         self.values = RunValues(store, row.id)
         self.outside = outside
         self.lanes = lanes
-        self.priorities = [plan.priority_weight(position) for position in range(len(lanes))]
+        self.priorities = priority_weights(plan)
         #: Task runs whose rows the next commit writes, in the order of their change.
         self.dirty: dict[int, TaskRun] = {}
         #: What the last attempt of a task run left: error, rendered arguments, reason.
@@ -204,70 +202,6 @@ class LiveRun:
         """Return a page of a mapped task's values; None stands for the result None."""
         paths = self.mapped_paths(task_id, prefix)[offset : offset + limit]
         return [self.values.get(task_id, path, key) for path in paths]
-
-
-def lanes_of(
-    flow: FlowDefinition,
-    *,
-    executors: set[str],
-    aliases: Mapping[str, str],
-    default_executor: str,
-    pools: dict[str, Limit],
-) -> list[Lane]:
-    """Return the lane of each task of a run, by position: its executor and its limits.
-
-    Args:
-        flow: What runs.
-        executors: Names of those that exist.
-        aliases: Names that others stand in for.
-        default_executor: Of tasks that name none.
-        pools: Shared by all runs.
-
-    Raises:
-        UsageError: A task names a pool or an executor that does not exist, or more slots than
-            its pool has.
-    """
-    run_limit = None
-    if flow.max_active_tasks:
-        run_limit = Limit("max_active_tasks", flow.max_active_tasks, is_pool=False)
-    known: dict[tuple[str, str, int], Lane] = {}
-    lanes: list[Lane] = []
-    for position, task in enumerate(flow.tasks):
-        policy = task.policy
-        name = policy.executor or flow.executor or default_executor
-        executor = aliases.get(name, name)
-        if executor not in executors:
-            message = f"task {task.id!r} asks for the executor {executor!r}"
-            raise UsageError(message, hint=f"there is {', '.join(sorted(executors))}")
-        pool = _pool(task.id, policy, pools)
-        is_limited = bool(policy.max_active) and (task.expansion is not None or bool(task.group))
-        key = (executor, policy.pool, position if is_limited else -1)
-        lane = known.get(key)
-        if lane is None:
-            limits = [run_limit] if run_limit is not None else []
-            limits.extend(pool)
-            if is_limited:
-                name = f"max_active of {task.id}"
-                limits.append(Limit(name, policy.max_active, is_pool=False))
-            lane = known[key] = Lane(executor, tuple(limits))
-        lanes.append(lane)
-    return lanes
-
-
-def _pool(task_id: str, policy: Policy, pools: dict[str, Limit]) -> list[Limit]:
-    pool = pools.get(policy.pool or DEFAULT_POOL)
-    if pool is None:
-        if policy.pool:
-            message = f"task {task_id!r} asks for the pool {policy.pool!r}, which does not exist"
-            raise UsageError(message, hint="declare it under 'pools' in ostinato.yaml")
-        return []
-    if policy.pool_slots > pool.slots:
-        message = (
-            f"task {task_id!r} takes {policy.pool_slots} slots of the pool {pool.name!r}, "
-            f"which has {pool.slots}"
-        )
-        raise UsageError(message)
-    return [pool]
 
 
 def _name(value: Input) -> str:

@@ -18,7 +18,9 @@ import msgspec
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
-from ostinato.coordinator.live_run import LiveRun, lanes_of
+from ostinato.coordinator.held_runs import HeldRuns
+from ostinato.coordinator.limits import Executors, Limits
+from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.timers import Timers
@@ -26,7 +28,7 @@ from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
-from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
+from ostinato.engine.queueing import Lane, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import Executor
@@ -74,7 +76,7 @@ class Coordinator:
         lease: The right to commit for the runs that are adopted.
         executors: By name.
         clock: What time it is; a ``VirtualClock`` is moved on instead of waiting.
-        pools: Limits by the name of the pool.
+        limits: Shared by all runs.
         triggers: Waits for conditions on behalf of deferred task runs.
         answers: Stands in for people, where there are none: returns what a task run that waits
             for one goes on with, or None.
@@ -95,7 +97,7 @@ class Coordinator:
         *,
         executors: Mapping[str, Executor],
         clock: Clock,
-        pools: dict[str, Limit],
+        limits: Limits,
         triggers: Triggers,
         answers: StandIn | None = None,
         default_executor: str,
@@ -111,9 +113,8 @@ class Coordinator:
         self._lease = lease
         self._executors = dict(executors)
         self._clock = clock
-        self._pools = pools
-        self._default_executor = default_executor
-        self._aliases = aliases
+        self._limits = limits
+        self._places = Executors(frozenset(executors), aliases, default_executor)
         self._chance = chance
         self._wake = wake
         self._runs: dict[int, LiveRun] = {}
@@ -131,7 +132,8 @@ class Coordinator:
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
         self._waits = Waits(triggers, answers)
-        self._past = Past(store, self._runs)
+        self._held = HeldRuns(self._runs)
+        self._past = Past(store, self._runs, self._held)
         self._calls = Calls(self, {**EarlierRuns(store).answers, **(answers_to_calls or {})})
         self._outbox = Outbox(
             store,
@@ -192,13 +194,7 @@ class Coordinator:
         Raises:
             UsageError: It asks for a pool or an executor that does not exist.
         """
-        return lanes_of(
-            flow,
-            executors=set(self._executors),
-            aliases=self._aliases,
-            default_executor=self._default_executor,
-            pools=self._pools,
-        )
+        return self._limits.lanes(flow, self._places)
 
     def adopt(self, run: LiveRun, commands: list[cmd.Command], event: ev.Input | None) -> None:
         """Take up a run that this coordinator's lease owns.
@@ -213,7 +209,7 @@ class Coordinator:
         run.machine.watched = self._outbox.adopt(run)
         self._carry_out(run, commands)
         self._waits.resume(run)
-        if event is not None:
+        if event is not None and not self._held.hold(run, event):
             self._apply(run, event, "", "")
 
     def finish(self, run: LiveRun) -> None:
@@ -272,6 +268,9 @@ class Coordinator:
         if self._past:
             for asked in self._past.poll():
                 self._settle_past(*asked)
+        if self._held:
+            for run in self._held.startable():
+                self._apply(run, ev.RunStarted(self._now_us), "", "")
         self._dispatch()
         self.commit()
         self._send()
@@ -493,9 +492,8 @@ class Coordinator:
                 self._carry_out_rare(run, command)
 
     def _enqueue(self, run: LiveRun, task_run: TaskRun) -> None:
-        lane = run.lanes[task_run.position]
-        slots = run.policy(task_run).pool_slots
-        self._queue.push(Ready(run.id, task_run, lane, slots), run.priorities[task_run.position])
+        position = task_run.position
+        self._queue.push(Ready(run.id, task_run, run.lanes[position]), run.priorities[position])
 
     def _carry_out_rare(self, run: LiveRun, command: cmd.Command) -> None:
         batch = self._batch

@@ -1,6 +1,6 @@
 """This module finds out for task runs that depend on it how earlier runs of their flow went."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from typing import NamedTuple
 
 from ostinato.coordinator.live_run import LiveRun
@@ -51,11 +51,14 @@ class Past:
     Args:
         store: Where earlier runs are.
         live: Runs of this coordinator by id.
+        held: Those of them that begin when others have ended; nothing waits for them, for it
+            may be one of those others.
     """
 
-    def __init__(self, store: Store, live: dict[int, LiveRun]) -> None:
+    def __init__(self, store: Store, live: dict[int, LiveRun], held: Container[int]) -> None:
         self._store = store
         self._live = live
+        self._held = held
         self._waiting: dict[TaskRun, tuple[LiveRun, int]] = {}
         self._changed: set[int] = set()
         self._looks_at_all = False
@@ -119,6 +122,8 @@ class Past:
     def _look(self, run: LiveRun, task_run: TaskRun) -> Settled | _Pending:
         wanted = self._wanted(run, task_run)
         for row in self._store.runs_before(run.row, limit=SEARCHED_RUNS):
+            if row.id in self._held:
+                continue
             flow = self._flow(row)
             if flow is None or any(task.id == task_run.task_id for task in flow.tasks):
                 return self._judge(row, wanted)

@@ -16,7 +16,7 @@ from ostinato.model.flow import (
     TaskDefinition,
     TaskKind,
 )
-from ostinato.model.policy import Criticality, Policy, TriggerRule, WeightRule
+from ostinato.model.policy import Criticality, TriggerRule
 
 
 class Dependent:
@@ -294,29 +294,6 @@ class Plan:
                         stack.append(follower)
             known = self._descendants[position] = frozenset(seen)
         return known
-
-    def priority_weight(self, position: int) -> int:
-        """Return a task's priority with those of its neighbours, by its weight rule.
-
-        As in Airflow: ``downstream`` adds all that waits for it, so that what much depends on
-        goes first; ``upstream`` adds all that it waits for, so that what has begun is finished.
-        """
-        policy = self._policy(position)
-        if policy.weight_rule is WeightRule.ABSOLUTE:
-            return policy.priority
-        if policy.weight_rule is WeightRule.DOWNSTREAM:
-            others = self.descendants(position)
-        else:
-            others = frozenset(
-                other for other in range(len(self.nodes)) if position in self.descendants(other)
-            )
-        tasks = (other for other in others if self.nodes[other].task is not None)
-        return policy.priority + sum(self._policy(other).priority for other in tasks)
-
-    def _policy(self, position: int) -> Policy:
-        task = self.nodes[position].task
-        assert task is not None
-        return task.policy
 
     def direct_downstream(self, position: int) -> list[int]:
         """Return the positions of the tasks that wait for a task directly."""

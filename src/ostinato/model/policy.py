@@ -80,6 +80,7 @@ class Policy(Struct, frozen=True, omit_defaults=True):
         depends_on_past: Whether it waits until the task has gone well in the run before.
         wait_for_downstream: Whether that holds for the tasks directly behind it too.
         max_active: Task runs of this task at a time within a run; 0 for no limit.
+        max_active_over_runs: The same over all runs of a coordinator.
         executor: Executor by name; empty for the flow's.
         isolation: Whether its process is shared with other attempts.
         compute: What it asks of the machine.
@@ -101,6 +102,7 @@ class Policy(Struct, frozen=True, omit_defaults=True):
     pool: str = ""
     pool_slots: int = 1
     max_active: int = 0
+    max_active_over_runs: int = 0
     executor: str = ""
     isolation: Isolation = Isolation.WARM
     compute: Compute = Compute()

@@ -12,6 +12,9 @@ FORMAT_VERSION = 1
 #: Keys that a later version will understand; refused, because they would do nothing.
 RESERVED = frozenset({"resources", "retention"})
 
+#: A size as people write it.
+SIZE = r"^\d+(\.\d+)? *[KMGTkmgt]?i?[Bb]?$"
+
 Slots = Annotated[int, Meta(ge=1)]
 
 
@@ -60,6 +63,20 @@ class SecretsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     names: tuple[str, ...] = ()
 
 
+class ComputeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the machine has for tasks that ask for some of it by ``compute``.
+
+    Attributes:
+        cpu: Cores; 0 for all of the machine, of which a task that asks for more gets all.
+        gpu: Devices; 0 for no limit.
+        memory: Bytes, or text such as ``16GB``; 0 for no limit.
+    """
+
+    cpu: Annotated[float, Meta(ge=0)] = 0.0
+    gpu: Annotated[float, Meta(ge=0)] = 0.0
+    memory: Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=SIZE)] = 0
+
+
 class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     """What an environment may set in its own way.
 
@@ -68,6 +85,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         executor: Where attempts run unless a flow or task says otherwise.
         max_children: Processes at a time that execute attempts; 0 for one per core.
         pools: Slots by the name of the pool.
+        compute: What the machine has for tasks that ask for some of it.
         defaults: Policies, owner and tags of all tasks where flow, group and task say nothing.
         store: Where the durable state is kept.
         storage: Where large values and logs are kept.
@@ -81,6 +99,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     executor: ExecutorName = "process"
     max_children: Annotated[int, Meta(ge=0)] = 0
     pools: dict[str, Slots] = {}
+    compute: ComputeSettings = ComputeSettings()
     defaults: dict[str, Any] = {}
     store: StoreSettings = StoreSettings()
     storage: StorageSettings = StorageSettings()

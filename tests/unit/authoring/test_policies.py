@@ -47,6 +47,9 @@ def made(**policies: Any) -> Operator:
         ({"pool_slots": 2}, "pool_slots", 2),
         ({"max_active": 4}, "max_active", 4),
         ({"max_active_tis_per_dagrun": 4}, "max_active", 4),
+        ({"max_active_tis_per_dag": 3}, "max_active_over_runs", 3),
+        ({"depends_on_past": True}, "depends_on_past", True),
+        ({"wait_for_downstream": True}, "wait_for_downstream", True),
         ({"executor": "thread"}, "executor", "thread"),
         ({"isolation": "fork"}, "isolation", Isolation.FORK),
         (

@@ -1,25 +1,12 @@
 """Runs that depend on earlier runs of their flow, here and elsewhere."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ostinato import DAG, dag, task, testing
-from ostinato.clock import VirtualClock
-from ostinato.coordinator.here import Runner
 from ostinato.errors import UsageError
-from ostinato.model.manifest import Manifest, encode_manifest, version_of
-from ostinato.model.state import TaskRunState
-from ostinato.project.discovery import Project
-from ostinato.project.settings import Settings
-from ostinato.store.records import RunRow
-from ostinato.store.sqlite import open_store
-
-DAY_US = 86_400_000_000
+from tests.unit.coordinator.conftest import House
 
 
 @dag
@@ -97,54 +84,6 @@ def test_a_partial_run_without_the_task_is_passed_over() -> None:
     third = testing.run(patient(), date="2025-01-03", after=part)
 
     assert third.state == "succeeded"
-
-
-class House:
-    """Coordinators on one store in memory."""
-
-    def __init__(self, folder: Path, closing: ExitStack) -> None:
-        self.clock = VirtualClock(int(datetime(2025, 1, 9, tzinfo=UTC).timestamp() * 1e6))
-        self.store = open_store(":memory:", clock=self.clock)
-        closing.callback(self.store.close)
-        self._closing = closing
-        self._project = Project(
-            name="testing",
-            root=folder,
-            settings=Settings(executor="inline"),
-            data_dir=folder,
-            store_path=folder / "store.db",
-            values_root=folder,
-            logs_root=folder / "logs",
-            is_implicit=True,
-        )
-
-    def runner(self, flow: DAG) -> Runner:
-        runner = Runner(
-            self._project,
-            self.store,
-            None,
-            executor="inline",
-            clock=self.clock,
-            flows={flow.name: flow},
-            inline_for=("process", "thread"),
-        )
-        return self._closing.enter_context(runner)
-
-    def create(self, runner: Runner, flow: DAG, day: int, **params: Any) -> RunRow:
-        data = encode_manifest(Manifest(project="testing", flows=(flow.definition,)))
-        self.store.save_manifest(version_of(data), "testing", data)
-        values = {"bad": ""} | params
-        return runner.create(flow.definition, version_of(data), params=values, date_us=day * DAY_US)
-
-    def states(self, row: RunRow) -> dict[str, str]:
-        rows = self.store.all_task_runs(row.id)
-        return {each.task_id: TaskRunState(each.state).label for each in rows}
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    with ExitStack() as closing:
-        yield House(tmp_path, closing)
 
 
 @pytest.mark.parametrize("flow", [daily(), patient()], ids=["past", "downstream"])

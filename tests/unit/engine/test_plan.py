@@ -3,6 +3,7 @@
 import pytest
 
 from ostinato.engine.plan import Plan, lengths_from
+from ostinato.engine.priority import priority_weights
 from ostinato.errors import InternalError
 from ostinato.model.flow import (
     GroupDefinition,
@@ -24,10 +25,7 @@ def weighing(rule: WeightRule) -> Plan:
 
 
 def test_priorities_add_up_by_their_weight_rule() -> None:
-    weights = {
-        rule: [weighing(rule).priority_weight(position) for position in range(4)]
-        for rule in WeightRule
-    }
+    weights = {rule: priority_weights(weighing(rule)) for rule in WeightRule}
 
     assert weights == {
         WeightRule.ABSOLUTE: [1, 10, 100, 1000],
@@ -42,7 +40,7 @@ def test_a_mapped_group_adds_no_priority_of_its_own() -> None:
     last = task("g.b", Policy(priority=10, weight_rule=WeightRule.UPSTREAM), group="g")
     plan = Plan(flow(first, last, groups=(group,)))
 
-    assert [plan.priority_weight(position) for position in range(2)] == [11, 11]
+    assert priority_weights(plan) == [11, 11]
 
 
 def test_only_mapped_groups_add_an_index() -> None:

@@ -1,15 +1,23 @@
 """Who is dispatched next, within the limits."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.engine.queueing import Lane, Limit, Ready, ReadyQueue
+from ostinato.engine.queueing import (
+    AGE_STEP_US,
+    MAX_OVERTAKEN,
+    Lane,
+    Limit,
+    Ready,
+    ReadyQueue,
+)
 from ostinato.engine.task_run import TaskRun
 from ostinato.model.state import TaskRunState
 
 
-def queued(name: str) -> TaskRun:
+def queued(name: str, at_us: int = 0) -> TaskRun:
     task_run = TaskRun(0, name, (), 0, 0)
+    task_run.queued_us = at_us
     task_run.state = TaskRunState.QUEUED
     return task_run
 
@@ -24,24 +32,24 @@ def names(queue: ReadyQueue, executor: str = "e") -> list[str]:
 def test_higher_priority_goes_first_then_the_earlier() -> None:
     queue, lane = ReadyQueue(), Lane("e", ())
     for name, priority in (("a", 1), ("b", 5), ("c", 1), ("d", 5)):
-        queue.push(Ready(1, queued(name), lane, 1), priority)
+        queue.push(Ready(1, queued(name), lane), priority)
 
     assert names(queue) == ["b", "d", "a", "c"]
 
 
 def test_priority_counts_over_lanes() -> None:
     queue = ReadyQueue()
-    queue.push(Ready(1, queued("a"), Lane("e", ()), 1), 1)
-    queue.push(Ready(1, queued("b"), Lane("e", (Limit("pool", 1),)), 1), 2)
+    queue.push(Ready(1, queued("a"), Lane("e", ())), 1)
+    queue.push(Ready(1, queued("b"), Lane("e", ((Limit("pool", 1), 1),))), 2)
 
     assert names(queue) == ["b", "a"]
 
 
 def test_a_full_limit_holds_up_nobody_else() -> None:
     queue, limit = ReadyQueue(), Limit("pool", 1)
-    full, free = Lane("e", (limit,)), Lane("e", ())
+    full, free = Lane("e", ((limit, 1),)), Lane("e", ())
     for name, lane in (("a", full), ("b", full), ("c", free)):
-        queue.push(Ready(1, queued(name), lane, 1), 1)
+        queue.push(Ready(1, queued(name), lane), 1)
 
     first = queue.pop("e")
 
@@ -55,8 +63,8 @@ def test_a_full_limit_holds_up_nobody_else() -> None:
 def test_what_ended_while_it_waited_is_passed_over() -> None:
     queue, lane = ReadyQueue(), Lane("e", ())
     gone = queued("a")
-    queue.push(Ready(1, gone, lane, 1), 9)
-    queue.push(Ready(1, queued("b"), lane, 1), 1)
+    queue.push(Ready(1, gone, lane), 9)
+    queue.push(Ready(1, queued("b"), lane), 1)
     gone.state = TaskRunState.CANCELLED
 
     assert names(queue) == ["b"]
@@ -64,41 +72,189 @@ def test_what_ended_while_it_waited_is_passed_over() -> None:
 
 def test_an_executor_gets_its_own_only() -> None:
     queue = ReadyQueue()
-    queue.push(Ready(1, queued("a"), Lane("e", ()), 1), 1)
+    queue.push(Ready(1, queued("a"), Lane("e", ())), 1)
 
     assert queue.pop("other") is None
     assert names(queue) == ["a"]
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(1, 2), st.booleans()),
-        max_size=60,
-    )
+def test_waiting_counts_as_much_as_priority() -> None:
+    queue, lane = ReadyQueue(), Lane("e", ())
+    for name, at_us, priority in (
+        ("patient", 0, 1),
+        ("urgent", AGE_STEP_US - 1, 2),
+        ("late", AGE_STEP_US + 1, 2),
+        ("much later", 9 * AGE_STEP_US, 9),
+    ):
+        queue.push(Ready(1, queued(name, at_us), lane), priority)
+
+    assert names(queue) == ["urgent", "patient", "late", "much later"]
+
+
+def test_what_asks_for_much_is_overtaken_a_few_times_only() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 4)
+    large, small = Lane("e", ((pool, 4),)), Lane("e", ((pool, 1),))
+    queue.push(Ready(1, queued("first"), small), 1)
+    taken = [queue.pop("e")]
+    queue.push(Ready(1, queued("large"), large), 1)
+    order = []
+    for number in range(100):
+        queue.push(Ready(1, queued(f"small {number}"), small), 1)
+        while (ready := queue.pop("e")) is not None:
+            taken.append(ready)
+            order.append(ready.task_run.task_id)
+        oldest = taken.pop(0)
+        assert oldest is not None
+        queue.release(oldest)
+
+    # One begins in each turn, and then four end before it fits.
+    assert order.index("large") == MAX_OVERTAKEN
+    assert len(order) > 90
+
+
+def test_who_is_favoured_and_ends_otherwise_holds_up_nobody() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 2)
+    large, small = Lane("e", ((pool, 2),)), Lane("e", ((pool, 1),))
+    queue.push(Ready(1, queued("first"), small), 1)
+    running = queue.pop("e")
+    gone = queued("large")
+    queue.push(Ready(1, gone, large), 1)
+    for number in range(MAX_OVERTAKEN + 3):
+        queue.push(Ready(1, queued(str(number)), small), 1)
+    passed = 0
+    while (ready := queue.pop("e")) is not None:
+        queue.release(ready)
+        passed += 1
+    assert passed == MAX_OVERTAKEN
+    gone.state = TaskRunState.CANCELLED
+    assert running is not None
+    queue.release(running)
+
+    assert names(queue) == [str(MAX_OVERTAKEN), str(MAX_OVERTAKEN + 1)]
+
+
+def test_two_that_ask_for_much_of_both_are_served_one_after_the_other() -> None:
+    queue, cpu, pool = ReadyQueue(), Limit("cpu", 2), Limit("pool", 2)
+    both, other = Lane("e", ((cpu, 2), (pool, 2))), Lane("e", ((pool, 2), (cpu, 2)))
+    only_cpu, only_pool = Lane("e", ((cpu, 1),)), Lane("e", ((pool, 1),))
+    for name, lane in (("c", only_cpu), ("p", only_pool)):
+        queue.push(Ready(1, queued(name), lane), 1)
+    taken = [queue.pop("e"), queue.pop("e")]
+    queue.push(Ready(1, queued("both"), both), 1)
+    queue.push(Ready(1, queued("other"), other), 1)
+    order = []
+    for number in range(60):
+        queue.push(Ready(1, queued(f"c{number}"), only_cpu), 1)
+        queue.push(Ready(1, queued(f"p{number}"), only_pool), 1)
+        while (ready := queue.pop("e")) is not None:
+            taken.append(ready)
+            order.append(ready.task_run.task_id)
+        for _ in range(min(2, len(taken))):
+            oldest = taken.pop(0)
+            assert oldest is not None
+            queue.release(oldest)
+
+    assert 0 < order.index("both") < order.index("other") < 4 * MAX_OVERTAKEN
+
+
+SLOTS = (2, 3, 4)
+
+Step = tuple[str, int, int]
+
+demands = st.lists(
+    st.tuples(*(st.integers(0, slots) for slots in SLOTS)), min_size=1, max_size=5, unique=True
 )
-def test_limits_are_never_exceeded_and_everything_gets_its_turn(
-    steps: list[tuple[int, int, int, bool]],
+steps = st.lists(
+    st.tuples(st.sampled_from(("push", "push", "pop", "pop", "release", "end")),
+              st.integers(0, 4), st.integers(0, 3)),
+    max_size=120,
+)  # fmt: skip
+
+
+class Served:
+    """A queue with limits, and what was taken of it."""
+
+    def __init__(self, demands: list[tuple[int, ...]]) -> None:
+        self.limits = [Limit(str(slots), slots) for slots in SLOTS]
+        self.lanes = [
+            Lane("ef"[number % 2], tuple((limit, amount) for limit, amount in pairs if amount))
+            for number, pairs in enumerate(
+                tuple(zip(self.limits, each, strict=True)) for each in demands
+            )
+        ]
+        self.queue = ReadyQueue()
+        self.waiting: list[TaskRun] = []
+        self.taken: list[Ready] = []
+        self.pushed = 0
+
+    def take(self, step: Step) -> None:
+        kind, number, priority = step
+        match kind:
+            case "push":
+                self.pushed += 1
+                task_run = queued(str(self.pushed), self.pushed * AGE_STEP_US // 3)
+                lane = self.lanes[number % len(self.lanes)]
+                self.waiting.append(task_run)
+                self.queue.push(Ready(1, task_run, lane), priority)
+            case "pop":
+                self.pop("ef"[number % 2])
+            case "release" if self.taken:
+                self.queue.release(self.taken.pop(number % len(self.taken)))
+            case "end" if self.waiting:
+                task_run = self.waiting.pop(number % len(self.waiting))
+                task_run.state = TaskRunState.CANCELLED
+        self.check()
+
+    def pop(self, executor: str) -> bool:
+        ready = self.queue.pop(executor)
+        if ready is None:
+            return False
+        assert ready.lane.executor == executor
+        self.waiting.remove(ready.task_run)
+        self.taken.append(ready)
+        return True
+
+    def check(self) -> None:
+        for limit in self.limits:
+            mine = [a for one in self.taken for other, a in one.lane.demands if other is limit]
+            assert sum(mine) == limit.used <= limit.slots
+
+
+@given(demands=demands, steps=steps)
+def test_no_limit_is_exceeded_and_nothing_is_forgotten(
+    demands: list[tuple[int, ...]], steps: list[Step]
 ) -> None:
-    queue = ReadyQueue()
-    limits = [Limit("a", 2), Limit("b", 3)]
-    lanes = [Lane("e", (limits[0],)), Lane("e", (limits[1],)), Lane("e", tuple(limits))]
-    out: list[Ready] = []
-    pushed = taken = 0
-    for lane, priority, slots, is_release in steps:
-        queue.push(Ready(1, queued(str(pushed)), lanes[lane], slots), priority)
-        pushed += 1
-        if is_release and out:
-            queue.release(out.pop(0))
-        ready = queue.pop("e")
-        if ready is not None:
-            taken += 1
-            out.append(ready)
-        assert all(0 <= limit.used <= limit.slots for limit in limits)
-    while taken < pushed:
-        if (ready := queue.pop("e")) is not None:
-            taken += 1
-            out.append(ready)
-        else:
-            assert out, "something waits although nothing is taken"
-            queue.release(out.pop(0))
-        assert all(0 <= limit.used <= limit.slots for limit in limits)
+    served = Served(demands)
+    for step in steps:
+        served.take(step)
+
+    while served.waiting:
+        while served.pop("e") or served.pop("f"):
+            served.check()
+        assert served.taken, "nothing runs, and nothing can begin"
+        served.queue.release(served.taken.pop())
+        served.check()
+
+
+@settings(max_examples=50)
+@given(demands=demands, steps=steps, patient=st.integers(0, 4))
+def test_whoever_waits_is_served_whatever_comes(
+    demands: list[tuple[int, ...]], steps: list[Step], patient: int
+) -> None:
+    served = Served(demands)
+    for step in steps:
+        served.take(step)
+    mine = queued("mine", served.pushed * AGE_STEP_US // 3)
+    served.waiting.append(mine)
+    served.queue.push(Ready(1, mine, served.lanes[patient % len(served.lanes)]), 0)
+
+    # From here on nothing ends by itself, and more keeps coming, all of it more urgent.
+    for turn in range(300):
+        served.take(("push", turn, 3))
+        served.take(("push", turn // 3, 2))
+        while served.pop("e") or served.pop("f"):
+            pass
+        if mine not in served.waiting:
+            return
+        served.queue.release(served.taken.pop(turn % len(served.taken)))
+    raise AssertionError("it was never served")

@@ -142,8 +142,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "qqq: 1",
-            "ostinato.yaml:1: unknown key 'qqq' (known are alerts, connections, defaults, "
-            "environments, executor, flows, max_children, name, pools, secrets, storage, "
+            "ostinato.yaml:1: unknown key 'qqq' (known are alerts, compute, connections, "
+            "defaults, environments, executor, flows, max_children, name, pools, secrets, storage, "
             "store, timezone, variables, version)",
         ),
         (
@@ -152,8 +152,9 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ),
         (
             "environments:\n  prod:\n    name: x",
-            "ostinato.yaml:3: unknown key 'name' (known are alerts, connections, defaults, "
-            "executor, max_children, pools, secrets, storage, store, timezone, variables)",
+            "ostinato.yaml:3: unknown key 'name' (known are alerts, compute, connections, "
+            "defaults, executor, max_children, pools, secrets, storage, store, timezone, "
+            "variables)",
         ),
         (
             "environments:\n  prod:\n    store:\n      path: 3",
@@ -230,7 +231,8 @@ def test_key_of_a_later_version_is_refused_as_such(read: Read, key: str) -> None
         (
             "OSTINATO_A__B",
             "x",
-            "OSTINATO_A__B: there is no section 'a' (sections are defaults, pools, storage, store)",
+            "OSTINATO_A__B: there is no section 'a' (sections are compute, defaults, pools, "
+            "storage, store)",
         ),
         (
             "OSTINATO_MAX_CHILDREN",

@@ -1,0 +1,162 @@
+"""This module holds the limits within which a coordinator dispatches."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
+from ostinato.errors import UsageError
+from ostinato.model.flow import FlowDefinition, TaskDefinition
+from ostinato.model.policy import Policy
+
+#: Parts that a core and a device are counted in, so that shares of them add up exactly.
+PARTS = 1_000
+
+_POOL_HINT = "declare it under 'pools' in ostinato.yaml, or by ostinato pools set"
+
+
+class Budget(NamedTuple):
+    """What the machine has for tasks that ask for some of it.
+
+    Attributes:
+        cpu: Cores; 0 for no limit.
+        gpu: Devices; 0 for no limit.
+        memory_bytes: 0 for no limit.
+        is_given: Whether somebody said so; else who asks for more gets all that there is.
+    """
+
+    cpu: float = 0.0
+    gpu: float = 0.0
+    memory_bytes: int = 0
+    is_given: bool = True
+
+
+class Executors(NamedTuple):
+    """Where the tasks of a coordinator may be dispatched to.
+
+    Attributes:
+        names: Of those that exist.
+        aliases: Names that others stand in for.
+        default: Of tasks that name none.
+    """
+
+    names: frozenset[str]
+    aliases: Mapping[str, str]
+    default: str
+
+    def of(self, task: TaskDefinition, flow: FlowDefinition) -> str:
+        """Return the executor of a task.
+
+        Raises:
+            UsageError: It asks for one that does not exist.
+        """
+        name = task.policy.executor or flow.executor or self.default
+        executor = self.aliases.get(name, name)
+        if executor not in self.names:
+            message = f"task {task.id!r} asks for the executor {executor!r}"
+            raise UsageError(message, hint=f"there is {', '.join(sorted(self.names))}")
+        return executor
+
+
+class Limits:
+    """The limits that all runs of a coordinator share.
+
+    Args:
+        pools: Slots by the name of the pool.
+        budget: What the machine has.
+    """
+
+    def __init__(self, pools: Mapping[str, int], budget: Budget = Budget()) -> None:  # noqa: B008 - immutable
+        self._pools = {name: Limit(f"pool {name!r}", slots) for name, slots in pools.items()}
+        self._is_given = budget.is_given
+        amounts = {
+            "cpu": round(budget.cpu * PARTS),
+            "gpu": round(budget.gpu * PARTS),
+            "memory": budget.memory_bytes,
+        }
+        self._compute = {name: Limit(name, amount) for name, amount in amounts.items() if amount}
+        #: Limits of single tasks over all runs, by flow and task.
+        self._over_runs: dict[tuple[str, str], Limit] = {}
+
+    def lanes(self, flow: FlowDefinition, executors: Executors) -> list[Lane]:
+        """Return the lane of each task of a run, by position; tasks of equal demands share it.
+
+        Args:
+            flow: What runs.
+            executors: That exist.
+
+        Raises:
+            UsageError: A task names a pool or an executor that does not exist, or asks for more
+                than there is.
+        """
+        run_limit = None
+        if flow.max_active_tasks:
+            run_limit = Limit("max_active_tasks", flow.max_active_tasks)
+        known: dict[tuple[str, tuple[tuple[int, int], ...]], Lane] = {}
+        of_policy: dict[tuple[int, str], Lane] = {}
+        lanes: list[Lane] = []
+        for task in flow.tasks:
+            executor = executors.of(task, flow)
+            own = list(self._of_task(task, flow))
+            # Equal policies are one object: most tasks are done with this.
+            key = (id(task.policy), executor)
+            lane = None if own else of_policy.get(key)
+            if lane is None:
+                demands = [] if run_limit is None else [(run_limit, 1)]
+                demands += self._of_policy(task.id, task.policy)
+                demands += own
+                names = tuple((id(limit), amount) for limit, amount in demands)
+                lane = known.setdefault((executor, names), Lane(executor, tuple(demands)))
+                if not own:
+                    of_policy[key] = lane
+            lanes.append(lane)
+        return lanes
+
+    def _of_policy(self, task_id: str, policy: Policy) -> Iterator[tuple[Limit, int]]:
+        pool = self._pools.get(policy.pool or DEFAULT_POOL)
+        if pool is not None:
+            if policy.pool_slots > pool.slots:
+                message = (
+                    f"task {task_id!r} takes {policy.pool_slots} slots of the {pool.name}, "
+                    f"which has {pool.slots}"
+                )
+                raise UsageError(message)
+            yield pool, policy.pool_slots
+        elif policy.pool:
+            message = f"task {task_id!r} asks for the pool {policy.pool!r}, which does not exist"
+            raise UsageError(message, hint=_POOL_HINT)
+        compute = policy.compute
+        asked = {
+            "cpu": round(compute.cpu * PARTS),
+            "gpu": round(compute.gpu * PARTS),
+            "memory": compute.memory_bytes,
+        }
+        for name, amount in asked.items():
+            limit = self._compute.get(name)
+            if amount and limit is not None:
+                yield limit, self._within(task_id, limit, amount)
+
+    def _within(self, task_id: str, limit: Limit, amount: int) -> int:
+        if amount <= limit.slots:
+            return amount
+        if not self._is_given:
+            return limit.slots
+        unit = 1 if limit.name == "memory" else PARTS
+        message = (
+            f"task {task_id!r} asks for {amount / unit:g} of {limit.name}, "
+            f"and there is {limit.slots / unit:g}"
+        )
+        raise UsageError(message, hint="set compute in ostinato.yaml")
+
+    def _of_task(self, task: TaskDefinition, flow: FlowDefinition) -> Iterator[tuple[Limit, int]]:
+        policy = task.policy
+        if policy.max_active and (task.expansion is not None or task.group):
+            yield Limit(f"max_active of {task.id}", policy.max_active), 1
+        if policy.max_active_over_runs:
+            key = (flow.name, task.id)
+            limit = self._over_runs.get(key)
+            if limit is None:
+                name = f"max_active_over_runs of {flow.name}.{task.id}"
+                limit = self._over_runs[key] = Limit(name, policy.max_active_over_runs)
+            # Of a flow that has changed, the newest version says how many.
+            limit.slots = policy.max_active_over_runs
+            yield limit, 1
