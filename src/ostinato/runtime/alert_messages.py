@@ -127,13 +127,16 @@ def resolve_urls(channel: Channel, connection: Callable[[str], Connection]) -> t
         connection: Returns a connection by its id.
 
     Raises:
-        AlertNotSent: A variable that a URL names is not set.
+        AlertNotSent: A variable that a URL names is not set, or there is no URL.
         UnknownConnection: There is no such connection.
     """
     if channel.connection:
         found = connection(channel.connection)
         url = found.extra.get("url")
         return (str(url) if url else found.to_uri(),)
+    if not channel.urls:
+        # Its alert was written when the settings were others.
+        raise AlertNotSent(f"channel {channel.name!r} is no longer declared")
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:

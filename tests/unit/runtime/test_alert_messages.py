@@ -112,6 +112,11 @@ def test_a_connection_is_a_url_or_holds_one() -> None:
         resolve_urls(channel, no_connection)
 
 
+def test_a_channel_that_was_taken_away_is_named() -> None:
+    with pytest.raises(AlertNotSent, match="channel 'team' is no longer declared"):
+        resolve_urls(Channel("team"), no_connection)
+
+
 def test_all_urls_are_tried_and_what_went_wrong_is_told_without_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
