@@ -67,6 +67,8 @@ def random_flow(chance: random.Random, shape: Shape = Shape()) -> FlowDefinition
         upstream = [task.id for task in tasks if chance.random() < 1.5 / max(len(tasks), 1)]
         edges.extend(Edge(before, task_id) for before in upstream)
         tasks.append(_random_task(chance, task_id, group, tasks, bool(upstream)))
+    if chance.random() < 0.3:
+        _open_scope(chance, tasks, edges)
     groups = [_mapped_over_results(chance, group, tasks) for group in groups]
     tasks = _measured(tasks, groups)
     flow = FlowDefinition(
@@ -133,6 +135,25 @@ def _random_task(
         expansion=expansion,
         ignore_downstream_trigger_rules=chance.random() < 0.6,
     )
+
+
+def _open_scope(chance: random.Random, tasks: list[TaskDefinition], edges: list[Edge]) -> None:
+    """Make one task a setup and a later one its teardown, with some of the work between them."""
+    first, last = sorted(chance.sample(range(len(tasks)), 2))
+    setup, teardown = tasks[first], tasks[last]
+    if setup.kind is not TaskKind.NORMAL or teardown.kind is not TaskKind.NORMAL:
+        return
+    policy = replace(teardown.policy, trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS)
+    tasks[first] = replace(setup, kind=TaskKind.SETUP)
+    tasks[last] = replace(teardown, kind=TaskKind.TEARDOWN, policy=policy)
+    wanted = [(setup.id, teardown.id)]
+    for task in tasks[first + 1 : last]:
+        if chance.random() < 0.6:
+            wanted.append((setup.id, task.id))
+        if chance.random() < 0.6:
+            wanted.append((task.id, teardown.id))
+    known = {(edge.upstream, edge.downstream) for edge in edges}
+    edges.extend(Edge(*pair) for pair in wanted if pair not in known)
 
 
 def _random_length(chance: random.Random, before: list[TaskDefinition]) -> LengthSource:

@@ -20,8 +20,9 @@ from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit, Ready, ReadyQueu
 from ostinato.engine.run_graph import ACTIVE
 from ostinato.engine.task_run import TaskRun, TaskRunRecord
 from ostinato.engine.transitions import TASK_RUN_TRANSITIONS
+from ostinato.model.deferral import Deferral, InputRequest, Resumption, TriggerSpec
 from ostinato.model.failure import Failure, FailureKind
-from ostinato.model.flow import FlowDefinition
+from ostinato.model.flow import FlowDefinition, TaskKind
 from ostinato.model.identity import MapPath
 from ostinato.model.policy import Compute, WeightRule
 from ostinato.model.state import RunState, TaskRunState
@@ -31,6 +32,8 @@ Key = tuple[str, MapPath]
 
 ERROR = Failure(FailureKind.ERROR, "ValueError", "made up")
 STOPPED = Failure(FailureKind.CANCELLED, "AttemptCancelled", "stopped")
+TRIGGER = Deferral("go_on", trigger=TriggerSpec("tests:Bell"))
+QUESTION = Deferral("go_on", request=InputRequest("Go on?"))
 SLOTS = 3
 GONE = (TaskRunState.PENDING, TaskRunState.REMOVED)
 
@@ -55,6 +58,8 @@ class Simulation:
         self.now_us = 1_000_000
         self.failing = failing
         self.batching = batching
+        #: For whoever chooses by hand: the next commit fails, the next event waits for another.
+        self.fails_next = self.batches_next = False
         self.commits = 0
         # What the store holds.
         self.rows: dict[Key, TaskRunRecord] = {}
@@ -70,6 +75,7 @@ class Simulation:
         self.timers: list[cmd.SetTimer] = []
         self.running: dict[tuple[Key, int], Ready] = {}
         self.stopping: set[Key] = set()
+        self.asking: set[Key] = set()
         # What must hold over the whole run.
         self.dispatched: set[tuple[Key, int]] = set()
         self.succeeded: set[tuple[Key, int]] = set()
@@ -116,9 +122,40 @@ class Simulation:
         self._end(lambda task_run: ev.AttemptRevoked(self.now_us, *_name(task_run)))
 
     def defer(self) -> None:
-        """An attempt asks to be continued later."""
+        """An attempt asks to be continued later: at a moment, after a trigger or an answer."""
         until_us = self.now_us + 5_000_000
-        self._end(lambda task_run: ev.AttemptDeferred(self.now_us, *_name(task_run), until_us))
+        deferral = self.chance.choice((None, TRIGGER, QUESTION))
+        if deferral is not None and self.chance.random() < 0.5:
+            until_us = 0
+        self._end(
+            lambda task_run: ev.AttemptDeferred(
+                self.now_us, *_name(task_run), until_us, deferral=deferral
+            )
+        )
+
+    def end_wait(self) -> None:
+        """A trigger fires or a person answers."""
+        waiting = [
+            each
+            for each in self.machine.task_runs()
+            if each.state is TaskRunState.DEFERRED and each.deferral is not None
+        ]
+        if not waiting:
+            return
+        task_run = self.chance.choice(waiting)
+        event = ev.DeferralEnded(self.now_us, *_name(task_run), Resumption("go_on", payload=1))
+        self.past.append(event)
+        self.feed(event)
+
+    def settle_past(self) -> None:
+        """It is known how an earlier run went."""
+        if not self.asking:
+            return
+        key = self.chance.choice(sorted(self.asking))
+        self.asking.remove(key)
+        is_good = self.chance.random() < 0.8
+        event = ev.PastSettled(self.now_us, *key, is_good, "" if is_good else "it failed before")
+        self.feed(event)
 
     def repeat_report(self) -> None:
         """A report comes a second time, or too late."""
@@ -144,8 +181,13 @@ class Simulation:
         if not (self.machine.is_terminal and ended):
             return
         chosen = self.chance.sample(ended, min(len(ended), self.chance.randint(1, 2)))
-        keys = tuple((t.task_id, t.path) for t in chosen)
-        self.feed(ev.TaskRunsCleared(self.now_us, keys))
+        keys = tuple((t.task_id, t.path[: self.chance.randint(0, 2)]) for t in chosen)
+        whole, alone = (keys, ()) if self.chance.random() < 0.7 else (keys[:1], keys[1:])
+        announced = {(t.task_id, t.path) for t in self.machine.would_clear(whole, alone)}
+        before = {(r.task_id, r.path): r for r in self.machine.snapshot()}
+        self.feed(ev.TaskRunsCleared(self.now_us, whole, alone=alone), waits=True)
+        self._check_clear(before, announced, is_whole=not alone)
+        self.commit()
 
     def crash(self) -> None:
         """The coordinator is gone; another takes the run over."""
@@ -172,14 +214,16 @@ class Simulation:
         self._carry_out(commands)
         if isinstance(event, ev.TaskRunsCleared):
             self.before.clear()
-        if not waits and self.chance.random() >= self.batching:
+        is_batched, self.batches_next = self.batches_next, False
+        if not (waits or is_batched) and self.chance.random() >= self.batching:
             self.commit()
 
     def commit(self) -> bool:
         """Write what has come together; False if that fails and the coordinator is gone."""
         if not (self.events or self.dirty or self.writes):
             return True
-        if self.chance.random() < self.failing:
+        is_failing, self.fails_next = self.fails_next, False
+        if is_failing or self.chance.random() < self.failing:
             self.crash()
             return False
         self.commits += 1
@@ -206,6 +250,8 @@ class Simulation:
                     self.queue.push(Ready(1, task_run, self.lanes[position]), priority)
                 case cmd.SetTimer():
                     self.timers.append(command)
+                case cmd.AskPast(task_run):
+                    self.asking.add((task_run.task_id, task_run.path))
                 case cmd.CancelAttempt(task_run):
                     self.stopping.add((task_run.task_id, task_run.path))
                 case cmd.Record(fact):
@@ -254,6 +300,7 @@ class Simulation:
         self.events, self.dirty, self.writes = [], {}, []
         self.limits, self.lanes = self._fresh_lanes()
         self.stopping.clear()
+        self.asking.clear()
         self.before.clear()
         self.machine, commands = self.restored()
         self._carry_out(commands)
@@ -298,7 +345,12 @@ class Simulation:
         assert self.machine._active == len(active)
         timed = {(timer.task_id, timer.path, timer.attempt) for timer in self.timers}
         for task_run in active:
-            if task_run.state in (TaskRunState.RETRYING, TaskRunState.DEFERRED):
+            key = (task_run.task_id, task_run.path)
+            if task_run.awaits_past:
+                assert key in self.asking, f"nobody asks for {task_run!r}"
+            elif task_run.state is TaskRunState.RETRYING or (
+                task_run.state is TaskRunState.DEFERRED and task_run.due_us
+            ):
                 assert _name(task_run) in timed, f"nothing wakes {task_run!r}"
         for limit in self.limits:
             ready = [each for run in self.running.values() for each in run.lane.demands]
@@ -314,8 +366,32 @@ class Simulation:
         assert sorted(queued) == sorted(
             key for key, record in snapshot.items() if record.state is TaskRunState.QUEUED
         )
-        others = [c for c in commands if not isinstance(c, cmd.Enqueue | cmd.SetTimer)]
+        asked = {c.task_run.key for c in commands if isinstance(c, cmd.AskPast)}
+        assert asked == {t.key for t in self.machine.task_runs() if t.awaits_past}
+        passed = cmd.Enqueue | cmd.SetTimer | cmd.AskPast
+        others = [c for c in commands if not isinstance(c, passed)]
         assert others == [], "what was committed had not settled"
+
+    def _check_clear(
+        self, before: dict[Key, TaskRunRecord], announced: set[Key], *, is_whole: bool
+    ) -> None:
+        """Assert that what was announced is cleared, nothing else, and all that depends on it."""
+        machine = self.machine
+        for key, record in before.items():
+            found = machine.task_run(*key)
+            if key in announced:
+                assert found is None or found.generation == record.generation + 1, key
+            else:
+                assert found is not None, f"{key} is gone"
+                assert record_of(found) == record, f"{key} was not announced"
+        kept = [t for t in machine.task_runs() if (t.task_id, t.path) in before]
+        for task_run in kept if is_whole else ():
+            if (task_run.task_id, task_run.path) in announced:
+                continue
+            for upstream, depth in self.plan.nodes[task_run.position].upstream:
+                node, prefix = self.plan.nodes[upstream], task_run.path[:depth]
+                if node.task is not None and node.task.kind is not TaskKind.SETUP:
+                    assert machine.is_settled(node.id, prefix), f"{task_run!r} waits for {node.id}"
 
     def check_end(self) -> None:
         """Assert what holds when the run has ended."""
@@ -359,18 +435,34 @@ class Simulation:
             if self.chance.random() < faults:
                 fault = self.chance.choices(
                     (self.lose, self.revoke, self.defer, self.repeat_report, self.crash,
-                     self.fire_timer, self.cancel),
-                    (4, 4, 3, 6, 4, 6, 0.4),
+                     self.fire_timer, self.end_wait, self.settle_past, self.cancel),
+                    (4, 4, 3, 6, 4, 6, 4, 4, 0.4),
                 )[0]  # fmt: skip
                 fault()
-            elif self.chance.random() < 0.5 or not self.running:
-                if not self.running and self.chance.random() < 0.3:
-                    self.fire_timer()
-                self.dispatch()
-                if not self.running:
-                    self.fire_timer()
             else:
-                self.report()
+                self.go_on()
+        self.check_end()
+
+    def go_on(self) -> None:
+        """Let one thing happen that is no fault."""
+        if self.chance.random() < 0.5 or not self.running:
+            if not self.running and self.chance.random() < 0.3:
+                self.fire_timer()
+            self.dispatch()
+            if not self.running:
+                self.settle_past()
+                self.end_wait()
+                self.fire_timer()
+        else:
+            self.report()
+
+    def finish(self) -> None:
+        """Let the run come to its end without another fault."""
+        self.failing, self.fails_next = 0.0, False
+        for _ in range(5_000):
+            if self.machine.is_terminal and self.commit():
+                break
+            self.go_on()
         self.check_end()
 
 
@@ -389,6 +481,8 @@ def with_bounds(flow: FlowDefinition, chance: random.Random) -> FlowDefinition:
             max_active=int(rarely(1, 2)),
             max_active_over_runs=int(rarely(1, 2)),
             compute=Compute(cpu=rarely(0.3, 1, 4), memory_bytes=int(rarely(30, 80, 200))),
+            depends_on_past=chance.random() < 0.05,
+            wait_for_downstream=chance.random() < 0.05,
             weight_rule=chance.choice(list(WeightRule)),
             pool_slots=chance.choice((1, 1, 1, 2)),
         )

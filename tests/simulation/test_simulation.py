@@ -40,8 +40,16 @@ class FaultyRun(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def begin(self, seed: int) -> None:
-        self.simulation = Simulation(seed)
+        self.simulation = Simulation(seed, failing=0.0, batching=0.0)
         self.simulation.start()
+
+    @rule()
+    def batch_next_event(self) -> None:
+        self.simulation.batches_next = True
+
+    @rule()
+    def fail_next_commit(self) -> None:
+        self.simulation.fails_next = True
 
     @rule()
     def dispatch(self) -> None:
@@ -64,6 +72,14 @@ class FaultyRun(RuleBasedStateMachine):
         self.simulation.defer()
 
     @rule()
+    def end_wait(self) -> None:
+        self.simulation.end_wait()
+
+    @rule()
+    def settle_past(self) -> None:
+        self.simulation.settle_past()
+
+    @rule()
     def repeat_report(self) -> None:
         self.simulation.repeat_report()
 
@@ -82,6 +98,10 @@ class FaultyRun(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         self.simulation.crash()
+
+    def teardown(self) -> None:
+        if hasattr(self, "simulation"):
+            self.simulation.finish()
 
 
 TestFaultyRun = FaultyRun.TestCase
