@@ -30,6 +30,7 @@ DefinitionError
 EmailOperator
 EmptyOperator
 ExternalPythonOperator
+ExternalTaskSensor
 Fail
 FileSensor
 Hook
@@ -64,7 +65,9 @@ TaskSignal
 TimeDeltaSensor
 TimeSensor
 Trigger
+TriggerDagRunOperator
 TriggerRule
+TriggerRunOperator
 Variable
 WeekDay
 __version__

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
     from ostinato.authoring.operators.email import EmailOperator
     from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.external_task_sensor import ExternalTaskSensor
     from ostinato.authoring.operators.file_sensor import FileSensor
     from ostinato.authoring.operators.http import HttpOperator, HttpSensor, SimpleHttpOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
     from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
+    from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
@@ -81,6 +83,7 @@ __all__ = [
     "EmailOperator",
     "EmptyOperator",
     "ExternalPythonOperator",
+    "ExternalTaskSensor",
     "Fail",
     "FileSensor",
     "Hook",
@@ -115,7 +118,9 @@ __all__ = [
     "TimeDeltaSensor",
     "TimeSensor",
     "Trigger",
+    "TriggerDagRunOperator",
     "TriggerRule",
+    "TriggerRunOperator",
     "Variable",
     "WeekDay",
     "__version__",
@@ -161,6 +166,7 @@ _HOMES = {
         "EmailOperator",
         "EmptyOperator",
         "ExternalPythonOperator",
+        "ExternalTaskSensor",
         "FileSensor",
         "HttpOperator",
         "HttpSensor",
@@ -180,6 +186,8 @@ _HOMES = {
         "SqlSensor",
         "TimeDeltaSensor",
         "TimeSensor",
+        "TriggerDagRunOperator",
+        "TriggerRunOperator",
         "WeekDay",
     ),
     "ostinato.runtime.context": ("get_current_context",),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.branch_day_of_week import BranchDayOfWeekOperator
     from ostinato.authoring.operators.email import EmailOperator
     from ostinato.authoring.operators.empty import EmptyOperator
+    from ostinato.authoring.operators.external_task_sensor import ExternalTaskSensor
     from ostinato.authoring.operators.file_sensor import FileSensor
     from ostinato.authoring.operators.http import HttpOperator, HttpSensor, SimpleHttpOperator
     from ostinato.authoring.operators.latest_only import LatestOnlyOperator
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
     from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
+    from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.weekdays import WeekDay
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "EmailOperator",
     "EmptyOperator",
     "ExternalPythonOperator",
+    "ExternalTaskSensor",
     "FileSensor",
     "HttpOperator",
     "HttpSensor",
@@ -72,6 +75,8 @@ __all__ = [
     "SqlSensor",
     "TimeDeltaSensor",
     "TimeSensor",
+    "TriggerDagRunOperator",
+    "TriggerRunOperator",
     "WeekDay",
 ]
 
@@ -87,6 +92,7 @@ _HOMES = {
     "operators.branch_day_of_week": ("BranchDayOfWeekOperator",),
     "operators.email": ("EmailOperator",),
     "operators.empty": ("EmptyOperator",),
+    "operators.external_task_sensor": ("ExternalTaskSensor",),
     "operators.file_sensor": ("FileSensor",),
     "operators.http": (
         "HttpOperator",
@@ -125,6 +131,10 @@ _HOMES = {
         "SQLExecuteQueryOperator",
         "SqlOperator",
         "SqlSensor",
+    ),
+    "operators.trigger_run": (
+        "TriggerDagRunOperator",
+        "TriggerRunOperator",
     ),
     "weekdays": ("WeekDay",),
 }

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.model.flow import FlowDefinition
@@ -12,6 +12,20 @@ from ostinato.model.flow import FlowDefinition
 if TYPE_CHECKING:
     from ostinato.authoring.hooks import Hook
     from ostinato.model.connection import Connection
+
+
+class TriggeredRun(NamedTuple):
+    """A run that a task asked for.
+
+    Attributes:
+        run_id: Its id, as text.
+        name: For people, such as ``etl#17``.
+        is_own: Whether this task run was the first to ask for it.
+    """
+
+    run_id: str
+    name: str
+    is_own: bool = True
 
 
 @runtime_checkable
@@ -195,6 +209,17 @@ class Context(Protocol):
         """Store a value of this task run under a key; durable when this returns."""
         ...
 
+    def trigger_run(
+        self,
+        flow: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        logical_key: str = "",
+    ) -> TriggeredRun:
+        """Run another flow that was loaded with this one, and do not wait for it."""
+        ...
+
     @property
     def data_dir(self) -> Path:
         """Folder of the project's data; what is kept in it outlives the run."""
@@ -264,6 +289,7 @@ class Resource:
         """Give back what ``open`` took."""
 
 
+@runtime_checkable
 class BuiltFlow(Protocol):
     """A flow as the session sees it; a ``DAG`` is one."""
 

@@ -12,7 +12,7 @@ from ostinato.model.identity import MapPath
 from ostinato.model.value import StoredValue
 
 #: What triggers may ask.
-CALLS_OF_TRIGGERS = frozenset({"connection", "pull", "run_state", "variable"})
+CALLS_OF_TRIGGERS = frozenset({"connection", "pull", "run_state", "states_elsewhere", "variable"})
 
 #: What callbacks may ask, and alerts on runs that are driven elsewhere.
 CALLS_OF_NOTICES = CALLS_OF_TRIGGERS | {"previous_success", "pull_elsewhere"}

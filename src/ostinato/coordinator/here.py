@@ -18,13 +18,14 @@ from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.retrying import WHAT_FAILED, Choice, Chosen, choose, nothing_chosen
+from ostinato.coordinator.triggered_runs import TRIGGER, Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.engine.task_run import TaskRun
 from ostinato.engine.timetable import data_interval
-from ostinato.errors import OstinatoError, RunNotFound, UsageError
+from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.alert import Alerts
@@ -102,6 +103,8 @@ class Runner:
             # Users' code never runs in a process that has not loaded it.
             aliases |= {"inline": "process", "thread": "process"}
         default = executor or settings.executor
+        #: Runs that tasks asked for and that the loop takes up at its next turn.
+        self._coming: set[int] = set()
         self._coordinator = Coordinator(
             store,
             self._lease,
@@ -109,7 +112,10 @@ class Runner:
             aliases=aliases,
             clock=self._clock,
             limits=self._limits(),
-            answers_to_calls=VaultCalls(self._open_vault).answers,
+            answers_to_calls={
+                **VaultCalls(self._open_vault).answers,
+                **TriggeredRuns(store, self).answers,
+            },
             triggers=self._make_triggers(host),
             answers=answers,
             default_executor=default,
@@ -214,6 +220,69 @@ class Runner:
             UsageError: The flow names a pool or an executor that does not exist.
             ValueMissing: A partial run needs a value that no earlier run has.
         """
+        row, run = self._create(
+            flow, manifest_version, params, date_us, trigger=trigger, target=target, tags=tags
+        )
+        self._coordinator.adopt(run, [], ev.RunStarted(self._clock.now_us()))
+        return row
+
+    def start_asked(self, parent: RunRow, asked: Asked) -> RunRow:
+        """Return the run that a task asked for, and see to it that it is driven.
+
+        One that was there already is taken over if nobody drives it.
+
+        Args:
+            parent: Whose task asks.
+            asked: For what.
+
+        Raises:
+            UsageError: The flow names a pool or an executor that does not exist.
+        """
+        row, run = self._create(
+            asked.flow,
+            parent.manifest_version,
+            asked.params,
+            asked.date_us,
+            trigger=TRIGGER,
+            target=target_of(parent, asked.flow.name),
+            tags=(asked.tag,),
+            logical_key=asked.logical_key,
+        )
+        if row.state.is_terminal or self._coordinator.drives(row.id) or row.id in self._coming:
+            return row
+        commands: list[Any] = []
+        event: ev.Input = ev.RunStarted(self._clock.now_us())
+        if row.owner != self._lease.id:
+            try:
+                row = self._store.take_run(row.id, self._lease)
+            except RunOwned:
+                return row
+            run, commands = self._restore(row, pinned_flow(self._store, row))
+            if row.state is not RunState.QUEUED:
+                event = ev.Recovered(self._clock.now_us())
+        self._coming.add(row.id)
+
+        def adopt() -> None:
+            self._coming.discard(row.id)
+            self._coordinator.adopt(run, commands, event)
+
+        # The call comes in the middle of a turn.
+        self._coordinator.ask(adopt)
+        return row
+
+    def _create(
+        self,
+        flow: FlowDefinition,
+        manifest_version: str,
+        params: Mapping[str, Any],
+        date_us: int | None,
+        *,
+        trigger: str,
+        target: str,
+        tags: tuple[str, ...],
+        logical_key: str | None = None,
+    ) -> tuple[RunRow, LiveRun]:
+        """Create a run that this runner owns, or find the one with its logical key."""
         now_us = self._clock.now_us()
         date_us = now_us if date_us is None else date_us
         # All that can be wrong is found before there is a run.
@@ -226,6 +295,7 @@ class Runner:
             manifest_version=manifest_version,
             params=msgspec.json.encode(params),
             trigger=trigger,
+            logical_key=logical_key,
             logical_date_us=date_us,
             interval_start_us=start_us,
             interval_end_us=end_us,
@@ -235,9 +305,7 @@ class Runner:
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
         info = self._info(row, flow, now_us)
-        run = new_run(self._store, row, flow, info, lanes=lanes, outside=outside)
-        self._coordinator.adopt(run, [], ev.RunStarted(now_us))
-        return row
+        return row, new_run(self._store, row, flow, info, lanes=lanes, outside=outside)
 
     def resume(self, run_id: RunId, flow: FlowDefinition) -> RunRow:
         """Take over an interrupted run and go on; what was recorded stays.

@@ -22,6 +22,7 @@ from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
+from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
@@ -134,7 +135,8 @@ class Coordinator:
         self._waits = Waits(triggers, answers)
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
-        self._calls = Calls(self, {**EarlierRuns(store).answers, **(answers_to_calls or {})})
+        about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
+        self._calls = Calls(self, {**about_runs, **(answers_to_calls or {})})
         self._outbox = Outbox(
             store,
             lease,
@@ -180,6 +182,10 @@ class Coordinator:
         self._selector.close()
         os.close(self._signal_read)
         os.close(self._signal_write)
+
+    def drives(self, run_id: int) -> bool:
+        """Whether a run is one of its own that has not ended."""
+        return run_id in self._runs
 
     @property
     def live_runs(self) -> int:
@@ -236,7 +242,8 @@ class Coordinator:
         """Take turns until every adopted run has ended and its notices are done, or late."""
         self._outbox.take_orphans(self._clock.now_us())
         with _calm_collector():
-            while self._runs:
+            # A run that a task asked for is adopted by what is asked of the next turn.
+            while self._runs or self._asked:
                 self._turn()
             self._linger()
 

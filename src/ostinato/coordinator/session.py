@@ -1,6 +1,7 @@
 """This module is the local session: ``flow.run()`` executes here and now, recorded."""
 
 import atexit
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -72,8 +73,9 @@ class EmbeddedSession:
         if dag.parameter_model is not None:
             validated(dag.parameter_model, values, dag.name)
         flow = narrow(definition, select_tasks(definition, select)) if select else definition
-        flows: dict[str, BuiltFlow] = {dag.name: dag}
-        manifest = Manifest(project=project.name, flows=(flow,))
+        flows = {**_flows_beside(dag), dag.name: dag}
+        others = [each.definition for name, each in flows.items() if name != dag.name]
+        manifest = Manifest(project=project.name, flows=(flow, *others))
         data = encode_manifest(manifest)
         version = version_of(data)
         name = executor or definition.executor or project.settings.executor
@@ -112,3 +114,15 @@ class EmbeddedSession:
             store = open_store(project.store_path, durability=project.settings.store.durability)
             self._stores[project.store_path] = store
         return store
+
+
+def _flows_beside(dag: "BuiltFlow") -> "dict[str, BuiltFlow]":
+    """Return the flows at the top of the modules that hold a flow: its tasks may run them."""
+    found: dict[str, BuiltFlow] = {}
+    for module in [*sys.modules.values()]:
+        # Some packages put other objects in the place of their modules.
+        names: dict[str, Any] = getattr(module, "__dict__", {})
+        if any(value is dag for value in names.values()):
+            flows = [value for value in names.values() if isinstance(value, type(dag))]
+            found.update({flow.name: flow for flow in flows})
+    return found

@@ -122,10 +122,13 @@ class VirtualTriggers:
     def poll(self) -> list[msg.TriggerReport]:
         """Run what can run at this virtual moment and return the reports."""
         if self._active:
-            wait_s = STEP_S if self._waits_outside() and not self._is_fresh else 0
-            has_come = self._loop.step(wait_s)
-            self._idle_s = 0.0 if has_come or not wait_s else self._idle_s + wait_s
+            self._loop.step(0)
             self._is_fresh = False
+            if self._waits_outside() and not self._reports:
+                has_come = self._loop.step(STEP_S)
+                self._idle_s = 0.0 if has_come else self._idle_s + STEP_S
+            else:
+                self._idle_s = 0.0
         reports, self._reports = self._reports, []
         return reports
 

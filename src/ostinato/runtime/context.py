@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ostinato.authoring.parameter_models import ModelParameters, validated
-from ostinato.authoring.ports import BuiltFlow, Context
+from ostinato.authoring.ports import BuiltFlow, Context, TriggeredRun
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
@@ -64,6 +64,7 @@ class TaskContext(Mapping[str, Any]):
         self._dag = dag
         self._port = port
         self._clock = clock
+        self._triggered = 0
         self._temp_dirs: list[Path] = []
 
     # The run
@@ -458,6 +459,39 @@ class TaskContext(Mapping[str, Any]):
         """Do what ``push`` does, in Airflow's words."""
         self.push(key, value)
 
+    def trigger_run(
+        self,
+        flow: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        logical_key: str = "",
+    ) -> TriggeredRun:
+        """Run another flow that was loaded with this one, and do not wait for it.
+
+        A retried attempt that asks again gets the same run: without a ``logical_key``, the n-th
+        run that the task run asks for is the n-th one for all its attempts.
+
+        Args:
+            flow: Its name.
+            params: Values of its parameters.
+            logical_date: The moment that the run stands for; now by default.
+            logical_key: Whoever asks for a run of the flow with it gets the same run.
+
+        Raises:
+            ExecutionError: The flow is not loaded, or the parameters do not fit.
+        """
+        self._triggered += 1
+        number = f"#{self._triggered}" if self._triggered > 1 else ""
+        date_us = None if logical_date is None else round(logical_date.timestamp() * 1e6)
+        args = {
+            "flow": flow,
+            "params": dict(params or {}),
+            "date_us": date_us,
+            "logical_key": logical_key or f"task:{self.idempotency_key}{number}",
+        }
+        return TriggeredRun(**self._port.call(self._spec.token, "trigger_run", args))
+
     @property
     def data_dir(self) -> Path:
         """Folder of the project's data; what is kept in it outlives the run."""
@@ -475,7 +509,9 @@ class TaskContext(Mapping[str, Any]):
         from ostinato.model.connection import Connection  # noqa: PLC0415 - see above
 
         if "://" in conn_id:
-            return Connection.from_uri(conn_id)
+            connection = Connection.from_uri(conn_id)
+            masker.add(connection.secrets())
+            return connection
         answer = self._port.call(self._spec.token, "connection", {"conn_id": conn_id})
         if "missing" in answer:
             message, hint = answer["missing"]

@@ -1,6 +1,7 @@
 """This module resolves what stands for a value in a definition, inside an attempt."""
 
 import difflib
+import re
 from collections.abc import Callable, Sized
 from functools import lru_cache
 from typing import Any
@@ -252,6 +253,9 @@ def _shown_field(name: str, value: Any, depth: int) -> Any:
     return _shown(value, depth)
 
 
+#: Password of an address that is written out, as a connection may be.
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+
 #: The same few names come again with every task.
 _is_secret = lru_cache(1024)(is_secret_name)
 
@@ -266,4 +270,6 @@ def _name(key: Any) -> str:
 def _cut(text: str, size: int) -> str:
     # Masked first: half a secret is no longer found.
     plain = masker.mask(text).encode("utf-8", "backslashreplace").decode()
+    if "://" in plain:
+        plain = _PASSWORD.sub(rf"\g<1>{MASK}@", plain)
     return plain if len(plain) <= size else plain[: size - 1] + "…"

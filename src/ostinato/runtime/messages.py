@@ -342,6 +342,11 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: ``{"missing": [message, hint]}``; ``set_variable(key, value)`` answers after the commit
 #: ``{"shadow": place that wins over the store, or empty, "secrets": ...}``,
 #: ``delete_variable(key)`` whether it was there.
+#: ``trigger_run(flow, params, date_us, logical_key)`` returns ``{"run_id", "name", "is_own":
+#: whether this task run asked for it first}`` of a run that is durable and will be driven;
+#: ``run_state(run_id)`` returns ``{"name", "state", "is_over", "reason"}``;
+#: ``states_elsewhere(flow, dates_us, task_ids, group, must_exist)`` returns for each logical
+#: date the states of that flow's newest run, or of tasks in it; none where there is no run.
 CALLS = (
     "pull",
     "push",
@@ -351,6 +356,9 @@ CALLS = (
     "variable",
     "set_variable",
     "delete_variable",
+    "trigger_run",
+    "run_state",
+    "states_elsewhere",
 )
 
 #: How an attempt's code can end.

@@ -8,7 +8,7 @@ an hour comes at once, an hour later.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +150,7 @@ def run(
     connections: Mapping[str, Any] | None = None,
     variables: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
+    flows: "Iterable[DAG]" = (),
     after: MemoryRun | None = None,
     alerts: Mapping[str, Any] | None = None,
 ) -> MemoryRun:
@@ -167,6 +168,7 @@ def run(
         connections: How to reach systems outside, by id: a URI, fields or a ``Connection``.
         variables: Values of variables by name; what tasks set is seen by the others.
         answers: What a person answers, by task; one that is not there waits for its time-out.
+        flows: Other flows, which tasks may run.
         after: An earlier run, which this one finds in its store: for what depends on the past.
             Time goes on where that run ended.
         alerts: ``alerts`` of ``ostinato.yaml``; they are written and not sent, and the run's
@@ -211,7 +213,9 @@ def run(
     with ExitStack() as in_vain:
         if after is None:
             in_vain.callback(_free, store, folder)
-        data = encode_manifest(Manifest(project=project.name, flows=(narrowed,)))
+        loaded = {**{other.name: other for other in flows}, flow.name: flow}
+        others = [each.definition for name, each in loaded.items() if name != flow.name]
+        data = encode_manifest(Manifest(project=project.name, flows=(narrowed, *others)))
         version = version_of(data)
         store.save_manifest(version, project.name, data)
         with Runner(
@@ -220,7 +224,7 @@ def run(
             None,
             executor="inline",
             clock=clock,
-            flows={flow.name: flow},
+            flows=loaded,
             resources=resources,
             inline_for=("process", "thread"),
             given=GivenSource(connections or {}, variables or {}),

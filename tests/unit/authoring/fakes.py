@@ -10,6 +10,7 @@ from typing import Any
 
 from ostinato.authoring.hooks import Hook, hook_for
 from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.ports import TriggeredRun
 from ostinato.authoring.references import resolve
 from ostinato.model.connection import Connection
 
@@ -75,6 +76,16 @@ class FakeContext:
 
     def push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
+
+    def trigger_run(
+        self,
+        flow: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        logical_key: str = "",
+    ) -> TriggeredRun:
+        raise NotImplementedError
 
     def connection(self, conn_id: str) -> Connection:
         return Connection.from_uri(conn_id) if "://" in conn_id else self.connections[conn_id]

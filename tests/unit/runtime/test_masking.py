@@ -211,3 +211,11 @@ def test_what_a_task_asks_for_is_masked_from_then_on(masker: Masker) -> None:
 
     assert failure is not None
     assert failure.message == "*** *** eu"
+
+
+def test_password_of_an_address_is_not_shown_with_the_arguments() -> None:
+    shown = render_inputs({"conn_id": "postgres://ann:s%2Fcret@db:5433/shop", "time": "at 5:6@7"})
+
+    assert shown is not None
+    assert "postgres://ann:***@db:5433/shop" in shown
+    assert "at 5:6@7" in shown

@@ -149,7 +149,9 @@ def _narrowed(
     if not selected:
         raise UsageError(f"the selection {select!r} chooses no task")
     flow = narrow(flow, selected)
-    data = encode_manifest(Manifest(manifest.project, (flow,), sources=manifest.sources))
+    # The others stay whole: a task may run them.
+    flows = tuple(flow if each.name == flow.name else each for each in manifest.flows)
+    data = encode_manifest(Manifest(manifest.project, flows, sources=manifest.sources))
     return flow, data, version_of(data)
 
 

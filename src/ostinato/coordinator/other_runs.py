@@ -1,0 +1,132 @@
+"""This module answers what attempts and triggers ask about the states of other runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.engine.task_run import TaskRun
+from ostinato.errors import RunNotFound, UnknownFlow, UnknownTask
+from ostinato.model.flow import FlowDefinition, TaskDefinition
+from ostinato.model.manifest import decode_manifest
+from ostinato.model.state import TaskRunState
+from ostinato.store.protocol import Store
+from ostinato.store.records import RunRow
+
+#: What is said of a task that has not begun.
+PENDING = TaskRunState.PENDING.label
+
+
+class OtherRuns:
+    """Answer the calls about runs by what is committed of them.
+
+    Args:
+        store: Where the runs lie.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._flows: dict[tuple[str, str], FlowDefinition | None] = {}
+        #: By method; each takes the run, the task run and the call's arguments by name.
+        self.answers: Mapping[str, Callable[..., Any]] = {
+            "run_state": self._run_state,
+            "states_elsewhere": self._states,
+        }
+
+    def _run_state(self, _run: LiveRun, _task_run: TaskRun, *, run_id: str) -> dict[str, Any]:
+        row = self._store.find_run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id}")
+        return {
+            "name": f"{row.flow}#{row.number}",
+            "state": row.state.label,
+            "is_over": row.state.is_terminal,
+            "reason": row.reason,
+        }
+
+    def _states(
+        self,
+        run: LiveRun,
+        _task_run: TaskRun,
+        *,
+        flow: str,
+        dates_us: Sequence[int],
+        task_ids: Sequence[str],
+        group: str,
+        must_exist: bool,
+    ) -> list[list[str]]:
+        if must_exist:
+            self._check(run.row, flow, task_ids, group)
+        found = [self._run_at(run.row, flow, date_us) for date_us in dates_us]
+        return [[] if row is None else self._states_in(row, task_ids, group) for row in found]
+
+    def _run_at(self, own: RunRow, flow: str, date_us: int) -> RunRow | None:
+        """Return the newest run of a flow with a logical date."""
+        after = msgspec.structs.replace(own, flow=flow, logical_date_us=date_us + 1)
+        rows = self._store.runs_before(after, limit=1)
+        return rows[0] if rows and rows[0].logical_date_us == date_us else None
+
+    def _states_in(self, row: RunRow, task_ids: Sequence[str], group: str) -> list[str]:
+        if not task_ids and not group:
+            return [row.state.label]
+        flow = self._flow(row)
+        tasks = {task.id: task for task in flow.tasks} if flow is not None else {}
+        wanted = [*task_ids]
+        if group and flow is not None:
+            wanted += [task.id for task in flow.tasks if _is_within(task, group, flow)]
+        return [state for task_id in wanted for state in self._task_states(row, tasks.get(task_id))]
+
+    def _task_states(self, row: RunRow, task: TaskDefinition | None) -> list[str]:
+        """Return the states of a task's runs, each once.
+
+        A task run gets its row when it leaves ``pending``, so of a run that goes on the rows
+        tell all only where nothing is mapped.
+        """
+        if task is None:
+            return [PENDING]
+        states = [
+            state
+            for state in TaskRunState
+            if self._store.task_runs(row.id, task_id=task.id, states=[state], limit=1)[0]
+        ]
+        is_mapped = task.expansion is not None or bool(task.group)
+        is_complete = row.state.is_terminal or (bool(states) and not is_mapped)
+        labels = [state.label for state in states if state is not TaskRunState.REMOVED]
+        return labels if is_complete else [*labels, PENDING]
+
+    def _check(self, own: RunRow, flow: str, task_ids: Sequence[str], group: str) -> None:
+        """Refuse what neither the project as this run knows it nor any run of it has.
+
+        Raises:
+            UnknownFlow: There is no such flow.
+            UnknownTask: It has no such task or group.
+        """
+        after = msgspec.structs.replace(own, flow=flow, logical_date_us=2**62)
+        rows = self._store.runs_before(after, limit=1)
+        pinned = msgspec.structs.replace(rows[0] if rows else own, flow=flow)
+        definition = self._flow(pinned)
+        if definition is None:
+            raise UnknownFlow(f"there is no flow {flow!r}, and there was no run of it")
+        known = {task.id for task in definition.tasks}
+        missing = [task_id for task_id in task_ids if task_id not in known]
+        if missing:
+            raise UnknownTask(f"flow {flow!r} has no task {missing[0]!r}")
+        if group and group not in {each.id for each in definition.groups}:
+            raise UnknownTask(f"flow {flow!r} has no group {group!r}")
+
+    def _flow(self, row: RunRow) -> FlowDefinition | None:
+        """Return the flow that a run is pinned to, None if it is no longer kept."""
+        key = (row.manifest_version, row.flow)
+        if key not in self._flows:
+            data = self._store.load_manifest(row.manifest_version)
+            self._flows[key] = decode_manifest(data).flow(row.flow) if data is not None else None
+        return self._flows[key]
+
+
+def _is_within(task: TaskDefinition, group: str, flow: FlowDefinition) -> bool:
+    parents = {each.id: each.parent for each in flow.groups}
+    around = task.group
+    while around and around != group:
+        around = parents.get(around, "")
+    return around == group
