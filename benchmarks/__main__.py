@@ -154,6 +154,21 @@ def scaling(scale: float) -> Iterator[Figure]:
     )
 
 
+def templates(scale: float) -> Iterator[Figure]:
+    """Measure rendering fields, each in an attempt of its own."""
+    fields = max(int(50_000 * scale), 100)
+    rate, bare = max(workload("template_rates", fields) for _ in range(3))
+    yield Figure(
+        "render a template field of three names",
+        rate,
+        "fields/s",
+        20_000,
+        is_rate=True,
+        limit=bare,
+        limit_name="Jinja with all names at hand",
+    )
+
+
 GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "fan-out": fan_out,
     "fork": fresh_fork,
@@ -162,6 +177,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "build": build,
     "compute": compute,
     "scaling": scaling,
+    "templates": templates,
     "waiting": waiting.waiting,
     "pool": waiting.pool,
 }

@@ -61,6 +61,7 @@ class Engine:
         #: What the engine raises itself; ``problem_of`` says all about it.
         self.errors = (jinja2.TemplateError,)
         self._is_native = is_native
+        self._globals = dict(self.environment.globals)
         self._texts: dict[str, jinja2.Template] = {}
         self._files: dict[Path, tuple[tuple[int, int], jinja2.Template]] = {}
 
@@ -76,6 +77,8 @@ class Engine:
             if len(self._texts) >= KEPT_TEMPLATES:
                 self._texts.clear()
             template = self._texts[text] = self.environment.from_string(text)
+            # A plain dict, which each rendering copies, instead of a slow chain of two.
+            template.globals = self._globals
         return template
 
     def compile_file(self, path: Path) -> jinja2.Template:
@@ -94,9 +97,7 @@ class Engine:
         code = environment.compile(
             path.read_text(encoding="utf-8"), name=path.name, filename=str(path)
         )
-        template = environment.template_class.from_code(
-            environment, code, environment.make_globals(None)
-        )
+        template = environment.template_class.from_code(environment, code, self._globals)
         self._files[path] = (stamp, template)
         return template
 

@@ -1,5 +1,6 @@
-"""Run flows in memory, with resources replaced and under virtual time."""
+"""Run flows in memory, under virtual time, and render the fields of single tasks."""
 
 from ostinato.testing.memory import MemoryRun, run
+from ostinato.testing.rendering import render
 
-__all__ = ["MemoryRun", "run"]
+__all__ = ["MemoryRun", "render", "run"]
