@@ -580,6 +580,9 @@ class ProcessExecutor:
         child = self._children.get(forked.number)
         if child is not None:
             child.pid = forked.pid
+            if child.cancelled:
+                # There was nobody to interrupt then.
+                self._interrupt(child)
 
     def _note_exit(self, exited: Exited) -> None:
         for child in self._children.values():

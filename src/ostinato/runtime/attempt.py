@@ -1,5 +1,6 @@
 """This module executes one attempt: inputs, the call, values, and what is reported."""
 
+import asyncio
 import inspect
 import logging
 import math
@@ -192,13 +193,18 @@ class Executing:
             # function sets nothing, and is what most tasks do.
             operator = operator.bind(arguments)
         try:
-            result = (
-                operator.execute(context)
-                if spec.resumption is None
-                else _go_on(operator, context, spec.resumption)
-            )
-            if inspect.iscoroutine(result):
-                result = self.interruption.run(result)
+            try:
+                result = (
+                    operator.execute(context)
+                    if spec.resumption is None
+                    else _go_on(operator, context, spec.resumption)
+                )
+                if inspect.iscoroutine(result):
+                    result = asyncio.run(result)
+            finally:
+                if self.interruption.is_wanted and not _is_in_thread():
+                    # It cancelled what an event loop ran, whatever became of that.
+                    self.interruption.deliver()
         except (AttemptCancelled, AttemptTimeout):
             if os.getpid() == self._pid:
                 _clean_up(operator)
@@ -329,7 +335,7 @@ class Executing:
                 self._limits.pop()()
 
     def _is_users_thread(self) -> bool:
-        return self._descriptors is None and (threading.current_thread() is threading.main_thread())
+        return self._descriptors is None and not _is_in_thread()
 
 
 def _go_on(operator: Operator, context: TaskContext, resumption: Resumption) -> Any:
@@ -368,6 +374,10 @@ def _may_retry(operator: Any, error: BaseException) -> bool | None:
         logger.exception("retry_if of %s raised", operator.node_id)
         return None
     return None if may_retry is None else bool(may_retry)
+
+
+def _is_in_thread() -> bool:
+    return threading.current_thread() is not threading.main_thread()
 
 
 def _clean_up(operator: Operator) -> None:

@@ -7,9 +7,8 @@ So handlers only say what is to be raised, and it is raised where the attempt ca
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
 class Interruption:
@@ -24,7 +23,7 @@ class Interruption:
         self._is_open = False
         self._has_raised = False
         self._error: BaseException | None = None
-        self._asyncio: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        self._is_cancelling = False
         self._thread = threading.main_thread().ident
 
     @property
@@ -40,7 +39,7 @@ class Interruption:
     def end(self) -> None:
         """Raise nothing from here on, and forget what came too late."""
         self._is_open = False
-        self._has_raised = False
+        self._has_raised = self._is_cancelling = False
         self._error = None
 
     def post(self, error: BaseException) -> None:
@@ -49,14 +48,20 @@ class Interruption:
             self._error = error
 
     def deliver(self) -> None:
-        """Raise what waits, if the attempt can be left here; in the main thread only."""
+        """Raise what waits, if the attempt can be left here; in the main thread only.
+
+        Where an event loop runs, what it runs is cancelled; code in it that waits without
+        ``await`` is not reached.
+        """
         if self._error is None or not self._is_open:
             return
-        if self._asyncio is not None:
-            # Raised in the middle of an event loop it could end up in any of its tasks.
-            loop, task = self._asyncio
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+        loop = asyncio._get_running_loop()
+        if loop is not None:
+            # Raised in the middle of an event loop it could end up in any of its tasks. The
+            # first one is cancelled instead; when the loop has ended, this is asked again.
+            if not self._is_cancelling:
+                self._is_cancelling = True
+                loop.call_soon_threadsafe(_cancel_first, loop)
             return
         error, self._error = self._error, None
         self._is_open = False
@@ -80,21 +85,18 @@ class Interruption:
             self._is_open = was_open
         self.deliver()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end; what stops the attempt cancels it."""
-        if threading.get_ident() != self._thread:
-            return asyncio.run(coroutine)
-        try:
-            return asyncio.run(self._cancellable(coroutine))
-        finally:
-            self._asyncio = None
-            # Whatever became of the coroutine, it was cancelled for this.
-            self.deliver()
 
-    async def _cancellable(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        self._asyncio = (loop, task)
-        if self._error is not None:
-            task.cancel()
-        return await coroutine
+def _cancel_first(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the task that ``run_until_complete`` waits for; it ends the others in its order."""
+    tasks = asyncio.all_tasks(loop)
+    first = [task for task in tasks if _ends_loop(task)]
+    for task in first or tasks:
+        task.cancel()
+
+
+def _ends_loop(task: "asyncio.Task[object]") -> bool:
+    # Private, and the only place that tells; without it all tasks are cancelled.
+    callbacks = getattr(task, "_callbacks", None) or ()
+    return any(
+        getattr(callback, "__name__", "") == "_run_until_complete_cb" for callback, _ in callbacks
+    )
