@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ostinato import operators
 from ostinato.authoring.policies import ALIASES, POLICY_NAMES
 from ostinato.model.policy import TriggerRule
 
@@ -99,3 +100,20 @@ def test_every_trigger_rule_is_documented() -> None:
     table = text.partition("## Trigger rules")[2].partition("## The context")[0]
 
     assert re.findall(r"^\| `(\w+)`", table, re.M) == [rule.value for rule in TriggerRule]
+
+
+def test_every_operator_is_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "operators.md").read_text()
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+
+    # Airflow's other names, and what is no operator, are named where they belong.
+    assert [name for name in operators.__all__ if not re.search(rf"\b{name}\b", text)] == []
+    named = {each for each in operators.__all__ if is_operator(each)}
+    assert set(sections) == named
+    assert all(_BLOCK.search(section) for section in sections.values())
+
+
+def is_operator(name: str) -> bool:
+    """Return whether a name of ``ostinato.operators`` is the class's own, and no other name."""
+    found = getattr(operators, name)
+    return found.__name__ == name and issubclass(found, operators.Operator)
