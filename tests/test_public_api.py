@@ -71,10 +71,13 @@ TriggerRunOperator
 Variable
 WeekDay
 __version__
+as_completed
 chain
+unmapped
 chain_linear
 cross_downstream
 dag
+flow
 get_connection
 get_current_context
 setup

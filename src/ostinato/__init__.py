@@ -11,7 +11,8 @@ from ostinato.authoring import session as _session
 
 if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
-    from ostinato.authoring.decorators import dag, setup, task, task_group, teardown
+    from ostinato.authoring.decorators import dag, flow, setup, task, task_group, teardown
+    from ostinato.authoring.futures import as_completed, unmapped
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.hooks import Hook, SqlHook
     from ostinato.authoring.notifiers import Notifier
@@ -124,22 +125,26 @@ __all__ = [
     "Variable",
     "WeekDay",
     "__version__",
+    "as_completed",
     "chain",
     "chain_linear",
     "cross_downstream",
     "dag",
+    "flow",
     "get_connection",
     "get_current_context",
     "setup",
     "task",
     "task_group",
     "teardown",
+    "unmapped",
 ]
 
 #: Where each public name is found.
 _HOMES = {
     "ostinato.authoring.dag": ("DAG",),
-    "ostinato.authoring.decorators": ("dag", "setup", "task", "task_group", "teardown"),
+    "ostinato.authoring.decorators": ("dag", "flow", "setup", "task", "task_group", "teardown"),
+    "ostinato.authoring.futures": ("as_completed", "unmapped"),
     "ostinato.authoring.groups": ("TaskGroup",),
     "ostinato.authoring.hooks": ("Hook", "SqlHook"),
     "ostinato.authoring.notifiers": ("Notifier",),

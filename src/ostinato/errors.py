@@ -33,6 +33,8 @@ OstinatoError                   base: .code, .place, .hint
 ├── RunFailed                   raised by Run.raise_for_state()
 ├── ExecutionError              an attempt went wrong outside the user's code
 │   ├── AttemptTimeout          longer than its timeout
+│   ├── FlowDiverged            a flow went another way than its record says
+│   ├── StepFailed              a recorded step failed with an error that is no longer known
 │   ├── DeferralTimeout         what a task was deferred for did not come in time
 │   ├── TriggerFailed           what a task was deferred for went wrong
 │   ├── MemoryLimitExceeded     more memory than its compute allows
@@ -275,6 +277,18 @@ class AttemptTimeout(ExecutionError, TimeoutError):
     """Report an attempt that ran longer than its timeout or its task's deadline."""
 
     code = "timeout"
+
+
+class FlowDiverged(ExecutionError):
+    """Report that a flow, executed again, called another step than is recorded in its place."""
+
+    code = "flow-diverged"
+
+
+class StepFailed(ExecutionError):
+    """Stand for the exception of a recorded step that cannot be made again."""
+
+    code = "step-failed"
 
 
 class DeferralTimeout(ExecutionError, TimeoutError):

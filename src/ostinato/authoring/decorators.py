@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from ostinato.authoring.flow_functions import FlowFunction
+from ostinato.authoring.function_flows import FunctionFlow
 from ostinato.authoring.group_functions import GroupFunction
 from ostinato.authoring.operators.bash_function import BashFunctionOperator
 from ostinato.authoring.operators.branch import BranchPythonOperator
@@ -388,3 +389,30 @@ def _decorate(
         return TaskFunction(decorated, operator_class, options)
 
     return decorate if function is None else decorate(function)
+
+
+@overload
+def flow(function: Callable[P, R], /) -> FunctionFlow[P, R]: ...
+
+
+@overload
+def flow(
+    function: None = None, /, **options: Any
+) -> Callable[[Callable[P, R]], FunctionFlow[P, R]]: ...
+
+
+def flow(function: Any = None, /, **options: Any) -> Any:
+    """Make a flow of a function: each call of a task in it is a durable step.
+
+    Args:
+        function: The function, where the decorator is written without parentheses.
+        options: Arguments of ``DAG``, and of its body: ``retries``, ``retry_delay``,
+            ``timeout``, ``run_name`` and so on.
+
+    Example:
+        ``@flow(retries=2)`` above ``def etl(day: str): load(transform(extract(day)))``
+    """
+    if function is not None:
+        made: FunctionFlow[Any, Any] = FunctionFlow(function, options)
+        return made
+    return lambda function: FunctionFlow(function, options)

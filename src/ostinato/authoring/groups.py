@@ -11,6 +11,7 @@ from ostinato.authoring.references import SeriesReference
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Graph, Node
 from ostinato.errors import InvalidArgument, Place
+from ostinato.model.step import BODY
 
 _ID = re.compile(r"[\w.-]+")
 
@@ -227,7 +228,7 @@ def check_id(label: str, what: str, place: Place) -> None:
     Raises:
         InvalidArgument: If it is no text of letters, digits, ``_``, ``-`` and ``.``.
     """
-    if _ID.fullmatch(str(label)):
+    if _ID.fullmatch(str(label)) or label == BODY:
         return
     raise InvalidArgument(
         f"{what} id {label!r} is not made of letters, digits, '_', '-' and '.'",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # `import ostinato` loads this module and must stay fast
     from datetime import datetime
 
     from ostinato.authoring.ports import BuiltFlow, RunHandle
+    from ostinato.authoring.steps import StepFlow
 
 
 class LocalSession(Protocol):
@@ -30,6 +31,10 @@ class LocalSession(Protocol):
         select: str,
     ) -> RunHandle:
         """Run a flow to its end."""
+        ...
+
+    def call(self, flow: StepFlow, arguments: Mapping[str, Any]) -> Any:
+        """Run a flow that is a function, and return or raise what the function does."""
         ...
 
 

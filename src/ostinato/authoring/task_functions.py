@@ -1,15 +1,18 @@
 """This module holds functions that are tasks where a flow is declared."""
 
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ostinato.authoring.callbacks import LATE
+from ostinato.authoring.futures import FutureList, StepFuture, mapped_calls
 from ostinato.authoring.groups import TaskGroup, open_group
 from ostinato.authoring.operators.operator import own_arguments
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.places import calling_place, relative_place
-from ostinato.authoring.policies import POLICY_NAMES
+from ostinato.authoring.policies import POLICY_NAMES, PolicyReader, Settings
 from ostinato.authoring.references import (
     MORE_ARGUMENTS,
     ElementReference,
@@ -19,9 +22,11 @@ from ostinato.authoring.references import (
     series_of,
 )
 from ostinato.authoring.signatures import name_of, signature_of
+from ostinato.authoring.steps import Steps, steps_here
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.wiring import Declarer
-from ostinato.errors import InvalidArgument
+from ostinato.errors import InvalidArgument, UsageError
+from ostinato.model.policy import Policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,9 +74,113 @@ class TaskFunction(Declarer, Generic[P, R]):
         """
         group = open_group.get()
         if group is None:
-            return self.function(*args, **kwargs)
+            steps = steps_here(self._task_id)
+            if steps is None:
+                return self.function(*args, **kwargs)
+            wait_for = kwargs.pop("wait_for", ())
+            if kwargs.pop("return_state", False):
+                return steps.call_for_state(self, args, kwargs, wait_for)
+            return steps.call(self, args, kwargs, wait_for)
         surplus, named = self._bind(group, args, kwargs)
         return ResultReference(self._declare(group, surplus, named))
+
+    @property
+    def task_id(self) -> str:
+        """Its id, unless another task of a graph has it."""
+        return self._task_id
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Its policies, where it is a step of a flow that is a function."""
+        own = {name: value for name, value in self._settings.items() if name in POLICY_NAMES}
+        return PolicyReader({}).read(own)
+
+    @property
+    def policy(self) -> Policy:
+        """What its steps follow."""
+        return self.settings.policy
+
+    def may_retry(self, error: BaseException) -> bool | None:
+        """Return whether an error is worth a retry, None where the task does not say.
+
+        Args:
+            error: What the function raised.
+        """
+        condition = self.settings.retry_if
+        if condition is None:
+            return None
+        return isinstance(error, condition) if isinstance(condition, tuple) else condition(error)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by name, as far as they have one; defaults left out.
+
+        Args:
+            args: By position.
+            kwargs: By name.
+        """
+        try:
+            surplus, named = signature_of(self.function).assign(args, kwargs)
+        except TypeError:
+            # The call itself says what is wrong with them.
+            return {"*": list(args), **kwargs}
+        return {"*": list(surplus), **named} if surplus else named
+
+    def submit(self, *args: Any, **kwargs: Any) -> "StepFuture[R]":
+        """Begin a step in a flow that is a function, and go on beside it.
+
+        Args:
+            args: Of the function; futures among them, anywhere inside containers, are awaited.
+            kwargs: Of the function, likewise.
+
+        Raises:
+            UsageError: If no flow executes here.
+        """
+        wait_for = kwargs.pop("wait_for", ())
+        future: StepFuture[R] = self._steps("submit").submit(self, args, kwargs, wait_for)
+        return future
+
+    def map(self, *args: Any, **kwargs: Any) -> "FutureList[R]":
+        """Begin a step for each item of what is given, in a flow that is a function.
+
+        Args:
+            args: Lists and other iterables, all of one length; what is ``unmapped``, a text, or
+                no iterable is the same for all steps. A future of a list is awaited.
+            kwargs: Likewise, and ``wait_for``.
+
+        Raises:
+            UsageError: If no flow executes here.
+            InvalidArgument: If nothing is mapped over, or the lengths differ.
+        """
+        steps = self._steps("map")
+        wait_for = kwargs.pop("wait_for", ())
+        try:
+            calls = mapped_calls(args, kwargs)
+        except ValueError as err:
+            message = f"{self._task_id}.map() {err}"
+            raise InvalidArgument(message, place=relative_place(calling_place())) from None
+        futures = (steps.submit(self, *call, wait_for) for call in calls)
+        return FutureList(futures)
+
+    def with_options(self, *, name: str | None = None, **options: Any) -> "TaskFunction[P, R]":
+        """Return the same task with other policies; Prefect's name of ``override``.
+
+        Args:
+            name: Its id instead of the function's name.
+            options: Policies and arguments of the operator.
+        """
+        return self.override(task_id=name, **options)
+
+    def _steps(self, method: str) -> Steps:
+        steps = steps_here(self._task_id)
+        if steps is None:
+            message = f"{self._task_id}.{method}() works in a flow that is a function only"
+            raise UsageError(message, place=relative_place(calling_place()), hint="see @flow")
+        return steps
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Be a method where it is defined in a class."""

@@ -44,6 +44,7 @@ from ostinato.store.records import NewRun, RunRow
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
     from ostinato.client.vault import GivenSource, Vault
+    from ostinato.executors.caller import CallerExecutor
     from ostinato.executors.code_host import CodeHost
 
 #: File for what triggers print, in the folder of logs.
@@ -67,6 +68,8 @@ class Runner:
         alerts: Who is told of what; None for the project's settings.
         is_sending: Whether messages really go out.
         given: Connections and variables that win over all others.
+        has_caller: Whether the thread that makes the runner executes attempts too, by
+            ``caller``, while another one drives.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Runner:
         alerts: Alerts | None = None,
         is_sending: bool = True,
         given: "GivenSource | None" = None,
+        has_caller: bool = False,
     ) -> None:
         self._project = project
         self._given = given
@@ -98,6 +102,10 @@ class Runner:
         self._closing.callback(store.unregister_coordinator, self._lease)
         settings = project.settings
         executors = self._make_executors(host, flows or {}, resources or {})
+        #: Executes in the thread that calls ``serve``; None where no thread does.
+        self.caller = self._make_caller(flows or {}, resources or {}) if has_caller else None
+        if self.caller is not None:
+            executors["caller"] = self.caller
         aliases = dict.fromkeys(inline_for, "inline")
         if flows is None:
             # Users' code never runs in a process that has not loaded it.
@@ -177,6 +185,13 @@ class Runner:
             if not isinstance(self._clock, VirtualClock):
                 executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)
         return executors
+
+    def _make_caller(
+        self, flows: "Mapping[str, BuiltFlow]", resources: Mapping[str, Any]
+    ) -> "CallerExecutor":
+        from ostinato.executors.caller import CallerExecutor
+
+        return CallerExecutor(flows, self._answer, resources=resources)
 
     def _make_triggers(self, host: "CodeHost | None") -> Triggers:
         if isinstance(self._clock, VirtualClock):
@@ -410,6 +425,10 @@ class Runner:
             StoreError: The store cannot be written; the runs can be resumed.
         """
         self._coordinator.drive()
+
+    def stop(self) -> None:
+        """Have ``drive`` return at the next turn; safe in all threads. Runs can be resumed."""
+        self._coordinator.ask(self._coordinator.stop)
 
     def request_cancel(self, by: str) -> None:
         """Cancel all runs at the next turn; safe in signal handlers and threads."""

@@ -24,6 +24,7 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
 from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
+from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
@@ -32,7 +33,7 @@ from ostinato.engine.machine import lost_failure
 from ostinato.engine.queueing import Lane, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
-from ostinato.executors.protocol import Executor
+from ostinato.executors.protocol import Executor, Later
 from ostinato.executors.trigger_host import Triggers
 from ostinato.model.alert import Alerts
 from ostinato.model.deferral import Resumption
@@ -135,8 +136,11 @@ class Coordinator:
         self._waits = Waits(triggers, answers)
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
+        self._laters: list[Later] = []
+        self._is_stopped = False
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
-        self._calls = Calls(self, {**about_runs, **(answers_to_calls or {})})
+        answers_of_others = {**StepDesk(store, self).answers(), **(answers_to_calls or {})}
+        self._calls = Calls(self, {**about_runs, **answers_of_others})
         self._outbox = Outbox(
             store,
             lease,
@@ -229,6 +233,10 @@ class Coordinator:
         if run is not None:
             self._apply(run, ev.CancelRequested(self._clock.now_us(), by), "", "")
 
+    def stop(self) -> None:
+        """End ``drive`` and leave the runs as they are."""
+        self._is_stopped = True
+
     def cancel_all(self, by: str) -> None:
         """Cancel every run; where none is left, wait for notices no longer."""
         if not self._runs:
@@ -243,9 +251,10 @@ class Coordinator:
         self._outbox.take_orphans(self._clock.now_us())
         with _calm_collector():
             # A run that a task asked for is adopted by what is asked of the next turn.
-            while self._runs or self._asked:
+            while (self._runs or self._asked) and not self._is_stopped:
                 self._turn()
-            self._linger()
+            if not self._is_stopped:
+                self._linger()
 
     def _linger(self) -> None:
         """Wait for the notices of ended runs; what takes long is left to the next coordinator."""
@@ -598,6 +607,21 @@ class Coordinator:
             self._store.commit(batch, self._lease)
             batch.clear()
             self._outbox.committed()
+        if self._laters:
+            laters, self._laters = self._laters, []
+            for later in laters:
+                later.settle()
+
+    @property
+    def batch(self) -> Batch:
+        """What the next commit writes."""
+        return self._batch
+
+    def after_commit(self) -> Later:
+        """Return an answer that is given once the next commit is durable."""
+        later = Later(self.commit)
+        self._laters.append(later)
+        return later
 
     def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:
         if task_run.losses and task_run.state is TaskRunState.FAILED:
@@ -670,6 +694,7 @@ def _subject(fact: ev.Fact) -> tuple[str, str]:
         case (
             ev.RetryScheduled(task_id=task_id, path=path)
             | ev.TaskRunEnded(task_id=task_id, path=path)
+            | ev.StepEnded(task_id=task_id, path=path)
         ):
             return task_id, format_path(path)
         case ev.RunEnded() | ev.RunStateChanged() | ev.DeadlineMissed():

@@ -2,12 +2,15 @@
 
 import atexit
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.authoring.parameter_models import validated
+from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
@@ -23,6 +26,11 @@ from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
+    from ostinato.authoring.steps import StepFlow
+
+
+#: Executor of a flow's body that is called: the thread that calls.
+CALLER = "caller"
 
 
 class EmbeddedSession:
@@ -65,6 +73,53 @@ class EmbeddedSession:
             ParameterError: The parameters do not fit the flow.
             StoreError: The store cannot be written.
         """
+        with self._started(
+            dag,
+            params=params,
+            date=date,
+            executor=executor,
+            resources=resources or {},
+            select=select,
+        ) as (runner, run):
+            runner.drive()
+        return run
+
+    def call(self, flow: "StepFlow", arguments: Mapping[str, Any]) -> Any:
+        """Run a flow that is a function in this thread, and return or raise what it does.
+
+        Args:
+            flow: The flow.
+            arguments: Of the function, by name.
+
+        Raises:
+            ParameterError: They do not fit the flow.
+            StoreError: The store cannot be written.
+        """
+        outcome = Outcome()
+        token = current_outcome.set(outcome)
+        try:
+            with self._started(flow.dag, params=arguments, executor=CALLER) as (runner, run):
+                _serve(runner)
+        finally:
+            current_outcome.reset(token)
+        if run.state == "succeeded":
+            return outcome.value
+        if outcome.error is not None:
+            raise outcome.error
+        run.raise_for_state()
+        return None
+
+    @contextmanager
+    def _started(
+        self,
+        dag: "BuiltFlow",
+        *,
+        params: Mapping[str, Any],
+        date: datetime | str | None = None,
+        executor: str = "",
+        resources: Mapping[str, Any] | None = None,
+        select: str = "",
+    ) -> Iterator[tuple[Runner, Run]]:
         definition = dag.definition
         file = definition.source.file
         path = Path(file).resolve() if file and Path(file).exists() else None
@@ -93,6 +148,7 @@ class EmbeddedSession:
                 executor=executor or None,
                 flows=flows,
                 resources=resources,
+                has_caller=executor == CALLER,
             ) as runner:
                 row = runner.create(
                     flow,
@@ -102,11 +158,11 @@ class EmbeddedSession:
                     trigger="script",
                     target=f"{file}:{dag.name}" if file else "",
                 )
-                runner.drive()
+                root = str(project.values_root)
+                yield runner, Run(store, row.id, lambda value: decode_value(value, root))
         finally:
             if host is not None:
                 host.close()
-        return Run(store, row.id, lambda value: decode_value(value, str(project.values_root)))
 
     def _open(self, project: Project) -> Store:
         store = self._stores.get(project.store_path)
@@ -126,3 +182,32 @@ def _flows_beside(dag: "BuiltFlow") -> "dict[str, BuiltFlow]":
             flows = [value for value in names.values() if isinstance(value, type(dag))]
             found.update({flow.name: flow for flow in flows})
     return found
+
+
+def _serve(runner: Runner) -> None:
+    """Execute the body of a flow in this thread, while another one drives the run."""
+    caller = runner.caller
+    assert caller is not None
+    failures: list[BaseException] = []
+
+    def drive() -> None:
+        try:
+            runner.drive()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that called
+            failures.append(error)
+            caller.refuse(str(error))
+        finally:
+            caller.release()
+
+    thread = threading.Thread(target=drive, name="coordinator", daemon=True)
+    thread.start()
+    try:
+        caller.serve()
+    except BaseException:
+        # The user ends the script: the run stays as it is recorded, until it is resumed.
+        runner.stop()
+        raise
+    finally:
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -263,6 +263,25 @@ class TaskRunEnded(Struct, frozen=True, tag="task_run_ended", gc=False, omit_def
     v: int = 1
 
 
+class StepEnded(Struct, frozen=True, tag="step_ended", gc=False, omit_defaults=True):
+    """A step of a flow that is a function ended, and what it left is recorded.
+
+    Attributes:
+        path: Its place among the calls of the flow.
+        state: Label of its state.
+        summary: What went wrong, in one line; empty for a success.
+        started_us: When its last try began.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    state: str
+    summary: str = ""
+    started_us: int = 0
+    v: int = 1
+
+
 class RunEnded(Struct, frozen=True, tag="run_ended", gc=False, omit_defaults=True):
     """The run reached a terminal state.
 
@@ -297,7 +316,15 @@ class DeadlineMissed(Struct, frozen=True, tag="deadline_missed", gc=False, omit_
     v: int = 1
 
 
-Fact = Expanded | RetryScheduled | TaskRunEnded | RunEnded | RunStateChanged | DeadlineMissed
+Fact = (
+    Expanded
+    | RetryScheduled
+    | TaskRunEnded
+    | StepEnded
+    | RunEnded
+    | RunStateChanged
+    | DeadlineMissed
+)
 Event = Input | Fact
 
 INPUT_TYPES = Input.__args__

@@ -8,8 +8,9 @@ from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.clock import Clock
+from ostinato.errors import ExecutionError
 from ostinato.executors.credit import Credit
-from ostinato.executors.protocol import CallHandler
+from ostinato.executors.protocol import CallHandler, Later
 from ostinato.runtime.attempt import Executing
 from ostinato.runtime.capture import capture_python_output
 from ostinato.runtime.messages import AttemptSpec, Report, Revoked, RunInfo
@@ -100,7 +101,14 @@ class InlineExecutor:
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
         """Ask the coordinator, which is in this thread."""
-        return self._answer(token, method, args)
+        answer = self._answer(token, method, args)
+        if isinstance(answer, Later):
+            answer.hurry()
+            if not answer.is_done or answer.error:
+                message = answer.error or f"{method} waits for what this thread would have to do"
+                raise ExecutionError(message)
+            return answer.value
+        return answer
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""

@@ -15,7 +15,7 @@ from ostinato.clock import Clock, SystemClock
 from ostinato.errors import LoadError, OstinatoError
 from ostinato.executors.code_host import LOAD_TIMEOUT_S, CodeHost, Exited, Forked
 from ostinato.executors.credit import WORK_S, Credit
-from ostinato.executors.protocol import CallHandler
+from ostinato.executors.protocol import CallHandler, Later
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.runtime import messages as msg
 from ostinato.runtime.frames import FrameReader, frame
@@ -453,13 +453,18 @@ class ProcessExecutor:
 
     def _reply(self, child: _Child, call: msg.Call) -> None:
         try:
-            reply = msg.Reply(call.id, self._answer(call.token, call.method, call.args))
+            answer = self._answer(call.token, call.method, call.args)
         except OstinatoError as error:
-            reply = msg.Reply(call.id, None, str(error))
+            self._send(child, msg.Reply(call.id, None, str(error)))
+            return
         except (TypeError, ValueError) as error:
             # Arguments that users' code gave.
-            reply = msg.Reply(call.id, None, f"{call.method}: {error}")
-        self._send(child, reply)
+            self._send(child, msg.Reply(call.id, None, f"{call.method}: {error}"))
+            return
+        if isinstance(answer, Later):
+            answer.then(lambda late: self._send(child, msg.Reply(call.id, late.value, late.error)))
+        else:
+            self._send(child, msg.Reply(call.id, answer))
 
     # Watching
 

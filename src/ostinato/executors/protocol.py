@@ -1,17 +1,48 @@
 """This module is the small interface behind which attempts are executed."""
 
 import selectors
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ostinato.runtime.messages import AttemptSpec, Report, RunInfo
+
+
+class Later:
+    """An answer that is not there yet: it comes after a commit, or when something has ended.
+
+    Args:
+        hurry: Has it come at once where whoever asks cannot wait, being in the loop's own thread.
+    """
+
+    __slots__ = ("_told", "error", "hurry", "is_done", "value")
+
+    def __init__(self, hurry: Callable[[], None]) -> None:
+        self.hurry = hurry
+        self.is_done = False
+        self.value: Any = None
+        self.error = ""
+        self._told: list[Callable[[Later], None]] = []
+
+    def settle(self, value: Any = None, error: str = "") -> None:
+        """Give the answer, or say in one line why there is none."""
+        self.value, self.error, self.is_done = value, error, True
+        told, self._told = self._told, []
+        for tell in told:
+            tell(self)
+
+    def then(self, tell: Callable[["Later"], None]) -> None:
+        """Have a function called with this object once the answer is there."""
+        if self.is_done:
+            tell(self)
+        else:
+            self._told.append(tell)
 
 
 class CallHandler(Protocol):
     """Answer what running attempts ask."""
 
     def __call__(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        """Return the answer, or raise an ``OstinatoError`` that the attempt will see."""
+        """Return the answer, a ``Later``, or raise an ``OstinatoError`` for the attempt to see."""
         ...
 
 

@@ -6,11 +6,12 @@ import selectors
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.errors import ExecutionError
-from ostinato.executors.protocol import CallHandler
+from ostinato.executors.protocol import CallHandler, Later
 from ostinato.runtime.attempt import Executing
 from ostinato.runtime.capture import capture_python_output
 from ostinato.runtime.failures import describe_failure
@@ -84,7 +85,11 @@ class ThreadExecutor:
         while not self._calls.empty():
             token, method, args, future = self._calls.get()
             try:
-                future.set_result(self._answer(token, method, args))
+                answer = self._answer(token, method, args)
+                if isinstance(answer, Later):
+                    answer.then(partial(_settle, future))
+                else:
+                    future.set_result(answer)
             except Exception as error:  # noqa: BLE001 - the attempt that asked shall see it
                 future.set_exception(error)
         reports: list[Report] = []
@@ -120,12 +125,15 @@ class ThreadExecutor:
             ExecutionError: The coordinator refused, or is closing.
         """
         future: Future[Any] = Future()
+        self._ask(token, method, args, future)
+        return future.result(CALL_TIMEOUT_S)
+
+    def _ask(self, token: int, method: str, args: dict[str, Any], future: "Future[Any]") -> None:
         self._calls.put((token, method, args, future))
         if self._closed.is_set():
             # Nobody takes turns any more.
             self._refuse_calls()
         self._wake()
-        return future.result(CALL_TIMEOUT_S)
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""
@@ -160,3 +168,10 @@ class ThreadExecutor:
                 pass
         except BlockingIOError:
             return
+
+
+def _settle(future: "Future[Any]", late: Later) -> None:
+    if late.error:
+        future.set_exception(ExecutionError(late.error))
+    else:
+        future.set_result(late.value)

@@ -14,10 +14,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ostinato.authoring import signals
+from ostinato.authoring.function_flows import FlowBody
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
+from ostinato.authoring.steps import executing_flow
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import (
     AttemptTimeout,
@@ -194,11 +196,12 @@ class Executing:
             operator = operator.bind(arguments)
         try:
             try:
-                result = (
-                    operator.execute(context)
-                    if spec.resumption is None
-                    else _go_on(operator, context, spec.resumption)
-                )
+                if isinstance(operator, FlowBody):
+                    result = self._execute_flow(operator, spec, info, context)
+                elif spec.resumption is None:
+                    result = operator.execute(context)
+                else:
+                    result = _go_on(operator, context, spec.resumption)
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
             finally:
@@ -225,6 +228,22 @@ class Executing:
         return self._succeeded(
             spec, dag, info, operator, result, (started_us, ended_us), rendered[0]
         )
+
+    def _execute_flow(
+        self, body: FlowBody, spec: msg.AttemptSpec, info: msg.RunInfo, context: TaskContext
+    ) -> Any:
+        # Threads and pickles are for flows that are functions.
+        from ostinato.runtime.step_session import StepSession  # noqa: PLC0415 - see above
+
+        session = StepSession(
+            spec,
+            info,
+            lambda method, args: self._port.call(spec.token, method, args),
+            self._clock,
+            is_retry=spec.try_number > 1 or spec.generation > 0,
+        )
+        with session, executing_flow(session, info.flow):
+            return body.execute(context)
 
     def _succeeded(
         self,

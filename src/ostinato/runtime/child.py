@@ -28,6 +28,9 @@ from ostinato.runtime.surroundings import Surroundings
 
 _READ_BYTES = 256 * 1024
 
+#: Seconds after which a thread that waits for a reply looks whether anybody still reads.
+LEADERLESS_S = 0.05
+
 
 def prepare_children() -> None:
     """Do once, in the process that forks children, what each of them would have to do."""
@@ -66,8 +69,10 @@ class Child:
         self._reading = threading.Lock()
         #: Whether a signal came while another thread, or what it interrupted, was reading.
         self._has_missed_signal = False
-        #: Held from a call to its reply: threads of a task take turns.
+        #: Held while a call is sent: those of an attempt that has ended are refused.
         self._calling = threading.Lock()
+        #: Told when replies have come, or when nobody reads the socket any more.
+        self._answered = threading.Condition()
         descriptors = DescriptorCapture()
         descriptors.take_threads()
         self._executing = Executing(self, descriptors=descriptors)
@@ -91,7 +96,7 @@ class Child:
             run = self._runs[spec.run_id]
             report = self._executing.execute(spec, self._flows.get(run.flow), run)
         with self._calling:
-            # A thread that the task has left may be in a call: its reply is not ours to read.
+            # Threads that the task has left ask for nothing more.
             self._token = 0
         self._interruption.end()
         self._surroundings.restore()
@@ -176,7 +181,7 @@ class Child:
     # The port of its attempts
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        """Ask the coordinator and wait for its answer; threads take turns.
+        """Ask the coordinator and wait for its answer; threads may ask at the same time.
 
         Raises:
             UsageError: A process that the task has forked calls, or a thread it has left.
@@ -186,22 +191,44 @@ class Child:
             message = "only the task's own process can pull and push values"
             raise UsageError(message, hint=f"{method} was called in one that the task forked")
         with self._interruption.held():
-            with self._calling:
-                if token != self._token:
-                    message = f"the attempt that this {method} belongs to has ended"
-                    raise UsageError(message, hint="wait for its threads before a task returns")
-                self._calls += 1
-                self._send(msg.encode(msg.Call(self._calls, token, method, args)))
-                while self._calls not in self._replies:
-                    if not self._read():
-                        end_group()
-                reply = self._replies.pop(self._calls)
+            reply = self._await_reply(self._begin_call(token, method, args))
             if self._has_missed_signal or self._interruption.is_wanted:
                 # What stops the attempt came with the reply, or before it.
                 _thread.interrupt_main(signal.SIGUSR1)
         if reply.error:
             raise ExecutionError(reply.error)
         return reply.value
+
+    def _begin_call(self, token: int, method: str, args: dict[str, Any]) -> int:
+        with self._calling:
+            if token != self._token:
+                message = f"the attempt that this {method} belongs to has ended"
+                raise UsageError(message, hint="wait for its threads before a task returns")
+            self._calls += 1
+            self._send(msg.encode(msg.Call(self._calls, token, method, args)))
+            return self._calls
+
+    def _await_reply(self, number: int) -> msg.Reply:
+        """Wait for a reply: one of those who wait reads for all of them."""
+        while True:
+            if self._reading.acquire(blocking=False):
+                try:
+                    if number not in self._replies:
+                        data = self._connection.recv(_READ_BYTES)
+                        if not data:
+                            end_group()
+                        self._take(data)
+                finally:
+                    self._reading.release()
+                    with self._answered:
+                        # Whoever waits looks for its reply, and else reads in turn.
+                        self._answered.notify_all()
+            else:
+                with self._answered:
+                    if number not in self._replies and self._reading.locked():
+                        self._answered.wait(LEADERLESS_S)
+            if number in self._replies:
+                return self._replies.pop(number)
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""

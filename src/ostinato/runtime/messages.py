@@ -14,6 +14,7 @@ from ostinato.model.deferral import Deferral, Resumption, TriggerSpec
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath
 from ostinato.model.notice import Moment, NoticeFacts
+from ostinato.model.step import StepInfo
 from ostinato.model.value import StoredValue
 
 
@@ -329,6 +330,33 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
     args: dict[str, Any] = {}
 
 
+class RecordedStep(Struct, frozen=True, array_like=True):
+    """A step of a flow that is a function, as it ended.
+
+    Attributes:
+        path: Its place among the calls of the flow.
+        task_id: Of its task.
+        state: Number of its ``TaskRunState``.
+        attempt: Number of its last try; names its files.
+        started_us, ended_us: Around the last try.
+        info: What a replay compares.
+        value: Its result; a result of None stores nothing.
+        failure: What went wrong, or None.
+        inputs: Its arguments as JSON, shortened.
+    """
+
+    path: MapPath
+    task_id: str
+    state: int
+    attempt: int
+    started_us: int
+    ended_us: int
+    info: StepInfo
+    value: StoredValue | None = None
+    failure: Failure | None = None
+    inputs: str | None = None
+
+
 #: ``pull(task_id, prefix, key, offset, limit)`` returns a page of a task's results below a
 #: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
@@ -347,6 +375,8 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
 #: ``run_state(run_id)`` returns ``{"name", "state", "is_over", "reason"}``;
 #: ``states_elsewhere(flow, dates_us, task_ids, group, must_exist)`` returns for each logical
 #: date the states of that flow's newest run, or of tasks in it; none where there is no run.
+#: ``step(record)`` records a ``RecordedStep`` and answers after the commit; ``steps(cursor,
+#: limit)`` returns a page of those that are recorded, and the cursor of the next page.
 CALLS = (
     "pull",
     "push",
@@ -359,6 +389,8 @@ CALLS = (
     "trigger_run",
     "run_state",
     "states_elsewhere",
+    "step",
+    "steps",
 )
 
 #: How an attempt's code can end.

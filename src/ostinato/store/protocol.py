@@ -202,6 +202,12 @@ class Store(Protocol):
         """Return rows of a run in the order of task id and index, and the next cursor."""
         ...
 
+    def steps(
+        self, run_id: RunId, *, cursor: str = "", limit: int = 1000
+    ) -> tuple[list[tuple[TaskRunRow, StoredValue | None]], str]:
+        """Return recorded steps of a run with their results, and the next cursor."""
+        ...
+
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
         """Return every row of a run, for taking it over."""
         ...

@@ -99,8 +99,8 @@ class TaskRunRow(NamedTuple):
     """A task run's row; in the order of the table's columns.
 
     ``chosen`` is JSON or None, ``failure`` a msgpack ``Failure`` or None, ``inputs`` the
-    rendered arguments as JSON or None, ``wait`` what ``encode_wait`` wrote. ``path`` is written
-    ``3.17``.
+    rendered arguments as JSON or None, ``wait`` and ``step`` what ``encode_wait`` and
+    ``encode_step`` wrote. ``path`` is written ``3.17``.
     """
 
     run_id: int
@@ -123,6 +123,7 @@ class TaskRunRow(NamedTuple):
     inputs: str | None
     reason: str
     wait: bytes | None = None
+    step: bytes | None = None
 
 
 class AttemptRow(NamedTuple):

@@ -266,6 +266,24 @@ class SqliteStore:
         found = self._database.read(self._sql["select_waiting"], (run_id or 0,))
         return [TaskRunRow._make(row) for row in found]
 
+    def steps(
+        self, run_id: RunId, *, cursor: str = "", limit: int = 1000
+    ) -> tuple[list[tuple[TaskRunRow, StoredValue | None]], str]:
+        """Return recorded steps of a run with their results, and the next cursor."""
+        task_id, path = read_key(cursor) or ("", "")
+        values = (run_id, task_id, rows.path_key(path), limit + 1)
+        found = self._database.read(self._sql["select_steps"], values)
+        width = len(TaskRunRow._fields)
+        page = [
+            (
+                TaskRunRow._make(columns[:width]),
+                rows.stored_value(columns[width:])[1] if columns[width] is not None else None,
+            )
+            for columns in found[:limit]
+        ]
+        last = page[-1][0] if len(found) > limit else None
+        return page, write_key(last.task_id, last.path) if last is not None else ""
+
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
         """Return every row of a run, for taking it over."""
         query = task_runs_page(self._sql["select_task_runs"], run_id, limit=-1)

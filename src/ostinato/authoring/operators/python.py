@@ -108,7 +108,15 @@ class FunctionOperator(Operator):
         surplus, named = signature.assign(self.op_args, op_kwargs)
         resources = self.graph.resources if self.graph else {}
         result = signature.call(surplus, named, context=context, resources=resources)
-        return asyncio.run(result) if inspect.iscoroutine(result) else result
+        return self.await_result(result) if inspect.iscoroutine(result) else result
+
+    def await_result(self, coroutine: Any) -> Any:
+        """Return what a coroutine function returns in the end.
+
+        Args:
+            coroutine: What calling it returned.
+        """
+        return asyncio.run(coroutine)
 
 
 class PythonOperator(FunctionOperator):

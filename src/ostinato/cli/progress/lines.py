@@ -74,6 +74,11 @@ class Lines:
                     self._say(event.at_us, f"{key} {' '.join(parts)}")
             case ev.TaskRunEnded():
                 self._on_end(event, event.state, event.reason)
+            case ev.StepEnded():
+                key = TaskRunKey(event.task_id, event.path)
+                took = duration((event.at_us - event.started_us) / 1e6)
+                why = f": {event.summary}" if event.summary else ""
+                self._say(event.at_us, f"{key} {event.state} in {took}{why}")
             case ev.RunStateChanged():
                 if event.state == RunState.CANCELLING.label:
                     self._say(event.at_us, "cancelling: what runs is stopped")

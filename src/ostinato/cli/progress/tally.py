@@ -173,6 +173,8 @@ class Tally:
                 self.state = RunState.RUNNING
             case ev.RunStateChanged() | ev.RunEnded():
                 self.state = _RUN_STATES[event.state]
+            case ev.StepEnded():
+                return
             case ev.CancelRequested() | ev.Recovered() | ev.TaskRunsCleared() | ev.TimerFired():
                 return
             case ev.DeadlineMissed() | ev.PastSettled():

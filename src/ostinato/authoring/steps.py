@@ -1,0 +1,169 @@
+"""This module is what calling a task means while a flow that is a function executes."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.errors import UsageError
+from ostinato.model.policy import Policy
+
+
+class StepTask(Protocol):
+    """A task as a step sees it; ``TaskFunction`` is one."""
+
+    function: Callable[..., Any]
+
+    @property
+    def task_id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """What its steps follow."""
+        ...
+
+    def may_retry(self, error: BaseException) -> bool | None:
+        """Return whether an error is worth a retry, None where the task does not say."""
+        ...
+
+    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by name."""
+        ...
+
+
+class StepFlow(Protocol):
+    """A flow that is a function as its caller sees it; ``FunctionFlow`` is one."""
+
+    function: Callable[..., Any]
+    name: str
+
+    @property
+    def dag(self) -> Any:
+        """The flow as the engine sees it, a ``BuiltFlow``."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function."""
+        ...
+
+    def name_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by name."""
+        ...
+
+
+class Steps(Protocol):
+    """Execute the steps of one flow, each recorded before the next line runs."""
+
+    def call(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> Any:
+        """Execute a task as a step and return its result; of an ``async`` one, an awaitable."""
+        ...
+
+    def call_for_state(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> Any:
+        """Execute a task as a step and return how it ended; of an ``async`` one, an awaitable."""
+        ...
+
+    def submit(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> Any:
+        """Begin a step and return a future of its result."""
+        ...
+
+    def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run a subflow, which has a run of its own, and return its result."""
+        ...
+
+
+#: The steps of the flow that executes in this context; None where none does.
+current_steps: ContextVar[Steps | None] = ContextVar("ostinato_steps", default=None)
+
+#: Threads in which a flow executes at this moment, with its name.
+_bodies: dict[int, str] = {}
+
+
+class Outcome:
+    """How a flow that is called in this process ended: as it is, and not as it is recorded.
+
+    Attributes:
+        value: What it returned.
+        error: What it raised, None if it returned.
+    """
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+#: Takes the outcome of the flow that is called in this context.
+current_outcome: ContextVar[Outcome | None] = ContextVar("ostinato_outcome", default=None)
+
+
+class executing_flow:  # noqa: N801 - reads as a verb where it is used
+    """Have calls of tasks be steps of a flow, in this context.
+
+    Args:
+        steps: Of the flow.
+        name: Of the flow.
+    """
+
+    def __init__(self, steps: Steps, name: str) -> None:
+        self._steps = steps
+        self._name = name
+
+    def __enter__(self) -> Steps:
+        self._token = current_steps.set(self._steps)
+        self._thread = threading.get_ident()
+        _bodies[self._thread] = self._name
+        return self._steps
+
+    def __exit__(self, *_: object) -> None:
+        del _bodies[self._thread]
+        current_steps.reset(self._token)
+
+
+def steps_here(task: str) -> Steps | None:
+    """Return the steps that a call of a task belongs to, None outside of flows.
+
+    Args:
+        task: Name of the task, for the message.
+
+    Raises:
+        UsageError: A flow executes in this process, and the call comes from a thread that the
+            flow knows nothing of.
+    """
+    steps = current_steps.get()
+    if steps is None and _bodies and threading.get_ident() not in _bodies:
+        thread = threading.current_thread()
+        if thread is not threading.main_thread() and not thread.name.startswith("attempt"):
+            flow = next(iter(_bodies.values()))
+            raise UsageError(
+                f"task {task!r} is called in thread {thread.name!r}, which flow {flow!r} knows "
+                "nothing of",
+                place=relative_place(calling_place()),
+                hint=f"use {task}.submit(), or {task}.function() for a plain call",
+            )
+    return steps

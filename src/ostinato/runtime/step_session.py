@@ -1,0 +1,422 @@
+"""This module executes the steps of a flow that is a function, and never one of them twice."""
+
+import asyncio
+import pickle
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from ostinato.authoring import signals
+from ostinato.authoring.futures import StepFuture, StepState, resolve_futures
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.step_scopes import Scope, current_scope
+from ostinato.authoring.steps import StepFlow, StepTask
+from ostinato.clock import Clock, draw_chance
+from ostinato.engine.events import AttemptFailed
+from ostinato.engine.retry import retry_delay_s
+from ostinato.errors import (
+    FlowDiverged,
+    InternalError,
+    StepFailed,
+    UsageError,
+    ValueNotSerialisable,
+)
+from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.identity import MapPath, TaskRunKey
+from ostinato.model.state import TaskRunState
+from ostinato.model.step import StepInfo
+from ostinato.model.value import RETURN_VALUE, StoredValue
+from ostinato.runtime.capture import current_log
+from ostinato.runtime.failures import describe_failure
+from ostinato.runtime.inputs import render_inputs
+from ostinato.runtime.log_writer import AttemptLog
+from ostinato.runtime.messages import AttemptSpec, RecordedStep, RunInfo
+from ostinato.runtime.step_digest import Digest
+from ostinato.runtime.values import decode_value, encode_value
+
+#: Submitted steps of one flow that execute at a time.
+MAX_THREADS = 64
+
+#: Recorded steps that are fetched at a time.
+PAGE = 2_000
+
+
+class _Step(Struct, frozen=True):
+    """A call of a task: what is executed, and where it stands in the flow."""
+
+    task: StepTask
+    path: MapPath
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    place: str
+    wait_for: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        return str(TaskRunKey(self.task.task_id, self.path))
+
+
+class _Told(Struct, frozen=True):
+    """What a step's arguments amount to."""
+
+    digest: Digest
+    inputs: str | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class StepSession:
+    """The steps of one attempt to execute a flow's body; implements ``authoring.steps.Steps``.
+
+    Args:
+        spec: The attempt of the body.
+        info: What the run's attempts share.
+        call: Asks the coordinator; safe in all threads.
+        clock: Stamps steps.
+        is_retry: Whether the body failed before: then what failed in it is executed again.
+    """
+
+    def __init__(
+        self,
+        spec: AttemptSpec,
+        info: RunInfo,
+        call: Callable[[str, dict[str, Any]], Any],
+        clock: Clock,
+        *,
+        is_retry: bool,
+    ) -> None:
+        self._spec = spec
+        self._info = info
+        self._call = call
+        self._clock = clock
+        self._is_retry = is_retry
+        self._recorded = self._fetch()
+        #: Whether a step has been executed that was recorded otherwise; then others may follow.
+        self._is_rewriting = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._futures: list[StepFuture[Any]] = []
+
+    def __enter__(self) -> Self:
+        self._scope_token = current_scope.set(Scope())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        current_scope.reset(self._scope_token)
+        self.close()
+
+    def close(self) -> None:
+        """Wait for submitted steps that nobody waited for, and say so."""
+        if self._pool is None:
+            return
+        self._pool.shutdown(wait=True)
+        for future in self._futures:
+            state = future.state
+            if not future.is_awaited and state is not None and state.error is not None:
+                log = current_log.get()
+                if log is not None:
+                    message = f"nobody waited for {future.name}, which failed: {state.error}"
+                    log.write("WARNING", "ostinato", message)
+
+    # What calls of tasks mean
+
+    def call(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> Any:
+        """Execute a task as a step and return its result; of an ``async`` one, an awaitable."""
+        step = self._step(task, args, kwargs, wait_for)
+        if task.is_async:
+            return self._await_result(step)
+        return self._perform(step).result()
+
+    def call_for_state(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> Any:
+        """Execute a task as a step and return how it ended; of an ``async`` one, an awaitable."""
+        step = self._step(task, args, kwargs, wait_for)
+        return self._perform_async(step) if task.is_async else self._perform(step)
+
+    def submit(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any] = (),
+    ) -> StepFuture[Any]:
+        """Begin a step in a thread of its own and return a future of its result."""
+        step = self._step(task, args, kwargs, wait_for)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="step")
+        context = copy_context()
+        inner = self._pool.submit(context.run, self._perform_beside, step)
+        future: StepFuture[Any] = StepFuture(step.name, inner)
+        self._futures.append(future)
+        return future
+
+    def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run a subflow, which has a run of its own, and return its result."""
+        del args, kwargs
+        message = f"flow {flow.name!r} is called in flow {self._info.flow!r}"
+        raise UsageError(message, hint="subflows are not there yet: call its tasks, or a function")
+
+    # A step
+
+    def _step(
+        self,
+        task: StepTask,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        wait_for: Sequence[Any],
+    ) -> _Step:
+        scope = current_scope.get()
+        if scope is None:
+            message = f"step {task.task_id!r} has no scope"
+            raise InternalError(message)
+        place = str(relative_place(calling_place()))
+        return _Step(task, scope.take(), tuple(args), dict(kwargs), place, tuple(wait_for))
+
+    def _perform(self, step: _Step) -> StepState[Any]:
+        """Replay a step, or execute it until it has ended for good, and record how."""
+        told = self._tell(step)
+        replayed = self._replay(step, told)
+        if replayed is not None:
+            return replayed
+        log_token = scope_token = None
+        failures = 0
+        while True:
+            log = self._log(step, failures + 1)
+            log_token = current_log.set(log)
+            scope_token = current_scope.set(Scope(step.path))
+            started_us = self._clock.now_us()
+            try:
+                result = step.task.function(*told.args, **told.kwargs)
+                return self._succeed(step, told, result, failures + 1, started_us)
+            except Exception as error:  # noqa: BLE001 - users' code may raise anything
+                failures += 1
+                delay_s = self._retry_delay_s(step, error, failures)
+                if delay_s is None:
+                    return self._fail(step, told, error, failures, started_us)
+                log.write("WARNING", "ostinato", f"tried again in {delay_s:g} s: {error}")
+            finally:
+                current_scope.reset(scope_token)
+                current_log.reset(log_token)
+                log.close()
+            time.sleep(delay_s)
+
+    async def _await_result(self, step: _Step) -> Any:
+        return (await self._perform_async(step)).result()
+
+    async def _perform_async(self, step: _Step) -> StepState[Any]:
+        told = self._tell(step)
+        replayed = self._replay(step, told)
+        if replayed is not None:
+            return replayed
+        failures = 0
+        while True:
+            log = self._log(step, failures + 1)
+            log_token = current_log.set(log)
+            scope_token = current_scope.set(Scope(step.path))
+            started_us = self._clock.now_us()
+            try:
+                limit_s = step.task.policy.timeout_s or None
+                call = step.task.function(*told.args, **told.kwargs)
+                result = await asyncio.wait_for(call, limit_s)
+                end = partial(self._succeed, step, told, result, failures + 1, started_us)
+                return await asyncio.to_thread(end)
+            except Exception as error:  # noqa: BLE001 - users' code may raise anything
+                failures += 1
+                delay_s = self._retry_delay_s(step, error, failures)
+                if delay_s is None:
+                    end = partial(self._fail, step, told, error, failures, started_us)
+                    return await asyncio.to_thread(end)
+            finally:
+                current_scope.reset(scope_token)
+                current_log.reset(log_token)
+                log.close()
+            await asyncio.sleep(delay_s)
+
+    def _perform_beside(self, step: _Step) -> StepState[Any]:
+        """Perform a step in a thread of its own."""
+        try:
+            if step.task.is_async:
+                return asyncio.run(self._perform_async(step))
+            return self._perform(step)
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits for the future
+            return StepState("failed", error=error)
+
+    def _tell(self, step: _Step) -> _Told:
+        for each in step.wait_for:
+            if isinstance(each, StepFuture):
+                each.result()
+        args = resolve_futures(step.args)
+        kwargs = resolve_futures(step.kwargs)
+        named = step.task.name_arguments(args, kwargs)
+        digest = Digest(step.task.task_id, named)
+        return _Told(digest, render_inputs(named) if named else None, args, kwargs)
+
+    def _log(self, step: _Step, number: int) -> AttemptLog:
+        spec = AttemptSpec(
+            self._spec.token,
+            self._spec.run_id,
+            step.task.task_id,
+            step.path,
+            self._attempt(number),
+            generation=self._spec.generation,
+        )
+        return AttemptLog(self._info.logs_root, spec, self._clock)
+
+    def _attempt(self, number: int) -> int:
+        # A step that is executed again by another attempt of the body keeps its earlier logs.
+        return (self._spec.attempt - 1) * 1000 + number
+
+    def _retry_delay_s(self, step: _Step, error: Exception, failures: int) -> float | None:
+        may_retry = not isinstance(error, signals.Skip | signals.Fail | ValueNotSerialisable)
+        if may_retry and not isinstance(error, signals.TaskSignal):
+            may_retry = step.task.may_retry(error) is not False
+        after_s = error.after_s if isinstance(error, signals.Retry) else None
+        unknown = Failure(FailureKind.ERROR, type(error).__name__, "")
+        event = AttemptFailed(
+            0, step.task.task_id, step.path, failures, unknown, may_retry, after_s, draw_chance()
+        )
+        policy = step.task.policy
+        return retry_delay_s(policy, failures, event)
+
+    # What was recorded
+
+    def _fetch(self) -> dict[MapPath, RecordedStep]:
+        found: dict[MapPath, RecordedStep] = {}
+        cursor = ""
+        while True:
+            args = {"cursor": cursor, "limit": PAGE}
+            rows, cursor = self._call("steps", args)
+            for row in rows:
+                step = row if isinstance(row, RecordedStep) else msgspec.convert(row, RecordedStep)
+                found[step.path] = step
+            if not cursor:
+                return found
+
+    def _replay(self, step: _Step, told: _Told) -> StepState[Any] | None:
+        """Return how a step ended in an earlier attempt, None if it is to be executed.
+
+        Raises:
+            FlowDiverged: Another step was recorded in this place.
+        """
+        recorded = self._recorded.get(step.path)
+        if recorded is None:
+            return None
+        if recorded.task_id != step.task.task_id or recorded.info.digest != told.digest.value:
+            if self._is_rewriting:
+                # Behind a step that went another way than before, others may follow.
+                return None
+            raise self._divergence(step, told, recorded)
+        if recorded.state == TaskRunState.SUCCEEDED:
+            return StepState("succeeded", decode_value(recorded.value, self._info.values_root))
+        if self._is_retry:
+            self._is_rewriting = True
+            return None
+        return StepState(TaskRunState(recorded.state).label, error=_error_of(recorded))
+
+    def _divergence(self, step: _Step, told: _Told, recorded: RecordedStep) -> FlowDiverged:
+        number = ".".join(map(str, step.path))
+        return FlowDiverged(
+            f"{step.place}: the flow went another way than before at step {number}: recorded is "
+            f"{recorded.task_id}({recorded.inputs or ''}) of {recorded.info.place}, called is "
+            f"{step.task.task_id}({told.inputs or ''})",
+            hint=f"ostinato retry '{self._info.flow}#{self._info.number}' --reset {number} runs "
+            "it and what follows anew",
+        )
+
+    def _succeed(
+        self, step: _Step, told: _Told, result: Any, number: int, started_us: int
+    ) -> StepState[Any]:
+        value = None if result is None else self._encode(step, result, number)
+        self._record(step, told, TaskRunState.SUCCEEDED, number, started_us, value=value)
+        return StepState("succeeded", result)
+
+    def _encode(self, step: _Step, result: Any, number: int) -> StoredValue:
+        spec = AttemptSpec(
+            self._spec.token,
+            self._spec.run_id,
+            step.task.task_id,
+            step.path,
+            self._attempt(number),
+            generation=self._spec.generation,
+        )
+        return encode_value(RETURN_VALUE, result, spec, self._info.values_root)
+
+    def _fail(
+        self, step: _Step, told: _Told, error: Exception, number: int, started_us: int
+    ) -> StepState[Any]:
+        state = TaskRunState.FAILED
+        if isinstance(error, signals.Skip):
+            state = TaskRunState.SKIPPED
+        failure = describe_failure(error)
+        log = current_log.get()
+        if log is not None and state is TaskRunState.FAILED:
+            log.write("ERROR", "ostinato", failure.summary)
+        self._record(step, told, state, number, started_us, failure=failure, error=_pickled(error))
+        return StepState(state.label, error=error)
+
+    def _record(
+        self,
+        step: _Step,
+        told: _Told,
+        state: TaskRunState,
+        number: int,
+        started_us: int,
+        *,
+        value: StoredValue | None = None,
+        failure: Failure | None = None,
+        error: bytes = b"",
+    ) -> None:
+        """Have a step recorded; durable when this returns."""
+        info = StepInfo(told.digest.value, told.digest.is_exact, step.place, error)
+        record = RecordedStep(
+            step.path,
+            step.task.task_id,
+            int(state),
+            self._attempt(number),
+            started_us,
+            self._clock.now_us(),
+            info,
+            value,
+            failure,
+            told.inputs,
+        )
+        self._call("step", {"record": record})
+
+
+def _pickled(error: Exception) -> bytes:
+    # Heavy, and only failed steps need it.
+    import cloudpickle  # noqa: PLC0415 - see above
+
+    try:
+        data: bytes = cloudpickle.dumps(error)
+    except Exception:  # noqa: BLE001 - users' exceptions may hold anything
+        return b""
+    return data
+
+
+def _error_of(recorded: RecordedStep) -> Exception:
+    if recorded.info.error:
+        try:
+            error = pickle.loads(recorded.info.error)
+        except Exception:  # noqa: BLE001 - its class may be gone
+            error = None
+        if isinstance(error, Exception):
+            return error
+    summary = recorded.failure.summary if recorded.failure is not None else "it failed"
+    return StepFailed(f"step {recorded.task_id!r} failed in an earlier attempt: {summary}")

@@ -1,0 +1,159 @@
+"""This module tests flows that are functions from the command line: run, killed, resumed."""
+
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ostinato
+
+Begin = Callable[..., "subprocess.Popen[str]"]
+
+PATIENCE_S = 30.0
+
+FLOW = """
+import os
+import time
+from pathlib import Path
+
+from ostinato import flow, task
+
+
+def note(name):
+    with open("ledger.txt", "a") as ledger:
+        ledger.write(name + "\\n")
+
+
+@task
+def step(number):
+    note(f"step {number}")
+    if number == 12 and not Path("go").exists():
+        note("wait")
+        time.sleep(3600)
+    return number * 2
+
+
+@task
+def picky(number):
+    if not Path("fixed").exists():
+        raise ValueError("broken")
+    note("fixed")
+    return number
+
+
+@flow
+def long(count: int = 20):
+    total = 0
+    for number in range(10):
+        total += step(number)
+    total += sum(step.map(list(range(10, count))).result())
+    return total
+
+
+@flow
+def failing():
+    one = step(1)
+    two = picky(2)
+    return one + two + step(3)
+
+
+@flow
+def turning():
+    if Path("turned").exists():
+        step(2)
+    else:
+        step(1)
+    picky(1)
+
+
+if __name__ == "__main__":
+    print("result", long())
+"""
+
+
+@pytest.fixture
+def flows(folder: Path) -> Path:
+    (folder / "flows.py").write_text(FLOW)
+    return folder
+
+
+def ledger(folder: Path) -> list[str]:
+    file = folder / "ledger.txt"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def wait_until(look: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not look():
+        assert time.monotonic() < end_s, "it never came"
+        time.sleep(0.05)
+
+
+def test_killed_flow_goes_on_and_repeats_nothing_that_was_recorded(
+    ostinato: Ostinato, begin: Begin, flows: Path
+) -> None:
+    process = begin("run", "flows.py:long")
+    # Steps 10 to 19 are beside each other: all but one are recorded when nothing comes any more.
+    wait_until(lambda: len(ledger(flows)) == 21)
+    wait_until(lambda: len(ostinato("show", "long", "--format", "json").json["task_runs"]) == 20)
+    process.kill()
+    process.communicate()
+    (flows / "go").touch()
+
+    ostinato("resume", "long")
+
+    assert (
+        ostinato("show", "long", "@body", "--format", "json").json["values"][0]["content"]
+        == sum(range(20)) * 2
+    )
+    counts = Counter(ledger(flows))
+    assert counts.pop("step 12") == 2
+    assert counts.pop("wait") == 1
+    assert set(counts.values()) == {1}
+
+
+def test_retry_executes_what_failed_and_what_follows(ostinato: Ostinato, flows: Path) -> None:
+    failed = ostinato("run", "flows.py:failing", code=1)
+    (flows / "fixed").touch()
+
+    ostinato("retry", "failing")
+
+    assert "ValueError: broken" in failed.out
+    assert ledger(flows) == ["step 1", "fixed", "step 3"]
+
+
+def test_flow_that_goes_another_way_than_recorded_is_stopped(
+    ostinato: Ostinato, flows: Path
+) -> None:
+    ostinato("run", "flows.py:turning", code=1)
+    (flows / "turned").touch()
+
+    stopped = ostinato("retry", "turning", code=1)
+
+    assert "FlowDiverged" in stopped.out
+    assert 'recorded is step({"number":1})' in stopped.out
+    assert 'called is step({"number":2})' in stopped.out
+    assert "--reset 0" in stopped.out
+
+
+def test_script_runs_and_is_recorded(
+    ostinato: Ostinato, flows: Path, environ: dict[str, str]
+) -> None:
+    import sys
+
+    (flows / "go").touch()
+    done = subprocess.run(
+        [sys.executable, "flows.py"],
+        cwd=flows,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
+
+    assert done.stdout.splitlines()[-1] == f"result {sum(range(20)) * 2}"
+    assert "succeeded" in ostinato("runs").out
