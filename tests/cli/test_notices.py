@@ -131,3 +131,22 @@ def test_what_a_killed_process_left_is_told_by_the_next(
     assert ledger(project).count("load") == 1
     assert {each["state"] for each in shown["notices"]} == {"done", "failed"}
     assert "has ended" in ostinato("resume", "etl", code=2).err
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_callback_is_told_so_and_may_leave(
+    project: Path, ostinato: Ostinato, begin: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    (project / "hangs").touch()
+    process = begin("run", "etl")
+    assert process.stderr is not None
+
+    said = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+
+    assert said.startswith("waiting for callbacks and alerts")
+    assert process.returncode == 1
+    assert "etl#1 failed" in out
+    shown = ostinato("show", "etl", "--format", "json").json
+    assert "pending" in {each["state"] for each in shown["notices"]}

@@ -149,10 +149,22 @@ def error_block(failure: Failure, *, frames: int = 1) -> list[str]:
         lines.append(f"  {short_file(frame.file)}:{frame.line} in {frame.function}")
         if frame.code:
             lines.append(f"      {frame.code}")
-    if failure.cause is not None:
+    cause = _telling_cause(failure)
+    if cause is not None:
         lines.append("caused by")
-        lines.extend(f"  {line}" for line in error_block(failure.cause, frames=frames))
+        lines.extend(f"  {line}" for line in error_block(cause, frames=frames))
     return lines
+
+
+def _telling_cause(failure: Failure) -> Failure | None:
+    """Return the first cause that says more than what it led to has said already."""
+    cause = failure.cause
+    while cause is not None and not cause.frames:
+        said = cause.message.strip()
+        if not said or said not in failure.message:
+            break
+        cause = cause.cause
+    return cause
 
 
 def _error_text(failure: Failure) -> str:
@@ -161,12 +173,16 @@ def _error_text(failure: Failure) -> str:
 
 
 def type_name(name: str) -> str:
-    """Return a type's name without the module's that a flow's file is loaded under.
+    """Return a type's name without the module's that a flow's file is loaded under, or ours.
 
     >>> type_name("_ostinato_flows__etl.RowError"), type_name("pandas.DataFrame")
     ('RowError', 'pandas.DataFrame')
+    >>> type_name("ostinato.errors.ExecutionError")
+    'ExecutionError'
     """
     module, _, rest = name.partition(".")
+    if module == "ostinato":
+        return rest.rpartition(".")[2]
     return rest if module.startswith(_PRIVATE_MODULE) else name
 
 

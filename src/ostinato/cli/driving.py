@@ -61,7 +61,7 @@ def drive(
         follower = _begin_to_show(opened.client, row, flow, is_fresh=is_fresh)
     try:
         with _interruptible(runner):
-            runner.drive()
+            runner.drive(on_linger=lambda: _say_what_is_waited_for(follower))
     except (KeyboardInterrupt, SystemExit):
         _stop(follower)
         name = name_of(row)
@@ -108,6 +108,12 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
         # In a picture they stand above.
         _print_failures(client, row)
     click.echo(f"See: ostinato logs '{name}'   Again from there: ostinato retry '{name}'")
+
+
+def _say_what_is_waited_for(follower: Follower | None) -> None:
+    # The run has ended: nothing more is drawn over this line.
+    _stop(follower)
+    click.echo("waiting for callbacks and alerts; Ctrl-C leaves them to the next command", err=True)
 
 
 def _stop(follower: Follower | None) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -418,13 +418,16 @@ class Runner:
         """Cancel a run: what runs is stopped, nothing but teardowns starts."""
         self._coordinator.cancel(run_id, by)
 
-    def drive(self) -> None:
+    def drive(self, *, on_linger: Callable[[], None] | None = None) -> None:
         """Return when all runs of this runner have ended.
+
+        Args:
+            on_linger: Called once if callbacks and alerts of ended runs take long.
 
         Raises:
             StoreError: The store cannot be written; the runs can be resumed.
         """
-        self._coordinator.drive()
+        self._coordinator.drive(on_linger=on_linger)
 
     def stop(self) -> None:
         """Have ``drive`` return at the next turn; safe in all threads. Runs can be resumed."""

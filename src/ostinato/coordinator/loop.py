@@ -21,7 +21,7 @@ from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
-from ostinato.coordinator.notices import LINGER_S, Describe, Outbox
+from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
 from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.steps import StepDesk
@@ -246,24 +246,32 @@ class Coordinator:
 
     # The loop
 
-    def drive(self) -> None:
-        """Take turns until every adopted run has ended and its notices are done, or late."""
+    def drive(self, *, on_linger: Callable[[], None] | None = None) -> None:
+        """Take turns until every adopted run has ended and its notices are done, or late.
+
+        Args:
+            on_linger: Called once if notices of ended runs keep the caller waiting.
+        """
         self._outbox.take_orphans(self._clock.now_us())
         with _calm_collector():
             # A run that a task asked for is adopted by what is asked of the next turn.
             while (self._runs or self._asked) and not self._is_stopped:
                 self._turn()
             if not self._is_stopped:
-                self._linger()
+                self._linger(on_linger)
 
-    def _linger(self) -> None:
+    def _linger(self, on_linger: Callable[[], None] | None) -> None:
         """Wait for the notices of ended runs; what takes long is left to the next coordinator."""
         is_virtual = isinstance(self._clock, VirtualClock)
-        end_s = self._clock.monotonic_s() + LINGER_S
+        begin_s = self._clock.monotonic_s()
         until_us = None if is_virtual else self._clock.now_us() + int(LINGER_S * 1e6)
         while self._outbox.is_busy(until_us):
-            if not is_virtual and self._clock.monotonic_s() >= end_s:
+            waited_s = self._clock.monotonic_s() - begin_s
+            if not is_virtual and waited_s >= LINGER_S:
                 return
+            if on_linger is not None and waited_s >= UNSAID_S:
+                on_linger()
+                on_linger = None
             self._turn()
 
     def _turn(self) -> None:

@@ -31,6 +31,9 @@ TIME_LIMIT_S = 60.0
 #: Seconds for which the notices of ended runs are waited for; longer than one may take.
 LINGER_S = 75.0
 
+#: Seconds after which somebody who waits for them is told so.
+UNSAID_S = 1.0
+
 #: How often an alert is tried, and seconds before the second, third ... try.
 ALERT_TRIES = 5
 RETRY_DELAYS_S = (2.0, 8.0, 30.0, 120.0)

@@ -1,5 +1,6 @@
 """This module knows which deferred task runs wait for a trigger or a person."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -126,5 +127,7 @@ class Waits:
 def _resumption(task_run: TaskRun, report: msg.TriggerReport) -> Resumption:
     method = task_run.deferral.method if task_run.deferral is not None else ""
     if isinstance(report, msg.Broken):
-        return Resumption(method, Outcome.ERROR, error=report.failure.summary)
+        # As people write the user's file from where they are.
+        error = report.failure.summary.removeprefix(os.path.join(os.getcwd(), ""))
+        return Resumption(method, Outcome.ERROR, error=error)
     return Resumption(method, payload=msgspec.json.decode(report.payload))

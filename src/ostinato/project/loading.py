@@ -279,6 +279,8 @@ def _module_hint(name: str) -> str:
     import pkgutil  # noqa: PLC0415 - only to explain what failed
 
     top = name.partition(".")[0]
+    if top == "airflow":
+        return "import from ostinato what is called the same there"
     known = {module.name for module in pkgutil.iter_modules()} | set(sys.stdlib_module_names)
     if "." in name and top in known:
         return ""

@@ -370,7 +370,8 @@ def _go_on(operator: Operator, context: TaskContext, resumption: Resumption) -> 
     method = getattr(operator, resumption.method, None)
     if method is None:
         message = f"{type(operator).__name__} has no method {resumption.method!r} to go on with"
-        raise UnknownTask(message, hint="Defer(method=…) names it")
+        hint = "Defer(method=…) names it; a function has none: write an Operator"
+        raise UnknownTask(message, hint=hint)
     return method(context, resumption.payload)
 
 

@@ -93,6 +93,19 @@ def test_failure_in_lines() -> None:
     ]
 
 
+def test_cause_that_says_nothing_more_is_left_out() -> None:
+    kind = FailureKind.ERROR
+    last = Failure(kind, "OSError", "no route")
+    between = Failure(kind, "httpx.ConnectError", "refused", cause=last)
+    failure = Failure(kind, "ostinato.errors.ExecutionError", "GET /x: refused", cause=between)
+
+    assert display.error_block(failure) == [
+        "ExecutionError: GET /x: refused",
+        "caused by",
+        "  OSError: no route",
+    ]
+
+
 def test_all_frames_are_shown_when_asked_for() -> None:
     assert "  /a.py:1 in outer" in display.error_block(FAILURE, frames=0)
 

@@ -107,6 +107,15 @@ def test_missing_module_is_a_problem(write: Write) -> None:
     ]
 
 
+def test_import_from_airflow_is_told_where_it_is_here(write: Write) -> None:
+    write("flows/etl.py", "from airflow import DAG")
+
+    assert problems(load_target("flows/etl.py")) == [
+        "flows/etl.py:1: ModuleNotFoundError: No module named 'airflow' "
+        "(import from ostinato what is called the same there)"
+    ]
+
+
 def test_modules_beside_the_file_and_in_the_root_are_found(write: Write) -> None:
     write("flows/beside_it.py", "NAME = 'etl'")
     write("in_the_root.py", "")

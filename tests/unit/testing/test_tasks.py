@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from ostinato import DAG, BashOperator, Context, Fail, Operator, Retry, Skip, dag, task, testing
+from ostinato import (
+    DAG,
+    BashOperator,
+    Context,
+    Defer,
+    Fail,
+    Operator,
+    Retry,
+    Skip,
+    Trigger,
+    dag,
+    task,
+    testing,
+)
 
 
 def test_operator_may_execute_asynchronously() -> None:
@@ -172,6 +185,27 @@ def test_templates_see_variables_and_connections() -> None:
     )
 
     assert run.result("say") == "monday 5 none db.local True"
+
+
+class Ring(Trigger):
+    async def run(self) -> str:
+        return "rang"
+
+
+def test_function_that_defers_to_a_trigger_is_told_what_to_write() -> None:
+    @dag
+    def flow() -> None:
+        @task
+        def wait() -> None:
+            raise Defer(trigger=Ring())
+
+        wait()
+
+    failure = testing.run(flow()).task_run("wait").failure
+
+    assert failure is not None
+    assert "PythonOperator has no method 'execute_complete'" in failure.message
+    assert "write an Operator" in failure.message
 
 
 @pytest.mark.slow
