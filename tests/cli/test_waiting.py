@@ -87,6 +87,7 @@ def test_person_approves_and_answers_a_run_of_another_process(
     ostinato("answer", "ask", "release", "--approve", "--by", "ann")
     wait_until(lambda: inputs(ostinato) == ["rows"])
     wrong = ostinato("answer", "ask", "rows", "many", code=2)
+    broken = ostinato("answer", "ask", "rows", '{"rows": 5', code=2)
     ostinato("answer", "ask", "rows", "5")
 
     out, _ = process.communicate(timeout=PATIENCE_S)
@@ -94,6 +95,8 @@ def test_person_approves_and_answers_a_run_of_another_process(
     assert "takes boolean" in asked
     assert "deferred: waits for a person: Release it?" in shown
     assert "'rows' asks 'How many rows?': 'many' is not an integer (it takes integer)" in wrong.err
+    assert "'How many rows?': the answer is no JSON" in broken.err
+    assert "ostinato answer 'ask#1' release --approve" in asked
     assert json.loads(out)["state"] == "succeeded"
     assert content(ostinato, "ask", "rows") == 5
     assert "nothing waits for a person" in ostinato("inputs").out

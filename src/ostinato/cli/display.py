@@ -81,6 +81,12 @@ def clock(at_us: int) -> str:
     return _local(at_us).strftime("%H:%M:%S")
 
 
+def coming(due_us: int, now_us: int) -> str:
+    """Write a moment that comes: the time of day, with the date where that is another one."""
+    same_day = _local(due_us).date() == _local(now_us).date()
+    return clock(due_us) if same_day else moment(due_us)
+
+
 def moment(at_us: int) -> str:
     """Write a local moment to the second; nothing if it has not come."""
     return _local(at_us).strftime("%Y-%m-%d %H:%M:%S") if at_us else ""

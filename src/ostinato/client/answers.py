@@ -49,8 +49,23 @@ def check_answer(request: InputRequest, answer: Any, name: str) -> None:
     """
     problem = find_problem(answer, request.schema)
     if problem:
-        wanted = describe(request.schema)
-        raise AnswerError(f"{name!r} asks {request.title!r}: {problem}", hint=f"it takes {wanted}")
+        hint = f"it takes {wanted(request)}"
+        raise AnswerError(f"{name!r} asks {request.title!r}: {problem}", hint=hint)
+
+
+def wanted(request: InputRequest) -> str:
+    """Return in a few words what answers a request.
+
+    >>> fields = {"rows": {"type": "integer"}, "table": {"type": "string"}}
+    >>> wanted(InputRequest("What?", "", {"type": "object", "properties": fields}))
+    'object as JSON: {"rows": integer, "table": string}'
+    """
+    text = describe(request.schema)
+    fields = request.schema.get("properties")
+    if not isinstance(fields, dict) or not fields:
+        return text
+    shown = ", ".join(f'"{name}": {describe(schema)}' for name, schema in fields.items())
+    return f"{text} as JSON: {{{shown}}}"
 
 
 def read_answer(request: InputRequest, text: str) -> Any:
@@ -59,10 +74,16 @@ def read_answer(request: InputRequest, text: str) -> Any:
     Args:
         request: What was asked; a text that fits its schema as it stands is left as text.
         text: As it was written.
+
+    Raises:
+        AnswerError: It begins as JSON does, and is none.
     """
     if request.schema and not find_problem(text, request.schema):
         return text
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError as err:
+        if text.lstrip()[:1] in ("{", "["):
+            message = f"{request.title!r}: the answer is no JSON: {err}"
+            raise AnswerError(message, hint=f"it takes {wanted(request)}") from None
         return text

@@ -76,6 +76,13 @@ FAILURE = Failure(
 )
 
 
+def test_moment_on_another_day_has_a_date() -> None:
+    day_us = 24 * 3600 * 1_000_000
+
+    assert len(display.coming(3 * day_us, 3 * day_us)) == len("12:00:00")
+    assert display.coming(5 * day_us, 3 * day_us) == display.moment(5 * day_us)
+
+
 def test_failure_in_one_line_is_at_the_innermost_frame() -> None:
     assert display.error_line(FAILURE) == "/b.py:2: ValueError: no"
     assert display.error_line(Failure(FailureKind.LOST, "Lost", "gone")) == "Lost: gone"

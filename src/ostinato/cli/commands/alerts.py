@@ -99,7 +99,7 @@ def send(project: Path | None, environment: str | None) -> None:
     host = CodeHost.fork(lambda: Loaded({}, manifest, data, version_of(data)))
     try:
         with open_project(found) as opened, Runner(found, opened.store, host) as runner:
-            runner.drive()
+            runner.drive(on_linger=lambda: click.echo("waiting for a channel", err=True))
     finally:
         host.close()
 

@@ -16,10 +16,10 @@ def command(run: str | None, project: Path | None, output: str) -> None:
 
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`.
     """
-    from ostinato.authoring.json_schema import describe
     from ostinato.cli import as_json
     from ostinato.cli.display import moment
     from ostinato.cli.opening import name_of, open_runs
+    from ostinato.client.answers import wanted
 
     with open_runs(project) as opened:
         client = opened.client
@@ -36,8 +36,8 @@ def command(run: str | None, project: Path | None, output: str) -> None:
             click.echo(f"{name} {one.name}: {one.request.title}")
             if one.request.message:
                 click.echo(click.wrap_text(one.request.message, 100, "  ", "  "))
-            wanted = describe(one.request.schema)
-            click.echo(f"  takes {wanted}, since {moment(one.since_us)}{until}")
-            click.echo(f"  ostinato answer '{name}' {one.name} VALUE")
+            click.echo(f"  takes {wanted(one.request)}, since {moment(one.since_us)}{until}")
+            value = "--approve" if one.request.schema == {"type": "boolean"} else "VALUE"
+            click.echo(f"  ostinato answer '{name}' {one.name} {value}")
             if client.owner(rows[one.run_id]) is None:
                 click.echo(f"  the run was interrupted: ostinato resume '{name}' goes on with it")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ostinato.cli.display import clock, duration, error_line
+from ostinato.cli.display import clock, coming, duration, error_line
 from ostinato.cli.progress.tally import Tally, TaskTally
 from ostinato.engine import events as ev
 from ostinato.model.failure import FailureKind
@@ -63,14 +63,18 @@ class Lines:
             case ev.RetryScheduled():
                 if event.due_us - event.at_us >= _LONG_DELAY_US:
                     key = TaskRunKey(event.task_id, event.path)
-                    self._say(event.at_us, f"{key} is tried again at {clock(event.due_us)}")
+                    self._say(
+                        event.at_us, f"{key} is tried again at {coming(event.due_us, event.at_us)}"
+                    )
             case ev.AttemptDeferred():
                 if not self._is_wide(event.task_id):
                     key = TaskRunKey(event.task_id, event.path)
                     what = event.deferral.what if event.deferral is not None else ""
                     parts = ["waits"]
                     parts += [f"for {what}"] if what else []
-                    parts += [f"until {clock(event.until_us)}"] if event.until_us else []
+                    parts += (
+                        [f"until {coming(event.until_us, event.at_us)}"] if event.until_us else []
+                    )
                     self._say(event.at_us, f"{key} {' '.join(parts)}")
             case ev.TaskRunEnded():
                 self._on_end(event, event.state, event.reason)
