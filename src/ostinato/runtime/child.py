@@ -84,6 +84,8 @@ class Child:
         while self._waiting or (not self._is_draining and self._read()):
             if self._waiting:
                 self._execute(self._waiting.popleft())
+            if not self._waiting:
+                self._surroundings.restore_mask()
         self._shelf.close()
 
     def _execute(self, spec: msg.AttemptSpec) -> None:

@@ -865,9 +865,9 @@ def test_an_attempt_ends_though_a_process_it_left_writes_for_ever(tmp_path: Path
 def test_a_task_that_prints_without_measure_ends_with_a_bounded_log(tmp_path: Path) -> None:
     def print_much() -> int:
         line = "x" * 999
-        for _ in range(200_000):
+        for _ in range(80_000):
             print(line)
-        subprocess.run(["sh", "-c", "yes | head -c 200000000"], check=True)
+        subprocess.run(["sh", "-c", "yes | head -c 20000000"], check=True)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
     with DrivenProcesses(tmp_path, flow_of(print_much)) as driven:
