@@ -1,6 +1,7 @@
 """This module finds templates that cannot be rendered, when their flow is built."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.references import texts_in
@@ -19,6 +20,8 @@ def check_templates(operators: Iterable[Operator], templates: FlowTemplates) -> 
         TemplateError: One does not parse, uses an unknown filter or test, or its file is missing.
     """
     for operator in operators:
+        if is_template(name := operator.settings.map_name):
+            _check(operator, "map_name", templates, partial(templates.engine.compile, name))
         for field in operator.template_arguments:
             for text in texts_in(operator.arguments()[field]):
                 _check_text(operator, field, text, templates)

@@ -76,6 +76,7 @@ def task_run(view: TaskRunView) -> Json:
     return {
         "task_id": view.task_id,
         "map_path": [int(part) for part in view.path.split(".")] if view.path else [],
+        "map_name": view.map_name,
         "state": view.state.label,
         "attempt": view.attempt,
         "failures": view.failures,

@@ -126,7 +126,7 @@ def _print_failures(client: LocalClient, row: RunRow) -> None:
     for view in failed:
         if view.failure is not None:
             first, *rest = error_block(view.failure)
-            click.echo(f"  {view.name}: {first}")
+            click.echo(f"  {view.title}: {first}")
             for line in rest:
                 click.echo(f"    {line}")
 

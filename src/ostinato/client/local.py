@@ -256,6 +256,7 @@ def _task_run(row: TaskRunRow) -> TaskRunView:
         due_us=row.due_us,
         failure=None if row.failure is None else _failure_decoder.decode(row.failure),
         inputs=row.inputs,
+        map_name=row.map_name,
         reason=row.reason or _waits_for(row),
     )
 

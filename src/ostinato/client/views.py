@@ -24,6 +24,7 @@ class TaskRunView(Struct, frozen=True):
         failure: What went wrong in the last attempt, or None.
         inputs: The rendered arguments as JSON, or None.
         reason: Why it ended without an attempt, was skipped, or what it waits for.
+        map_name: What people call its index, by the task's template; or empty.
     """
 
     task_id: str
@@ -39,11 +40,17 @@ class TaskRunView(Struct, frozen=True):
     failure: Failure | None
     inputs: str | None
     reason: str
+    map_name: str = ""
 
     @property
     def name(self) -> str:
         """Task and index, such as ``load[3]``."""
         return f"{self.task_id}[{self.path}]" if self.path else self.task_id
+
+    @property
+    def title(self) -> str:
+        """The name, with what people call the index: ``load[3] (north)``."""
+        return f"{self.name} ({self.map_name})" if self.map_name else self.name
 
 
 class AttemptView(Struct, frozen=True):

@@ -26,6 +26,10 @@ class Recorder(Protocol):
         """Add a value to the next commit."""
         ...
 
+    def rewrite(self, run: LiveRun, task_run: TaskRun) -> None:
+        """Write a task run's row again with the next commit."""
+        ...
+
     def commit(self) -> None:
         """Make everything durable that was added."""
         ...
@@ -47,6 +51,7 @@ class Calls:
         self._answers: dict[str, Callable[..., Any]] = {
             "pull": _pull,
             "push": self._push,
+            "name": self._name,
             **(more or {}),
         }
 
@@ -96,6 +101,11 @@ class Calls:
         stored = value if isinstance(value, StoredValue) else msgspec.convert(value, StoredValue)
         self._recorder.keep(run, task_run, stored)
         self._recorder.commit()
+
+    def _name(self, run: LiveRun, task_run: TaskRun, *, text: str) -> None:
+        if run.names.get(task_run, "") != text:
+            run.names[task_run] = text
+            self._recorder.rewrite(run, task_run)
 
 
 def _pull(

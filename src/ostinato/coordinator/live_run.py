@@ -63,6 +63,8 @@ class LiveRun:
         #: What the last attempt of a task run left: error, rendered arguments, reason.
         self.failures: dict[TaskRun, Failure] = {}
         self.inputs: dict[TaskRun, str] = {}
+        #: What people call indices of mapped tasks.
+        self.names: dict[TaskRun, str] = {}
         self.reasons: dict[TaskRun, str] = {}
         self.is_row_dirty = False
         self._mapped: dict[tuple[str, MapPath], list[MapPath]] = {}
@@ -108,6 +110,8 @@ class LiveRun:
             encode_wait(task_run.deferral, task_run.resumption)
             if task_run.deferral is not None or task_run.resumption is not None
             else None,
+            None,
+            self.names.get(task_run, "") if self.names else "",
         )
 
     def attempt_row(

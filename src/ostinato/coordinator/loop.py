@@ -481,11 +481,15 @@ class Coordinator:
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
         self._apply(run, event, timer.task_id, format_path(timer.path))
 
+    def rewrite(self, run: LiveRun, task_run: TaskRun) -> None:
+        """Write a task run's row again with the next commit."""
+        run.dirty[id(task_run)] = task_run
+        self._touched[run.id] = run
+
     def _settle_past(self, run: LiveRun, task_run: TaskRun, found: Settled | str) -> None:
         if isinstance(found, str):
             run.reasons[task_run] = found
-            run.dirty[id(task_run)] = task_run
-            self._touched[run.id] = run
+            self.rewrite(run, task_run)
             return
         task_id, path = task_run.task_id, task_run.path
         event = ev.PastSettled(self._now_us, task_id, path, found.is_good, found.reason)

@@ -108,6 +108,8 @@ def restore_run(
             run.failures[task_run] = _failure_decoder.decode(each.failure)
         if each.inputs is not None:
             run.inputs[task_run] = each.inputs
+        if each.map_name:
+            run.names[task_run] = each.map_name
         if each.reason:
             run.reasons[task_run] = each.reason
     return run, [each for each in commands if not _is_known_deadline(each, store, row, now_us)]

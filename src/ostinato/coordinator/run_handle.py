@@ -28,6 +28,7 @@ class TaskRunView(msgspec.Struct, frozen=True):
         started_at, ended_at: Around the last attempt; None if there was none.
         failure: What went wrong in the last attempt, or None.
         reason: Why it ended without an attempt, or was skipped.
+        map_name: What people call its index, by the task's template; or empty.
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class TaskRunView(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     failure: Failure | None
     reason: str
+    map_name: str = ""
 
     @property
     def map_index(self) -> int:
@@ -192,6 +194,7 @@ def _view(row: TaskRunRow) -> TaskRunView:
         _moment(row.ended_us) if row.started_us else None,
         None if row.failure is None else msgspec.msgpack.decode(row.failure, type=Failure),
         row.reason,
+        row.map_name,
     )
 
 

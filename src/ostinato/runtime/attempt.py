@@ -8,10 +8,11 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ostinato.authoring import signals
 from ostinato.authoring.function_flows import FlowBody
@@ -25,6 +26,7 @@ from ostinato.errors import (
     AttemptTimeout,
     MemoryLimitExceeded,
     ParameterError,
+    TemplateError,
     TriggerFailed,
     UnknownFlow,
     UnknownTask,
@@ -51,6 +53,9 @@ logger = logging.getLogger(__name__)
 _MAY_RETRY = "__ostinato_may_retry__"
 
 MIB = 1024 * 1024
+
+#: Longer names of indices are cut.
+MAX_MAP_NAME = 200
 
 _MOMENT_ALONE = Deferral()
 
@@ -194,6 +199,9 @@ class Executing:
             # A copy for this attempt: what it sets on itself is gone with it. Calling a
             # function sets nothing, and is what most tasks do.
             operator = operator.bind(arguments)
+        names_index = bool(spec.path and operator.settings.map_name)
+        if names_index:
+            self._name_index(spec, dag, operator, arguments, context, is_final=False)
         try:
             try:
                 if isinstance(operator, FlowBody):
@@ -204,6 +212,8 @@ class Executing:
                     result = _go_on(operator, context, spec.resumption)
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
+                if names_index:
+                    self._name_index(spec, dag, operator, arguments, context, is_final=True)
             finally:
                 if self.interruption.is_wanted and not _is_in_thread():
                     # It cancelled what an event loop ran, whatever became of that.
@@ -228,6 +238,32 @@ class Executing:
         return self._succeeded(
             spec, dag, info, operator, result, (started_us, ended_us), rendered[0]
         )
+
+    def _name_index(
+        self,
+        spec: msg.AttemptSpec,
+        dag: BuiltFlow,
+        operator: Operator,
+        arguments: Mapping[str, Any],
+        context: TaskContext,
+        *,
+        is_final: bool,
+    ) -> None:
+        """Tell what people call this index: before it executes, and once more when it has.
+
+        Before, the template may ask for what the task has yet to do; a template that fails
+        afterwards too is said in the log and fails nothing.
+        """
+        names = ChainMap({"task": operator}, dict(arguments), cast("dict[str, Any]", context))
+        renderer = Renderer(operator, dag, names, takes_files=False)
+        renderer.field = "map_name"
+        try:
+            text = str(renderer.text(operator.settings.map_name))
+        except TemplateError as error:
+            if is_final:
+                logger.warning("%s", error)
+            return
+        self._port.call(spec.token, "name", {"text": masker.mask(text)[:MAX_MAP_NAME]})
 
     def _execute_flow(
         self, body: FlowBody, spec: msg.AttemptSpec, info: msg.RunInfo, context: TaskContext

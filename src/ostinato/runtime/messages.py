@@ -361,6 +361,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
 #: a ``StoredValue`` travels as a builtin dict.
+#: ``name(text)`` says what people call this index; it is durable with the attempt's end.
 #: ``pull_elsewhere(task_id, key, path, run_id, flow)`` returns ``{"values": [...],
 #: "is_mapped": bool}`` of another run, or of the newest run of a flow up to the logical date
 #: that has such a value; ``previous_success()`` returns start and end of the data and of the
@@ -380,6 +381,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 CALLS = (
     "pull",
     "push",
+    "name",
     "pull_elsewhere",
     "previous_success",
     "connection",

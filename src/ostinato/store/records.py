@@ -100,7 +100,8 @@ class TaskRunRow(NamedTuple):
 
     ``chosen`` is JSON or None, ``failure`` a msgpack ``Failure`` or None, ``inputs`` the
     rendered arguments as JSON or None, ``wait`` and ``step`` what ``encode_wait`` and
-    ``encode_step`` wrote. ``path`` is written ``3.17``.
+    ``encode_step`` wrote. ``path`` is written ``3.17``. ``map_name`` is what people call its
+    index, or empty.
     """
 
     run_id: int
@@ -124,6 +125,7 @@ class TaskRunRow(NamedTuple):
     reason: str
     wait: bytes | None = None
     step: bytes | None = None
+    map_name: str = ""
 
 
 class AttemptRow(NamedTuple):

@@ -11,6 +11,7 @@ from ostinato import (
     BashOperator,
     Context,
     Defer,
+    EmptyOperator,
     Fail,
     Operator,
     Retry,
@@ -20,6 +21,7 @@ from ostinato import (
     task,
     testing,
 )
+from ostinato.errors import TemplateError
 
 
 def test_operator_may_execute_asynchronously() -> None:
@@ -222,3 +224,58 @@ def test_more_than_a_hundred_thousand_indices_are_no_matter() -> None:
 
     assert run.state == "succeeded"
     assert len(run.states) == 100_001
+
+
+def test_indices_have_names_for_people() -> None:
+    @dag
+    def named() -> None:
+        @task(map_name="{{ region }} on {{ ds }}")
+        def load(region: str) -> None: ...
+
+        @task(map_index_template="{{ task.op_kwargs['region'].upper() }}", retries=1)
+        def fails_once(region: str, try_number: int | None = None) -> None:
+            if try_number == 1:
+                raise ValueError(region)
+
+        @task(map_name="{{ ti.xcom_pull(task_ids='count')[region] }}")
+        def counted(region: str, context: Context) -> None: ...
+
+        @task
+        def count() -> dict[str, int]:
+            return {"north": 3}
+
+        load.expand(region=["north", "south"])
+        fails_once.expand(region=["west"])
+        count() >> counted.expand(region=["north"])
+        BashOperator.partial(task_id="say", map_name="{{ task.bash_command }}").expand(
+            bash_command=["true"]
+        )
+
+    run = testing.run(named())
+
+    names = {str(view.task_id): view.map_name for view in run.task_runs if view.map_path}
+    assert run.task_run("load", map_index=0).map_name == "north on 2025-01-01"
+    assert names == {
+        "load": "south on 2025-01-01", "fails_once": "WEST", "counted": "3", "say": "true",
+    }  # fmt: skip
+
+
+def test_a_name_that_cannot_be_rendered_fails_nothing() -> None:
+    @dag
+    def unnamed() -> None:
+        @task(map_name="{{ nothing }}")
+        def load(region: str) -> None: ...
+
+        load.expand(region=["north"])
+
+    view = testing.run(unnamed()).task_run("load", map_index=0)
+
+    assert (view.state, view.map_name) == ("succeeded", "")
+
+
+def test_a_name_that_does_not_parse_is_found_when_the_flow_is_built() -> None:
+    with DAG("unnamed") as flow:
+        EmptyOperator(task_id="a", map_name="{{ region")
+
+    with pytest.raises(TemplateError, match="map_name"):
+        flow.definition  # noqa: B018 - it is built when it is first read

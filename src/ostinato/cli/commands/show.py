@@ -158,7 +158,7 @@ def _print_failures(opened: "Opened", row: "RunRow") -> None:
         if count == MAX_LISTED:
             click.echo(f"\nmore than {MAX_LISTED} failed; --format json lists them all")
             return
-        click.echo(f"\n{view.name}")
+        click.echo(f"\n{view.title}")
         for line in error_block(view.failure) if view.failure is not None else [view.reason]:
             click.echo(f"  {line}")
 
@@ -220,7 +220,7 @@ def _print_task(opened: "Opened", row: "RunRow", task: str) -> None:
         return
     urgent = sorted(views, key=lambda view: view.failure is None)
     table = [
-        [f"  {icon(view.state)} {view.name}", view.state.label, _took(view), _line(view)]
+        [f"  {icon(view.state)} {view.title}", view.state.label, _took(view), _line(view)]
         for view in urgent[:MAX_LISTED]
     ]
     click.echo(f"{task_id}: {len(views)} task runs")
@@ -235,7 +235,7 @@ def _print_task_run(opened: "Opened", row: "RunRow", view: "TaskRunView") -> Non
     from ostinato.cli.display import between, columns, error_block, error_line, icon, moment
 
     reason = f": {view.reason}" if view.reason else ""
-    click.echo(f"{icon(view.state)} {view.name} {view.state.label}{reason}")
+    click.echo(f"{icon(view.state)} {view.title} {view.state.label}{reason}")
     facts = [
         ["attempt", str(view.attempt or "")],
         ["started", moment(view.started_us)],

@@ -81,8 +81,8 @@ UPDATE runs SET owner = 0 WHERE owner = ? AND owner != 0
 INSERT INTO task_runs (
     run_id, task_id, path_key, path, state, attempt, generation, failures, losses, queued_us,
     first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
-    wait, step
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    wait, step, map_name
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     state = excluded.state, attempt = excluded.attempt, generation = excluded.generation,
     failures = excluded.failures, losses = excluded.losses, queued_us = excluded.queued_us,
@@ -90,14 +90,14 @@ ON CONFLICT DO UPDATE SET
     ended_us = excluded.ended_us, due_us = excluded.due_us, length = excluded.length,
     chosen = excluded.chosen, stop = excluded.stop, failure = excluded.failure,
     inputs = excluded.inputs, reason = excluded.reason, wait = excluded.wait,
-    step = excluded.step
+    step = excluded.step, map_name = excluded.map_name
 
 -- name: select_task_runs
 -- Columns of task runs in the order of TaskRunRow; a condition follows.
 SELECT
     run_id, task_id, path, state, attempt, generation, failures, losses, queued_us,
     first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
-    wait, step
+    wait, step, map_name
 FROM task_runs
 
 -- name: select_waiting
@@ -105,7 +105,7 @@ FROM task_runs
 SELECT
     run_id, task_id, path, state, attempt, generation, failures, losses, queued_us,
     first_started_us, started_us, ended_us, due_us, length, chosen, stop, failure, inputs, reason,
-    wait, step
+    wait, step, map_name
 FROM task_runs WHERE state = 4 AND (?1 = 0 OR run_id = ?1) ORDER BY run_id, task_id, path_key
 
 -- name: select_steps
@@ -114,7 +114,7 @@ SELECT
     task_runs.run_id, task_runs.task_id, task_runs.path, state, task_runs.attempt,
     task_runs.generation, failures, losses, queued_us, first_started_us, started_us, ended_us,
     due_us, length, chosen, stop, failure, inputs, reason, wait, step,
-    task_values.path, "key", format, size_bytes, data, location, type_name, preview
+    map_name, task_values.path, "key", format, size_bytes, data, location, type_name, preview
 FROM task_runs
 LEFT JOIN task_values ON task_values.run_id = task_runs.run_id
     AND task_values.task_id = task_runs.task_id AND task_values.path_key = task_runs.path_key
