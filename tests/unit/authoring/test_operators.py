@@ -360,6 +360,32 @@ def test_interrupted_attempt_ends_the_whole_command(tmp_path: Path) -> None:
         assert ends(pid)
 
 
+def test_command_whose_start_is_interrupted_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise Interrupted
+
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupting(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGALRM)
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    monkeypatch.setattr(subprocess, "Popen", Interrupting)
+    try:
+        with pytest.raises(Interrupted):
+            run_bash("sleep 60")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+    assert started[0].poll() == -signal.SIGTERM
+
+
 def _alarm_when(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.01)

@@ -6,6 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -19,6 +20,9 @@ from ostinato.errors import ExecutionError
 
 #: Seconds between the request to end and the order, when a command is killed.
 KILL_GRACE_S = 5.0
+
+#: Seconds for which a start that was interrupted is awaited.
+START_S = 5.0
 
 #: Seconds for which output is awaited after the command has ended: what it left behind in the
 #: background may hold its output open for ever.
@@ -80,6 +84,7 @@ class Command:
         self._env = env
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_spawned = threading.Event()
 
     def run(self) -> Outcome:
         """Run to the end, copying the output to that of the attempt.
@@ -87,15 +92,13 @@ class Command:
         Raises:
             ExecutionError: If it cannot be started.
         """
-        self._process = process = self._start()
         try:
+            process = self._start()
             last = _copy_output(process)
             code = process.wait()
         finally:
-            # A signal may interrupt the wait; nothing of the command outlives its attempt then.
-            if process.poll() is None:
-                self.kill()
-            _close_output(process)
+            # A signal may interrupt anything of it; nothing outlives the attempt then.
+            self._end()
         return Outcome(code, last["stdout"], last["stderr"])
 
     def kill(self) -> None:
@@ -111,8 +114,20 @@ class Command:
             process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """Start the process in a thread, for a signal interrupts the main one anywhere.
+
+        A start that is interrupted would leave behind a process that nobody knows.
+        """
+        failures: list[OSError] = []
+        threading.Thread(target=self._spawn, args=(failures,)).start()
+        self._is_spawned.wait()
+        if self._process is None:
+            raise ExecutionError(f"{self.name} cannot be started: {failures[0]}") from failures[0]
+        return self._process
+
+    def _spawn(self, failures: list[OSError]) -> None:
         try:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 self._arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -122,7 +137,15 @@ class Command:
                 start_new_session=True,
             )
         except OSError as err:
-            raise ExecutionError(f"{self.name} cannot be started: {err}") from err
+            failures.append(err)
+        finally:
+            self._is_spawned.set()
+
+    def _end(self) -> None:
+        self._is_spawned.wait(START_S)
+        if self._process is not None:
+            self.kill()
+            _close_output(self._process)
 
 
 class CommandOperator(Operator):
