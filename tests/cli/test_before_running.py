@@ -71,7 +71,7 @@ def test_problems_are_listed_with_their_places(project: Path, ostinato: Ostinato
         "flows/bad.py:4: task 't' asks for the executor 'nowhere', which does not exist "
         "(there are process, thread, inline)",
         "flows/bad.py:4: task 't' asks for the pool 'dw', which does not exist "
-        "(declare it under 'pools' in ostinato.yaml)",
+        "(declare it under 'pools' in ostinato.yaml, or by ostinato pools set)",
         "flows/bad.py:5: task 'u' takes 3 slots of pool 'api' of 2 (it would never run)",
         "3 flows, 10 tasks: 6 problems",
     ]

@@ -74,3 +74,19 @@ def test_unknown_connection_of_a_task_is_one_line_with_a_guess(
         "UnknownConnection: there is no connection 'shop' in the environment, ostinato.yaml"
         " or the store (did you mean 'shops'?)"
     ) in ostinato("show", "leaky").out
+
+
+def test_large_variables_go_to_tasks_and_back(project: Path, ostinato: Ostinato) -> None:
+    (project / "flows" / "large.py").write_text(
+        "from ostinato import Variable, dag, task\n@dag\ndef large():\n"
+        "    @task\n    def copy():\n        text = Variable.get('large')\n"
+        "        Variable.set('copy', text + '!')\n        return len(text)\n"
+        "    copy()\nlarge()\n"
+    )
+    size = 3_000_000
+    (project / "v.json").write_text('{"large": "' + "x" * size + '"}')
+    ostinato("variables", "import", "v.json")
+
+    ostinato("run", "large")
+
+    assert len(ostinato("variables", "get", "copy").out) == size + 2

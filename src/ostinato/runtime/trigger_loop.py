@@ -21,6 +21,7 @@ from ostinato.model.deferral import TriggerSpec
 from ostinato.runtime import messages as msg
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.frames import FrameReader, frame
+from ostinato.runtime.masking import masker
 
 #: Seconds for which one trigger may keep all others from going on.
 BLOCKED_S = 10.0
@@ -115,7 +116,10 @@ class _Port:
         self._token = token
 
     async def call(self, method: str, args: dict[str, Any]) -> Any:
-        return await self._triggers.call(self._token, method, args)
+        answer = await self._triggers.call(self._token, method, args)
+        if isinstance(answer, dict):
+            masker.add(answer.get("secrets", ()))
+        return answer
 
 
 def load_trigger(spec: TriggerSpec) -> Trigger:

@@ -57,10 +57,13 @@ def migrate(database: Database, migrations: Mapping[int, str]) -> None:
 
 def _is_ready(database: Database, newest: int) -> bool:
     """Whether there is nothing to do; refuses what is not ours."""
+    # In this order: another process may make the store between two of these, and whoever sees
+    # its tables must see whose they are.
+    has_tables = _pragma(database, "schema_version") > 0
     version = _pragma(database, "user_version")
     application = _pragma(database, "application_id")
     if application != APPLICATION_ID:
-        if application or _pragma(database, "schema_version"):
+        if application or has_tables:
             message = f"the store {database.path} is the database of another program"
             hint = "name another path under 'store' in ostinato.yaml"
             raise StoreCorrupt(message, hint=hint)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ostinato.errors import InvalidConnection
 from ostinato.model.connection import Connection
-from ostinato.model.secret import find_secrets, hide_secrets, is_secret_name
+from ostinato.model.secret import drop_secrets, find_secrets, hide_secrets, is_secret_name
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 JSON_VALUES = st.recursive(
@@ -176,3 +176,31 @@ def test_uri_is_one_that_others_read_too() -> None:
     parts = urllib.parse.urlsplit(connection.to_uri())
 
     assert (parts.username, parts.password, parts.hostname) == ("a%40b", "c%3Ad", "h")
+
+
+def test_secrets_can_be_left_out() -> None:
+    content = {"password": "x", "list": [{"api-key": "c", "a": 1}], "d": "d"}
+
+    assert drop_secrets(content) == {"list": [{"a": 1}], "d": "d"}
+
+
+def test_names_of_airflow_work() -> None:
+    connection = Connection.from_uri("pg://h?a=1", "c")
+
+    assert connection.get_uri() == connection.to_uri()
+    assert connection.extra_dejson == {"a": "1"}
+
+
+def test_pretty_printers_see_no_secrets() -> None:
+    connection = Connection(conn_id="c", conn_type="pg", password="s3cret")
+
+    assert connection.__rich_repr__() == [("conn_id", "c"), ("uri", "pg://:***@")]
+
+
+def test_secret_that_needs_no_encoding_is_told_once() -> None:
+    assert list(Connection(password="abc").secrets()) == ["abc"]
+
+
+def test_empty_extra_is_none() -> None:
+    assert Connection.from_json('{"conn_type": "x", "extra": "{}"}').extra == {}
+    assert Connection.from_uri("x://?__extra__=").extra == {}

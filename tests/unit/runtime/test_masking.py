@@ -219,3 +219,11 @@ def test_password_of_an_address_is_not_shown_with_the_arguments() -> None:
     assert shown is not None
     assert "postgres://ann:***@db:5433/shop" in shown
     assert "at 5:6@7" in shown
+
+
+def test_very_long_secret_is_hidden_as_a_whole(masker: Masker) -> None:
+    secret = "line of it\n" * 300_000
+    masker.add([secret])
+
+    assert masker.mask(f"<{secret}>") == "<***>"
+    assert masker.mask("line of it") == "line of it"
