@@ -137,11 +137,16 @@ class executing_flow:  # noqa: N801 - reads as a verb where it is used
     def __enter__(self) -> Steps:
         self._token = current_steps.set(self._steps)
         self._thread = threading.get_ident()
+        # A subflow executes in the thread of its caller.
+        self._around = _bodies.get(self._thread)
         _bodies[self._thread] = self._name
         return self._steps
 
     def __exit__(self, *_: object) -> None:
-        del _bodies[self._thread]
+        if self._around is None:
+            del _bodies[self._thread]
+        else:
+            _bodies[self._thread] = self._around
         current_steps.reset(self._token)
 
 

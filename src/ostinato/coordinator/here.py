@@ -15,10 +15,11 @@ from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Budget, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
+from ostinato.coordinator.nested_runs import NESTED, NestedRuns
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.retrying import WHAT_FAILED, Choice, Chosen, choose, nothing_chosen
-from ostinato.coordinator.triggered_runs import TRIGGER, Asked, TriggeredRuns, target_of
+from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
@@ -106,6 +107,8 @@ class Runner:
         self.caller = self._make_caller(flows or {}, resources or {}) if has_caller else None
         if self.caller is not None:
             executors["caller"] = self.caller
+        nested = NestedRuns(store, self)
+        executors[NESTED] = nested
         aliases = dict.fromkeys(inline_for, "inline")
         if flows is None:
             # Users' code never runs in a process that has not loaded it.
@@ -120,7 +123,9 @@ class Runner:
             aliases=aliases,
             clock=self._clock,
             limits=self._limits(),
+            nested=nested,
             answers_to_calls={
+                **nested.answers,
                 **VaultCalls(self._open_vault).answers,
                 **TriggeredRuns(store, self).answers,
             },
@@ -255,10 +260,10 @@ class Runner:
         """
         row, run = self._create(
             asked.flow,
-            parent.manifest_version,
+            asked.manifest_version or parent.manifest_version,
             asked.params,
             asked.date_us,
-            trigger=TRIGGER,
+            trigger=asked.trigger,
             target=target_of(parent, asked.flow.name),
             tags=(asked.tag,),
             logical_key=asked.logical_key,

@@ -21,6 +21,7 @@ from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
 from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
@@ -89,6 +90,7 @@ class Coordinator:
         describe: Finds out about runs that it does not drive.
         is_sending: Whether alerts really go out.
         wake: Socket that becomes readable when another process asks for something.
+        nested: Gives the attempts of subflows to the bodies that call them.
         answers_to_calls: What answers calls of attempts that are no business of runs.
     """
 
@@ -102,6 +104,7 @@ class Coordinator:
         limits: Limits,
         triggers: Triggers,
         answers: StandIn | None = None,
+        nested: NestedRuns,
         default_executor: str,
         aliases: Mapping[str, str],
         chance: Callable[[], float],
@@ -134,6 +137,7 @@ class Coordinator:
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
         self._waits = Waits(triggers, answers)
+        self._nested = nested
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
         self._laters: list[Later] = []
@@ -371,6 +375,7 @@ class Coordinator:
             self._outbox.take(report, self._now_us, self._batch)
             return
         run, task_run, attempt, ready, _ = flight
+        self._nested.caller_ended(report.token)
         del self._tokens[task_run]
         self._queue.release(ready)
         if task_run.attempt != attempt or task_run.state is not TaskRunState.RUNNING:
@@ -656,6 +661,8 @@ class Coordinator:
                     self._in_flight[token].executor.cancel(token, reason)
         if self._ended:
             for run in self._ended:
+                for child in self._nested.run_ended(run):
+                    self.cancel(child, f"{run.row.flow}#{run.row.number} ended")
                 if run.machine.is_terminal:
                     self._runs.pop(run.id, None)
                     self._outbox.forget(run)
@@ -670,6 +677,8 @@ class Coordinator:
             ExecutionError: The attempt is no longer the current one.
             UsageError: No such call.
         """
+        if method == "in_subflow" and self._nested.is_executed(args["token"]):
+            return self.answer(**args)
         waiting = self._waits.get(token)
         if waiting is not None:
             return self._calls.answer_trigger(*waiting, method, args)

@@ -26,6 +26,8 @@ class Asked(NamedTuple):
         date_us: Logical date in microseconds since the epoch; None for now.
         logical_key: Asking again with it returns the first run.
         tag: Names the task run that asks.
+        manifest_version: Of the definitions; empty for that of the run that asks.
+        trigger: What ``trigger`` says of the run.
     """
 
     flow: FlowDefinition
@@ -33,6 +35,8 @@ class Asked(NamedTuple):
     date_us: int | None
     logical_key: str
     tag: str
+    manifest_version: str = ""
+    trigger: str = TRIGGER
 
 
 class Starter(Protocol):

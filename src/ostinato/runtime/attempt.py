@@ -271,13 +271,7 @@ class Executing:
         # Threads and pickles are for flows that are functions.
         from ostinato.runtime.step_session import StepSession  # noqa: PLC0415 - see above
 
-        session = StepSession(
-            spec,
-            info,
-            lambda method, args: self._port.call(spec.token, method, args),
-            self._clock,
-            is_retry=spec.try_number > 1 or spec.generation > 0,
-        )
+        session = StepSession(spec, info, self._port, self._clock)
         with session, executing_flow(session, info.flow):
             return body.execute(context)
 

@@ -378,6 +378,10 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: date the states of that flow's newest run, or of tasks in it; none where there is no run.
 #: ``step(record)`` records a ``RecordedStep`` and answers after the commit; ``steps(cursor,
 #: limit)`` returns a page of those that are recorded, and the cursor of the next page.
+#: ``subflow(definition, params, place, again, token)`` returns ``{"spec", "info"}``, an attempt of
+#: the subflow's run to be executed by who asks, or ``{"run_id", "state", "reason"}`` if it has
+#: ended; ``subflow_ended(run_id, report)`` takes how that attempt ended and returns the same;
+#: ``in_subflow(token, method, args)`` is a call of that attempt.
 CALLS = (
     "pull",
     "push",
@@ -393,6 +397,9 @@ CALLS = (
     "states_elsewhere",
     "step",
     "steps",
+    "subflow",
+    "subflow_ended",
+    "in_subflow",
 )
 
 #: How an attempt's code can end.

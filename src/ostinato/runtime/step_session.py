@@ -3,11 +3,11 @@
 import asyncio
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,8 +15,10 @@ from msgspec import Struct
 from ostinato.authoring import signals
 from ostinato.authoring.futures import StepFuture, StepState, resolve_futures
 from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.ports import BuiltFlow
+from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
-from ostinato.authoring.steps import StepFlow, StepTask
+from ostinato.authoring.steps import StepFlow, StepTask, executing_flow
 from ostinato.clock import Clock, draw_chance
 from ostinato.engine.events import AttemptFailed
 from ostinato.engine.retry import retry_delay_s
@@ -24,21 +26,31 @@ from ostinato.errors import (
     FlowDiverged,
     InternalError,
     StepFailed,
-    UsageError,
     ValueNotSerialisable,
 )
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.identity import MapPath, TaskRunKey
+from ostinato.model.policy import DEFAULT_POLICY
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import StepInfo
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.capture import current_log
+from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.inputs import render_inputs
 from ostinato.runtime.log_writer import AttemptLog
-from ostinato.runtime.messages import AttemptSpec, RecordedStep, RunInfo
+from ostinato.runtime.messages import (
+    AttemptSpec,
+    Ended,
+    Failed,
+    RecordedStep,
+    RunInfo,
+    Succeeded,
+)
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.values import decode_value, encode_value
+
+S = TypeVar("S", bound=Struct)
 
 #: Submitted steps of one flow that execute at a time.
 MAX_THREADS = 64
@@ -77,25 +89,17 @@ class StepSession:
     Args:
         spec: The attempt of the body.
         info: What the run's attempts share.
-        call: Asks the coordinator; safe in all threads.
+        port: Asks the coordinator; safe in all threads.
         clock: Stamps steps.
-        is_retry: Whether the body failed before: then what failed in it is executed again.
     """
 
-    def __init__(
-        self,
-        spec: AttemptSpec,
-        info: RunInfo,
-        call: Callable[[str, dict[str, Any]], Any],
-        clock: Clock,
-        *,
-        is_retry: bool,
-    ) -> None:
+    def __init__(self, spec: AttemptSpec, info: RunInfo, port: Port, clock: Clock) -> None:
         self._spec = spec
         self._info = info
-        self._call = call
+        self._port = port
         self._clock = clock
-        self._is_retry = is_retry
+        #: Whether the body failed before: then what failed in it is executed again.
+        self._is_retry = spec.try_number > 1 or spec.generation > 0
         self._recorded = self._fetch()
         #: Whether a step has been executed that was recorded otherwise; then others may follow.
         self._is_rewriting = False
@@ -168,9 +172,96 @@ class StepSession:
 
     def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a subflow, which has a run of its own, and return its result."""
-        del args, kwargs
-        message = f"flow {flow.name!r} is called in flow {self._info.flow!r}"
-        raise UsageError(message, hint="subflows are not there yet: call its tasks, or a function")
+        scope = current_scope.get()
+        if scope is None:
+            message = f"subflow {flow.name!r} has no scope"
+            raise InternalError(message)
+        place = str(relative_place(calling_place()))
+        run = partial(self._run_flow, flow, scope.take(), tuple(args), dict(kwargs), place)
+        # In a loop, the subflow has a thread and a loop of its own.
+        return asyncio.to_thread(run) if flow.is_async else run()
+
+    def _run_flow(
+        self,
+        flow: StepFlow,
+        path: MapPath,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        place: str,
+    ) -> Any:
+        named = flow.name_arguments(resolve_futures(args), resolve_futures(kwargs))
+        step = _Step(_SubflowTask(flow), path, (), named, place, ())
+        told = _Told(Digest(flow.name, named), render_inputs(named) if named else None, (), named)
+        replayed = self._replay(step, told)
+        if replayed is not None:
+            return replayed.result()
+        again = self._spec.attempt if path in self._recorded else 0
+        started_us = self._clock.now_us()
+        definition = msgspec.msgpack.encode(flow.dag.definition)
+        answer = self._port.call(
+            self._spec.token,
+            "subflow",
+            {
+                "definition": definition,
+                "params": named,
+                "place": path,
+                "again": again,
+                "token": self._spec.token,
+            },
+        )
+        value: Any = None
+        error: Exception | None = None
+        while "spec" in answer:
+            spec = _converted(answer["spec"], AttemptSpec)
+            info = _converted(answer["info"], RunInfo)
+            report, value, error = self._execute_flow(flow, spec, info)
+            args_ = {"run_id": spec.run_id, "report": report}
+            answer = self._port.call(self._spec.token, "subflow_ended", args_)
+        run_id = int(answer["run_id"])
+        if answer["state"] == "succeeded":
+            self._succeed(step, told, value, 1, started_us, run_id=run_id)
+            return value
+        if error is None:
+            message = f"subflow {flow.name!r} {answer['state']}: {answer['reason']}"
+            error = StepFailed(message)
+        self._fail(step, told, error, 1, started_us, run_id=run_id)
+        raise error
+
+    def _execute_flow(
+        self, flow: StepFlow, spec: AttemptSpec, info: RunInfo
+    ) -> tuple[Ended, Any, Exception | None]:
+        """Execute an attempt of a subflow's body, inside of this one."""
+        port = _SubflowPort(self._port, self._spec.token)
+        log = AttemptLog(info.logs_root, spec, self._clock)
+        context = TaskContext(spec, info, flow.dag, port, self._clock)
+        log_token = current_log.set(log)
+        context_token = current_context.set(context)
+        started_us = self._clock.now_us()
+        body = flow.dag.operators[spec.task_id]
+        try:
+            session = StepSession(spec, info, port, self._clock)
+            arguments = {
+                name: resolve(value, _Parameters(info)) for name, value in body.arguments().items()
+            }
+            with session, executing_flow(session, info.flow):
+                value = body.bind(arguments).execute(context)
+            values: tuple[StoredValue, ...] = ()
+            if value is not None:
+                values = (encode_value(RETURN_VALUE, value, spec, info.values_root),)
+            times = (started_us, self._clock.now_us())
+            inputs = render_inputs(arguments) if arguments else None
+            return Succeeded(spec.token, *times, values, inputs=inputs), value, None
+        except Exception as error:  # noqa: BLE001 - users' code may raise anything
+            times = (started_us, self._clock.now_us())
+            failure = describe_failure(error)
+            log.write("ERROR", "ostinato", failure.summary)
+            may_retry = not isinstance(error, signals.Fail | FlowDiverged | ValueNotSerialisable)
+            return Failed(spec.token, *times, failure, may_retry=may_retry), None, error
+        finally:
+            context.close()
+            current_context.reset(context_token)
+            current_log.reset(log_token)
+            log.close()
 
     # A step
 
@@ -301,7 +392,7 @@ class StepSession:
         cursor = ""
         while True:
             args = {"cursor": cursor, "limit": PAGE}
-            rows, cursor = self._call("steps", args)
+            rows, cursor = self._port.call(self._spec.token, "steps", args)
             for row in rows:
                 step = row if isinstance(row, RecordedStep) else msgspec.convert(row, RecordedStep)
                 found[step.path] = step
@@ -340,10 +431,19 @@ class StepSession:
         )
 
     def _succeed(
-        self, step: _Step, told: _Told, result: Any, number: int, started_us: int
+        self,
+        step: _Step,
+        told: _Told,
+        result: Any,
+        number: int,
+        started_us: int,
+        *,
+        run_id: int = 0,
     ) -> StepState[Any]:
         value = None if result is None else self._encode(step, result, number)
-        self._record(step, told, TaskRunState.SUCCEEDED, number, started_us, value=value)
+        self._record(
+            step, told, TaskRunState.SUCCEEDED, number, started_us, value=value, run_id=run_id
+        )
         return StepState("succeeded", result)
 
     def _encode(self, step: _Step, result: Any, number: int) -> StoredValue:
@@ -358,7 +458,14 @@ class StepSession:
         return encode_value(RETURN_VALUE, result, spec, self._info.values_root)
 
     def _fail(
-        self, step: _Step, told: _Told, error: Exception, number: int, started_us: int
+        self,
+        step: _Step,
+        told: _Told,
+        error: Exception,
+        number: int,
+        started_us: int,
+        *,
+        run_id: int = 0,
     ) -> StepState[Any]:
         state = TaskRunState.FAILED
         if isinstance(error, signals.Skip):
@@ -367,7 +474,17 @@ class StepSession:
         log = current_log.get()
         if log is not None and state is TaskRunState.FAILED:
             log.write("ERROR", "ostinato", failure.summary)
-        self._record(step, told, state, number, started_us, failure=failure, error=_pickled(error))
+        pickled = _pickled(error)
+        self._record(
+            step,
+            told,
+            state,
+            number,
+            started_us,
+            failure=failure,
+            error=pickled,
+            run_id=run_id,
+        )
         return StepState(state.label, error=error)
 
     def _record(
@@ -381,9 +498,10 @@ class StepSession:
         value: StoredValue | None = None,
         failure: Failure | None = None,
         error: bytes = b"",
+        run_id: int = 0,
     ) -> None:
         """Have a step recorded; durable when this returns."""
-        info = StepInfo(told.digest.value, told.digest.is_exact, step.place, error)
+        info = StepInfo(told.digest.value, told.digest.is_exact, step.place, error, run_id=run_id)
         record = RecordedStep(
             step.path,
             step.task.task_id,
@@ -396,7 +514,58 @@ class StepSession:
             failure,
             told.inputs,
         )
-        self._call("step", {"record": record})
+        self._port.call(self._spec.token, "step", {"record": record})
+
+
+class _SubflowTask:
+    """Stands for a subflow among the steps."""
+
+    def __init__(self, flow: StepFlow) -> None:
+        self.function = flow.function
+        self.task_id = flow.name
+        self.is_async = flow.is_async
+        self.policy = DEFAULT_POLICY
+
+    def may_retry(self, error: BaseException) -> bool | None:
+        del error
+        return None
+
+    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        del args
+        return dict(kwargs)
+
+
+class _SubflowPort:
+    """The way from a subflow to the coordinator: through the flow that calls it."""
+
+    def __init__(self, outer: Port, token: int) -> None:
+        self._outer = outer
+        self._token = token
+
+    def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
+        inner = {"token": token, "method": method, "args": args}
+        return self._outer.call(self._token, "in_subflow", inner)
+
+    def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
+        return self._outer.resources(dag)
+
+
+class _Parameters:
+    """Resolves what stands for the parameters of a subflow; it reads nothing else."""
+
+    def __init__(self, info: RunInfo) -> None:
+        self._params: dict[str, Any] = msgspec.json.decode(info.params)
+
+    def param(self, name: str) -> Any:
+        return self._params[name]
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"a flow's body asks for {name}"
+        raise InternalError(message)
+
+
+def _converted(value: Any, kind: type[S]) -> S:
+    return value if isinstance(value, kind) else msgspec.convert(value, kind)
 
 
 def _pickled(error: Exception) -> bytes:
