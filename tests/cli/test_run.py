@@ -166,3 +166,23 @@ def test_data_folder_is_kept_out_of_repositories(project: Path, ostinato: Ostina
     ostinato("run", "etl")
 
     assert (project / ".ostinato" / ".gitignore").read_text() == "*\n"
+
+
+def test_operator_stops_what_it_has_started_elsewhere(ostinato: Ostinato, folder: Path) -> None:
+    (folder / "jobs.py").write_text(
+        "import time\n"
+        "from ostinato import DAG, Operator\n"
+        "class Job(Operator):\n"
+        "    def execute(self, context):\n"
+        "        self.job = 'job-1'\n"
+        "        time.sleep(60)\n"
+        "    def on_kill(self):\n"
+        "        print('stopped', self.job)\n"
+        "with DAG('jobs') as jobs:\n"
+        "    Job(task_id='job', timeout=0.2, retries=1)\n"
+    )
+
+    ended = ostinato("run", "jobs.py", code=1)
+
+    assert ended.out.count("job | stopped job-1") == 2
+    assert "longer than its timeout of 0.2 s" in ended.out
