@@ -70,6 +70,12 @@ class Trigger(Struct, forbid_unknown_fields=True):
         except (TypeError, ValueError) as err:
             message = f"a field of trigger {cls.__name__} cannot be stored: {err}"
             raise InvalidArgument(message) from None
+        try:
+            # What does not fit now would be found only where the trigger is made again.
+            msgspec.convert(args, cls)
+        except msgspec.ValidationError as err:
+            message = f"a field of trigger {cls.__name__} has a wrong value: {err}"
+            raise InvalidArgument(message) from None
         return TriggerSpec(f"{cls.__module__}:{cls.__qualname__}", args)
 
     @classmethod

@@ -129,6 +129,8 @@ class Vault:
         hint = did_you_mean(conn_id, self._names("connections")) or (
             f"ostinato connections set {conn_id} URI, or the variable "
             f"{environment_name('connections', conn_id)}"
+            if self._given is None
+            else f"give connections={{{conn_id!r}: …}}"
         )
         raise UnknownConnection(message, hint=hint)
 
@@ -207,6 +209,8 @@ class Vault:
         message = f"there is no variable {key!r} in {self._places()}"
         hint = did_you_mean(key, self._names("variables")) or (
             f"ostinato variables set {key} VALUE, or give a default"
+            if self._given is None
+            else f"give variables={{{key!r}: …}}"
         )
         raise UnknownVariable(message, hint=hint)
 
@@ -452,7 +456,9 @@ class Vault:
         return names
 
     def _places(self) -> str:
-        names = [source.name for source in self._sources if source is not self._given]
+        if self._given is not None:
+            return "what was given or in the environment"
+        names = [source.name for source in self._sources]
         return f"{', '.join(names)} or {STORE}"
 
 

@@ -8,7 +8,7 @@ an hour comes at once, an hour later.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from ostinato.authoring.parameter_models import validated
+from ostinato.authoring.suggestions import did_you_mean
 from ostinato.client.answers import check_answer
 from ostinato.client.local import notice_view
 from ostinato.client.parameters import parse_moment_us, validate_params
@@ -27,6 +28,7 @@ from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine import events as ev
 from ostinato.engine.task_run import TaskRun
+from ostinato.errors import UnknownTask
 from ostinato.model.deferral import Resumption
 from ostinato.model.identity import RunId, TaskRunKey
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
@@ -177,6 +179,7 @@ def run(
     Raises:
         ParameterError: The parameters do not fit the flow.
         UsageError: A task waits for a person for ever.
+        UnknownTask: There is an answer for a task that is not there.
         DefinitionError: The flow is not sound.
 
     Example:
@@ -239,6 +242,11 @@ def run(
                 trigger="test",
             )
             runner.drive()
+        if answers:
+            # Steps of flows that are functions are known only now.
+            asked = {row.task_id for row in store.all_task_runs(row.id)}
+            asked.update(task.id for each in loaded.values() for task in each.definition.tasks)
+            _check_names(answers, asked)
         in_vain.pop_all()
     return MemoryRun(store, row.id, folder, after)
 
@@ -261,6 +269,13 @@ def _project(
         logs_root=root / "logs",
         is_implicit=True,
     )
+
+
+def _check_names(answers: Mapping[str, Any], asked: Collection[str]) -> None:
+    for name in answers:
+        if name not in asked:
+            message = f"answers has a task {name!r}, which is not there"
+            raise UnknownTask(message, hint=did_you_mean(name, asked))
 
 
 def _answer(task_run: TaskRun, answers: Mapping[str, Any]) -> Resumption | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ostinato import DAG, ApprovalOperator, Defer, InputOperator, Operator, Sensor, Trigger, testing
 from ostinato.engine import events as ev
-from ostinato.errors import AnswerError, InvalidArgument, UsageError
+from ostinato.errors import AnswerError, InvalidArgument, UnknownTask, UsageError
 
 
 class Later(Trigger):
@@ -195,3 +195,22 @@ def test_wrong_arguments_of_a_question_are_told() -> None:
         ApprovalOperator(task_id="a", wait="soon")
     with pytest.raises(InvalidArgument, match="cannot be written as JSON"):
         InputOperator(task_id="a", default=object())
+
+
+def test_answer_for_a_task_that_is_not_there_is_refused() -> None:
+    with DAG("etl") as dag:
+        InputOperator("rows", title="How many?", default=3, wait="1h")
+
+    with pytest.raises(UnknownTask, match=r"'row', which is not there \(did you mean 'rows'\?\)"):
+        testing.run(dag, answers={"row": 5})
+
+
+class Typed(Trigger):
+    count: int
+
+
+def test_trigger_with_a_wrong_field_is_told_where_it_is_made() -> None:
+    wrong: Any = "many"
+
+    with pytest.raises(InvalidArgument, match="a field of trigger Typed has a wrong value: Exp"):
+        Defer(trigger=Typed(count=wrong))

@@ -210,6 +210,20 @@ def test_function_that_defers_to_a_trigger_is_told_what_to_write() -> None:
     assert "write an Operator" in failure.message
 
 
+def test_connection_that_was_not_given_is_told_with_what_to_give() -> None:
+    with DAG("flow") as flow:
+        BashOperator(task_id="say", bash_command="echo {{ conn.shop.host }} {{ var.value.day }}")
+
+    failure = testing.run(flow).task_run("say").failure
+    without_variable = testing.run(flow, connections={"shop": "http://x"}).task_run("say").failure
+
+    assert failure is not None
+    assert "connection 'shop' in what was given or in the environment" in failure.message
+    assert "give connections={'shop': …}" in failure.message
+    assert without_variable is not None
+    assert "give variables={'day': …}" in without_variable.message
+
+
 @pytest.mark.slow
 def test_more_than_a_hundred_thousand_indices_are_no_matter() -> None:
     @dag
