@@ -30,6 +30,7 @@ COMMANDS = (
     "runs",
     "show",
     "logs",
+    "diff",
     "cancel",
     "inputs",
     "answer",

@@ -1,5 +1,6 @@
 """This module is a client on a store of this machine."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,11 @@ class LocalClient:
         data = self._store.load_manifest(run.manifest_version)
         return None if data is None else decode_manifest(data).flow(run.flow)
 
+    def sources(self, run: RunRow) -> dict[str, str]:
+        """Return the content hash of each file of the code that a run is pinned to."""
+        data = self._store.load_manifest(run.manifest_version)
+        return {} if data is None else decode_manifest(data).sources
+
     def counts(self, run_id: RunId) -> dict[str, dict[TaskRunState, int]]:
         """Return how many task runs of each task are in each state."""
         counts: dict[str, dict[TaskRunState, int]] = {}
@@ -172,6 +178,11 @@ class LocalClient:
         values = self._store.values(run_id, task_id, path=path, key=key)
         return [self._value(own_path, value) for own_path, value in values]
 
+    def value_digests(self, run_id: RunId, task_id: str) -> dict[str, str]:
+        """Return what tells a task's results from others, by path; large ones are read."""
+        values = self._store.values(run_id, task_id)
+        return {path: self._digest(value) for path, value in values}
+
     def events(
         self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
     ) -> list[LoggedEvent]:
@@ -203,6 +214,18 @@ class LocalClient:
             location=value.location,
             content=self._content(value),
         )
+
+    def _digest(self, value: StoredValue) -> str:
+        if value.data is not None:
+            found = hashlib.sha256(value.data).hexdigest()
+        else:
+            try:
+                with open(self._values_root / value.location, "rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                # Cleared away: all that is known is its size.
+                found = str(value.size_bytes)
+        return f"{value.format}:{found}"
 
     def _content(self, value: StoredValue) -> object:
         if value.format is not ValueFormat.JSON or value.size_bytes > MAX_CONTENT_BYTES:
