@@ -89,6 +89,8 @@ class Reference:
         #: Opened mapped groups: number of members by group and the path around it.
         self._widths: dict[tuple[str, MapPath], int] = {}
         self._closed: dict[tuple[str, MapPath], str] = {}
+        #: Tasks that were ready, and could not run for what the past was.
+        self._stopped: set[str] = set()
         self.states: dict[tuple[str, MapPath], str] = {}
         for name in self._order():
             if name in self._tasks:
@@ -175,12 +177,19 @@ class Reference:
                 self.states[task.id, path] = self._closed[scope[len(path)], path]
                 continue
             state = self._decide(task, path)
+            if state == RUNS and not self._has_good_past(task, path):
+                self._stopped.add(task.id)
+                state = BLOCKED
             if state != RUNS:
                 self.states[task.id, path] = state
             elif task.expansion is None:
                 self._execute(task, path)
             else:
                 self._expand(task, task.expansion, path)
+
+    def _has_good_past(self, task: TaskDefinition, path: MapPath) -> bool:
+        asks = task.policy.depends_on_past or task.policy.wait_for_downstream
+        return not asks or self._outcomes.of(task.id, path).has_good_past
 
     def _decide(self, task: TaskDefinition, path: MapPath) -> str:
         if any((task.id, path[:size]) in self._skips for size in range(len(path) + 1)):
@@ -336,7 +345,8 @@ class Reference:
             is_optional = self._tasks[name].policy.criticality is Criticality.OPTIONAL
             above = self._upstream(name) | set(self._scope(name))
             above.update(self._setups_around(self._tasks[name]))
-            counts[name] = (FAILED in states and not is_optional) or (
+            fails = FAILED in states or name in self._stopped
+            counts[name] = (fails and not is_optional) or (
                 BLOCKED in states and any(counts[up] for up in above)
             )
         return FAILED if any(counts[leaf] for leaf in self._leaves()) else OK

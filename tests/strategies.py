@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
         length: Items of its result.
         chosen: What a branch chooses, else None.
         stop: Whether a short circuit stops.
+        has_good_past: Whether the task went well in the run before.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Outcome(NamedTuple):
     length: int = 0
     chosen: tuple[str, ...] | None = None
     stop: bool = False
+    has_good_past: bool = True
 
 
 class Shape(NamedTuple):
@@ -126,6 +128,8 @@ def _random_task(
         criticality=chance.choices(list(Criticality), (1, 20, 3))[0],
         on_failure_fail_run=chance.random() < 0.3,
         priority=chance.randint(1, 3),
+        depends_on_past=chance.random() < 0.05,
+        wait_for_downstream=chance.random() < 0.03,
     )
     return TaskDefinition(
         task_id,
@@ -283,7 +287,7 @@ def random_outcome(chance: random.Random, flow: FlowDefinition, task: TaskDefini
         chosen = tuple(name for name in names if chance.random() < 0.5)
     stop = task.kind is TaskKind.SHORT_CIRCUIT and chance.random() < 0.5
     length = chance.choice((0, 1, 2, 3)) if task.measured else 0
-    return Outcome(kind, retries, length, chosen, stop)
+    return Outcome(kind, retries, length, chosen, stop, chance.random() < 0.7)
 
 
 class Outcomes:

@@ -481,8 +481,6 @@ def with_bounds(flow: FlowDefinition, chance: random.Random) -> FlowDefinition:
             max_active=int(rarely(1, 2)),
             max_active_over_runs=int(rarely(1, 2)),
             compute=Compute(cpu=rarely(0.3, 1, 4), memory_bytes=int(rarely(30, 80, 200))),
-            depends_on_past=chance.random() < 0.05,
-            wait_for_downstream=chance.random() < 0.05,
             weight_rule=chance.choice(list(WeightRule)),
             pool_slots=chance.choice((1, 1, 1, 2)),
         )

@@ -77,6 +77,7 @@ class RunGraph:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._now_us = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -102,7 +103,6 @@ class RunGraph:
         self._is_restoring = False
         self._todo: deque[TaskRun] = deque()
         self._out: list[cmd.Command] = []
-        self._now_us = 0
 
     # Reading
 
@@ -257,7 +257,7 @@ class RunGraph:
         if decision is _WAIT:
             return
         if decision is _RUN:
-            if node.asks_past:
+            if node.asks_past and not self.is_index(task_run):
                 self._ask_past(task_run, node)
             elif task_run.is_expanding:
                 # A rule may be content before what is mapped over has its length.
@@ -281,6 +281,7 @@ class RunGraph:
 
     def _let_in(self, task_run: TaskRun) -> None:
         """Go on with a task run whose past is good."""
+        task_run.queued_us = 0
         if task_run.is_expanding:
             self._expand(task_run, self.plan.nodes[task_run.position])
         else:

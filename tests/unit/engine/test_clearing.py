@@ -253,3 +253,15 @@ def test_an_index_that_is_gone_holds_nobody_up() -> None:
     run.succeed("m", 0)
 
     assert run.states == {"list": "succeeded", "m[0]": "succeeded", "z": "queued"}
+
+
+def test_what_follows_a_clear_bears_its_moment() -> None:
+    run = Driven(flow(task("list"), task("m", over=ResultLength("list")), task("z"), edges="m>z"))
+    run.succeed("list", length=0)
+    run.clear("m", "z")
+
+    assert run.outcome == "succeeded"
+    moments = {c.fact.at_us for c in run.commands[-8:] if isinstance(c, cmd.Record)}
+    assert moments == {run.now_us}
+    run.clear("list")
+    assert run["list"].queued_us == run.now_us

@@ -5,7 +5,7 @@ import pytest
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import replay
-from ostinato.model.flow import ResultLength
+from ostinato.model.flow import ResultLength, TaskKind
 from ostinato.model.policy import Criticality, Policy, TriggerRule
 from tests.unit.engine.driving import Driven, flow, task
 
@@ -78,6 +78,17 @@ def test_a_mapped_task_may_have_nothing_to_map_over_after_all() -> None:
     assert run.outcome == "succeeded"
 
 
+def test_a_good_past_is_not_to_blame_for_what_comes_after_it() -> None:
+    optional = Policy(criticality=Criticality.OPTIONAL)
+    patient = Policy(depends_on_past=True, trigger_rule=TriggerRule.ALL_DONE)
+    run = Driven(flow(task("list", optional), task("m", patient, over=ResultLength("list"))))
+    run.fail("list")
+    settle(run, "m")
+
+    assert run.state("m") == "upstream_failed"
+    assert run.outcome == "succeeded"
+
+
 def test_whoever_takes_over_asks_again() -> None:
     run = Driven(flow(task("a", PAST), task("m", PAST, over=2)))
     commands = run.take_over()
@@ -136,3 +147,16 @@ def test_what_is_recorded_gives_the_same_again() -> None:
 
     assert again.snapshot() == run.machine.snapshot()
     assert again.state is run.machine.state
+
+
+def test_a_cleared_index_was_let_in_before() -> None:
+    setup = task("s", kind=TaskKind.SETUP)
+    run = Driven(flow(setup, task("m", PAST, over=2), edges="s>m"))
+    run.succeed("s")
+    settle(run, "m")
+    run.succeed("m", 0)
+    run.fail("m", 1)
+    run.clear(("m", 1))
+    run.succeed("s")
+
+    assert run.state("m", 1) == "queued"
