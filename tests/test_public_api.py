@@ -75,6 +75,12 @@ as_completed
 chain
 unmapped
 chain_linear
+create_image_artifact
+create_link_artifact
+create_markdown_artifact
+create_progress_artifact
+create_table_artifact
+update_progress_artifact
 cross_downstream
 dag
 flow

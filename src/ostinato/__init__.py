@@ -59,6 +59,14 @@ if TYPE_CHECKING:
     from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
     from ostinato.model.connection import Connection
     from ostinato.model.policy import TriggerRule
+    from ostinato.runtime.artifacts import (
+        create_image_artifact,
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
     from ostinato.runtime.context import get_current_context
     from ostinato.runtime.vault import Variable, get_connection
 
@@ -128,6 +136,11 @@ __all__ = [
     "as_completed",
     "chain",
     "chain_linear",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "cross_downstream",
     "dag",
     "flow",
@@ -138,6 +151,7 @@ __all__ = [
     "task_group",
     "teardown",
     "unmapped",
+    "update_progress_artifact",
 ]
 
 #: Where each public name is found.
@@ -194,6 +208,14 @@ _HOMES = {
         "TriggerDagRunOperator",
         "TriggerRunOperator",
         "WeekDay",
+    ),
+    "ostinato.runtime.artifacts": (
+        "create_image_artifact",
+        "create_link_artifact",
+        "create_markdown_artifact",
+        "create_progress_artifact",
+        "create_table_artifact",
+        "update_progress_artifact",
     ),
     "ostinato.runtime.context": ("get_current_context",),
     "ostinato.runtime.vault": ("Variable", "get_connection"),

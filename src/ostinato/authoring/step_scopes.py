@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ostinato.model.identity import MapPath
+from ostinato.model.step import BODY
 
 
 class Scope:
@@ -18,17 +19,24 @@ class Scope:
 
     Args:
         path: Its own place; empty for the body.
+        task_id: Of the task whose calls they are.
     """
 
-    __slots__ = ("_numbers", "path")
+    __slots__ = ("_numbers", "_published", "path", "task_id")
 
-    def __init__(self, path: MapPath = ()) -> None:
+    def __init__(self, path: MapPath = (), task_id: str = BODY) -> None:
         self.path = path
+        self.task_id = task_id
         self._numbers = itertools.count()
+        self._published = itertools.count()
 
     def take(self) -> MapPath:
         """Return the place of the next call."""
         return (*self.path, next(self._numbers))
+
+    def count_published(self) -> int:
+        """Return how many artifacts were published in it before, and count one more."""
+        return next(self._published)
 
 
 #: The scope of what executes in this context; None outside of flows that are functions.
@@ -46,7 +54,7 @@ def number_tasks(loop: asyncio.AbstractEventLoop) -> None:
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> "asyncio.Task[Any]":
         scope = current_scope.get()
-        token = current_scope.set(Scope(scope.take())) if scope is not None else None
+        token = current_scope.set(Scope(scope.take(), scope.task_id)) if scope is not None else None
         try:
             # The task copies the context as it is now.
             return asyncio.Task(coroutine, loop=loop, **options)

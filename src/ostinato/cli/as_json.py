@@ -14,7 +14,7 @@ from ostinato.model.failure import Failure
 from ostinato.model.log import LogRecord
 from ostinato.model.manifest import DefinitionProblem
 from ostinato.model.state import TaskRunState
-from ostinato.store.records import RunRow
+from ostinato.store.records import ArtifactRow, RunRow
 
 Json = dict[str, Any]
 
@@ -33,6 +33,23 @@ def plain(data: msgspec.Struct) -> Json:
     """Return a record as it is."""
     fields: Json = msgspec.to_builtins(data)
     return fields
+
+
+def artifact(row: ArtifactRow) -> Json:
+    """Return what a task published."""
+    return {
+        "id": str(row.id),
+        "run_id": str(row.run_id),
+        "task_id": row.task_id,
+        "path": row.path,
+        "kind": row.kind,
+        "key": row.key,
+        "version": row.version,
+        "description": row.description,
+        "data": msgspec.json.decode(row.data),
+        "created_at": iso(row.created_us),
+        "updated_at": iso(row.updated_us),
+    }
 
 
 def run(row: RunRow, *, is_interrupted: bool = False) -> Json:

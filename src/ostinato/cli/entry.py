@@ -30,6 +30,7 @@ COMMANDS = (
     "runs",
     "show",
     "logs",
+    "artifacts",
     "diff",
     "cancel",
     "inputs",

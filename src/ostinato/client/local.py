@@ -23,6 +23,7 @@ from ostinato.model.value import RETURN_VALUE, StoredValue, ValueFormat
 from ostinato.store.logs import RunLog
 from ostinato.store.protocol import RunFilter, Store
 from ostinato.store.records import (
+    ArtifactRow,
     AttemptRow,
     CoordinatorRow,
     ExpansionRow,
@@ -73,6 +74,12 @@ class LocalClient:
                 waits = (row.ended_us, row.due_us, wait.request)
                 found.append(WaitingInput(RunId(row.run_id), row.task_id, row.path, *waits))
         return found
+
+    def artifacts(
+        self, *, key: str = "", run_id: RunId | None = None, limit: int = 100
+    ) -> list[ArtifactRow]:
+        """Return what tasks published, newest first: of a key, of a run, or the newest of all."""
+        return self._store.artifacts(key=key, run_id=run_id, limit=limit)
 
     def answer(self, run_id: RunId, task_id: str, path: str, answer: Any, by: str) -> None:
         """Answer a task run that waits for a person.

@@ -13,6 +13,7 @@ from ostinato.model.value import RETURN_VALUE
 from ostinato.store.logs import LoggedLine
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import (
+    ArtifactRow,
     CoordinatorRow,
     ExpansionRow,
     LoggedEvent,
@@ -54,6 +55,12 @@ class Client(Protocol):
 
     def inputs(self, run_id: RunId | None = None) -> list[WaitingInput]:
         """Return what waits for a person, of all runs or of one, oldest run first."""
+        ...
+
+    def artifacts(
+        self, *, key: str = "", run_id: RunId | None = None, limit: int = 100
+    ) -> list[ArtifactRow]:
+        """Return what tasks published, newest first: of a key, of a run, or the newest of all."""
         ...
 
     def answer(self, run_id: RunId, task_id: str, path: str, answer: Any, by: str) -> None:

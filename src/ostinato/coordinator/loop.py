@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from ostinato.clock import Clock, VirtualClock
+from ostinato.coordinator.artifacts import ArtifactDesk
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.held_runs import HeldRuns
@@ -140,10 +141,12 @@ class Coordinator:
         self._nested = nested
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
-        self._laters: list[Later] = []
+        self._laters: list[tuple[Later, Any]] = []
         self._is_stopped = False
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
-        answers_of_others = {**StepDesk(store, self).answers(), **(answers_to_calls or {})}
+        of_steps = StepDesk(store, self).answers()
+        of_artifacts = ArtifactDesk(store, self, clock).answers
+        answers_of_others = {**of_steps, **of_artifacts, **(answers_to_calls or {})}
         self._calls = Calls(self, {**about_runs, **answers_of_others})
         self._outbox = Outbox(
             store,
@@ -626,18 +629,18 @@ class Coordinator:
             self._outbox.committed()
         if self._laters:
             laters, self._laters = self._laters, []
-            for later in laters:
-                later.settle()
+            for later, value in laters:
+                later.settle(value)
 
     @property
     def batch(self) -> Batch:
         """What the next commit writes."""
         return self._batch
 
-    def after_commit(self) -> Later:
+    def after_commit(self, value: Any = None) -> Later:
         """Return an answer that is given once the next commit is durable."""
         later = Later(self.commit)
-        self._laters.append(later)
+        self._laters.append((later, value))
         return later
 
     def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:

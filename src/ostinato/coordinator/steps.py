@@ -28,7 +28,7 @@ class Committer(Protocol):
         """What the next commit writes."""
         ...
 
-    def after_commit(self) -> Later:
+    def after_commit(self, value: Any = None) -> Later:
         """Return an answer that is given once the next commit is durable."""
         ...
 

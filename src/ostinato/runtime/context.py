@@ -15,6 +15,7 @@ import msgspec
 
 from ostinato.authoring.parameter_models import ModelParameters, validated
 from ostinato.authoring.ports import BuiltFlow, Context, TriggeredRun
+from ostinato.authoring.step_scopes import current_scope
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
@@ -65,6 +66,7 @@ class TaskContext(Mapping[str, Any]):
         self._port = port
         self._clock = clock
         self._triggered = 0
+        self._published = 0
         self._temp_dirs: list[Path] = []
 
     # The run
@@ -491,6 +493,53 @@ class TaskContext(Mapping[str, Any]):
             "logical_key": logical_key or f"task:{self.idempotency_key}{number}",
         }
         return TriggeredRun(**self._port.call(self._spec.token, "trigger_run", args))
+
+    def publish(self, kind: str, key: str, description: str, data: bytes) -> int:
+        """Keep an artifact; durable when this returns.
+
+        What publishes the n-th one of a task run or step again, being tried again or replayed,
+        replaces it.
+
+        Args:
+            kind: Such as ``table``.
+            key: What its versions have in common, or empty.
+            description: For people.
+            data: JSON, by its kind.
+
+        Returns:
+            Its id.
+        """
+        scope = current_scope.get()
+        if scope is not None:
+            task_id, path, number = scope.task_id, scope.path, scope.count_published()
+        else:
+            task_id, path, number = self._spec.task_id, self._spec.path, self._published
+            self._published += 1
+        artifact = {
+            "task_id": task_id,
+            "path": format_path(path),
+            "number": number,
+            "kind": kind,
+            "key": key,
+            "description": description,
+            "data": data,
+        }
+        answer: int = self._port.call(self._spec.token, "publish", artifact)
+        return answer
+
+    def update_artifact(self, artifact_id: int, description: str | None, data: bytes) -> None:
+        """Replace what an artifact holds; durable when this returns.
+
+        Args:
+            artifact_id: As ``publish`` gave it.
+            description: None to leave it as it is.
+            data: JSON, by its kind.
+
+        Raises:
+            UsageError: There is none with this id.
+        """
+        args = {"artifact_id": artifact_id, "description": description, "data": data}
+        self._port.call(self._spec.token, "update_artifact", args)
 
     @property
     def data_dir(self) -> Path:

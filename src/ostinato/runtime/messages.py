@@ -382,6 +382,9 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: the subflow's run to be executed by who asks, or ``{"run_id", "state", "reason"}`` if it has
 #: ended; ``subflow_ended(run_id, report)`` takes how that attempt ended and returns the same;
 #: ``in_subflow(token, method, args)`` is a call of that attempt.
+#: ``publish(task_id, path, number, kind, key, description, data)`` keeps an artifact, the n-th
+#: of that place, and answers its id after the commit; ``update_artifact(artifact_id,
+#: description, data)`` replaces what it holds.
 CALLS = (
     "pull",
     "push",
@@ -400,6 +403,8 @@ CALLS = (
     "subflow",
     "subflow_ended",
     "in_subflow",
+    "publish",
+    "update_artifact",
 )
 
 #: How an attempt's code can end.

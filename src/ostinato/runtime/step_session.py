@@ -290,7 +290,7 @@ class StepSession:
         while True:
             log = self._log(step, failures + 1)
             log_token = current_log.set(log)
-            scope_token = current_scope.set(Scope(step.path))
+            scope_token = current_scope.set(Scope(step.path, step.task.task_id))
             started_us = self._clock.now_us()
             try:
                 result = step.task.function(*told.args, **told.kwargs)
@@ -319,7 +319,7 @@ class StepSession:
         while True:
             log = self._log(step, failures + 1)
             log_token = current_log.set(log)
-            scope_token = current_scope.set(Scope(step.path))
+            scope_token = current_scope.set(Scope(step.path, step.task.task_id))
             started_us = self._clock.now_us()
             try:
                 limit_s = step.task.policy.timeout_s or None

@@ -9,6 +9,7 @@ from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import StoredValue
 from ostinato.store.records import (
+    ArtifactRow,
     AttemptRow,
     Batch,
     ConnectionRow,
@@ -206,6 +207,22 @@ class Store(Protocol):
         self, run_id: RunId, *, cursor: str = "", limit: int = 1000
     ) -> tuple[list[tuple[TaskRunRow, StoredValue | None]], str]:
         """Return recorded steps of a run with their results, and the next cursor."""
+        ...
+
+    def artifact(self, artifact_id: int) -> ArtifactRow | None:
+        """Return what a task published."""
+        ...
+
+    def artifacts(
+        self, *, key: str = "", run_id: RunId | None = None, limit: int = 100
+    ) -> list[ArtifactRow]:
+        """Return what tasks published, newest first.
+
+        Args:
+            key: All versions of this one; without it and a run, the newest of each key.
+            run_id: Of this run.
+            limit: At most so many.
+        """
         ...
 
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:

@@ -191,6 +191,26 @@ class NoticeRow(NamedTuple):
     message: str | None = None
 
 
+class ArtifactRow(NamedTuple):
+    """What a task published for people; columns in the table's order.
+
+    ``data`` is JSON. ``version`` counts those of the same key, 0 without a key; what is
+    written has it from the store. ``path`` is the place of a step, or the index of a task.
+    """
+
+    id: int
+    run_id: int
+    task_id: str
+    path: str
+    kind: str
+    key: str
+    version: int
+    description: str
+    data: bytes
+    created_us: int
+    updated_us: int
+
+
 class EventRow(NamedTuple):
     """An event that is to be appended; ``task_id`` and ``path`` are empty for the run's own."""
 
@@ -332,6 +352,7 @@ class Batch:
     """
 
     __slots__ = (
+        "artifacts",
         "attempts",
         "events",
         "expansions",
@@ -350,6 +371,7 @@ class Batch:
         self.values: list[ValueRow] = []
         self.runs: list[RunUpdate] = []
         self.notices: list[NoticeRow] = []
+        self.artifacts: list[ArtifactRow] = []
         #: Ids of requests that this batch answers.
         self.handled: list[int] = []
 
@@ -362,6 +384,7 @@ class Batch:
             or self.values
             or self.runs
             or self.notices
+            or self.artifacts
             or self.handled
         )
 
@@ -375,6 +398,7 @@ class Batch:
             self.values,
             self.runs,
             self.notices,
+            self.artifacts,
             self.handled,
         ):
             rows.clear()

@@ -31,6 +31,7 @@ from ostinato.store.migrate import load_migrations, migrate
 from ostinato.store.ownership import Ownership
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import (
+    ArtifactRow,
     AttemptRow,
     Batch,
     CoordinatorLease,
@@ -284,6 +285,24 @@ class SqliteStore:
         last = page[-1][0] if len(found) > limit else None
         return page, write_key(last.task_id, last.path) if last is not None else ""
 
+    def artifact(self, artifact_id: int) -> ArtifactRow | None:
+        """Return what a task published."""
+        found = self._database.read(self._sql["select_artifact"], (artifact_id,))
+        return ArtifactRow._make(found[0]) if found else None
+
+    def artifacts(
+        self, *, key: str = "", run_id: RunId | None = None, limit: int = 100
+    ) -> list[ArtifactRow]:
+        """Return what tasks published, newest first: of a key, of a run, or the newest of all."""
+        values: tuple[Any, ...]
+        if key:
+            query, values = "select_versions_of_artifact", (key, run_id or 0, limit)
+        elif run_id is not None:
+            query, values = "select_artifacts_of_run", (run_id, limit)
+        else:
+            query, values = "select_newest_artifacts", (limit,)
+        return [ArtifactRow._make(row) for row in self._database.read(self._sql[query], values)]
+
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
         """Return every row of a run, for taking it over."""
         query = task_runs_page(self._sql["select_task_runs"], run_id, limit=-1)
@@ -411,6 +430,8 @@ class SqliteStore:
                 connection.executemany(sql["delete_values"], void)
             if batch.notices:
                 connection.executemany(sql["upsert_notice"], batch.notices)
+            if batch.artifacts:
+                connection.executemany(sql["upsert_artifact"], batch.artifacts)
             if batch.expansions:
                 connection.executemany(sql["upsert_expansion"], batch.expansions)
             if batch.runs:

@@ -337,6 +337,50 @@ ON CONFLICT DO UPDATE SET
 -- A pool is no longer wanted. Primary key.
 DELETE FROM pools WHERE name = ?
 
+-- name: upsert_artifact
+-- Keep what a task published; again, it keeps version and moment. Primary key, artifacts_by_key.
+INSERT INTO artifacts (
+    id, run_id, task_id, path, kind, "key", version, description, data, created_us, updated_us
+) VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6,
+    CASE WHEN ?6 = '' THEN 0 ELSE (
+        SELECT coalesce(max(version), 0) + 1 FROM artifacts WHERE "key" = ?6 AND "key" != ''
+    ) END + 0 * ?7,
+    ?8, ?9, ?10, ?11
+)
+ON CONFLICT DO UPDATE SET
+    description = excluded.description, data = excluded.data, updated_us = excluded.updated_us
+
+-- name: select_artifact
+-- What a task published. Primary key.
+SELECT
+    id, run_id, task_id, path, kind, "key", version, description, data, created_us, updated_us
+FROM artifacts WHERE id = ?
+
+-- name: select_versions_of_artifact
+-- All versions of a key, of one run or of all. artifacts_by_key.
+SELECT
+    id, run_id, task_id, path, kind, "key", version, description, data, created_us, updated_us
+FROM artifacts WHERE "key" = ?1 AND "key" != '' AND (?2 = 0 OR run_id = ?2)
+ORDER BY version DESC LIMIT ?3
+
+-- name: select_artifacts_of_run
+-- What a run published. artifacts_by_run.
+SELECT
+    id, run_id, task_id, path, kind, "key", version, description, data, created_us, updated_us
+FROM artifacts WHERE run_id = ? ORDER BY created_us DESC, id DESC LIMIT ?
+
+-- name: select_newest_artifacts
+-- The newest version of each key, and those without a key. artifacts_by_time, artifacts_by_key.
+SELECT
+    id, run_id, task_id, path, kind, "key", version, description, data, created_us, updated_us
+FROM artifacts AS one
+WHERE "key" = '' OR NOT EXISTS (
+    SELECT 1 FROM artifacts
+    WHERE artifacts."key" = one."key" AND artifacts."key" != '' AND artifacts.version > one.version
+)
+ORDER BY created_us DESC, id DESC LIMIT ?
+
 -- name: check_pages
 -- What SQLite finds unsound in the file; "ok" when all is well.
 PRAGMA integrity_check
