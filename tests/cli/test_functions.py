@@ -69,6 +69,26 @@ def turning():
     picky(1)
 
 
+@task
+def outer():
+    return step(2) + step(3)
+
+
+@flow
+def nested():
+    return step(1) + outer() + step(4)
+
+
+@task
+def other():
+    return 8 if Path("other").exists() else 7
+
+
+@flow
+def following():
+    return step(other()) + step(5)
+
+
 if __name__ == "__main__":
     print("result", long())
 """
@@ -136,7 +156,47 @@ def test_flow_that_goes_another_way_than_recorded_is_stopped(
     assert "FlowDiverged" in stopped.out
     assert 'recorded is step({"number":1})' in stopped.out
     assert 'called is step({"number":2})' in stopped.out
+    assert "--from 0" in stopped.out
     assert "--reset 0" in stopped.out
+
+
+def test_retry_from_a_step_drops_it_and_what_follows(ostinato: Ostinato, flows: Path) -> None:
+    (flows / "fixed").touch()
+    ostinato("run", "flows.py:nested")
+    before = ledger(flows)
+    (flows / "ledger.txt").unlink()
+
+    shown = ostinato("retry", "nested", "--from", "1.1", "--dry-run")
+    ostinato("retry", "nested", "--from", "1.1")
+
+    assert before == ["step 1", "step 2", "step 3", "step 4"]
+    assert "outer[1] succeeded" in shown.out
+    assert "step[1.1] succeeded" in shown.out
+    assert "step[1.0]" not in shown.out
+    # The outer step is executed again, and finds what is recorded of its first call.
+    assert ledger(flows) == ["step 3", "step 4"]
+
+
+def test_retry_resets_a_step_alone_and_what_follows_may_be_called_otherwise(
+    ostinato: Ostinato, flows: Path
+) -> None:
+    ostinato("run", "flows.py:following")
+    (flows / "ledger.txt").unlink()
+    (flows / "other").touch()
+
+    ostinato("retry", "following", "--reset", "other[0]")
+
+    # The second step is called with another result, the third one as before.
+    assert ledger(flows) == ["step 8"]
+
+
+def test_retry_names_a_step_that_there_is_not(ostinato: Ostinato, flows: Path) -> None:
+    (flows / "fixed").touch()
+    ostinato("run", "flows.py:nested")
+
+    for arguments in (("--from", "7"), ("--reset", "picky[0]"), ("--from", "wrong")):
+        refused = ostinato("retry", "nested", *arguments, code=2)
+        assert f"has no step {arguments[1]}" in refused.err
 
 
 def test_script_runs_and_is_recorded(

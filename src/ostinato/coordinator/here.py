@@ -18,13 +18,22 @@ from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.nested_runs import NESTED, NestedRuns
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
-from ostinato.coordinator.retrying import WHAT_FAILED, Choice, Chosen, choose, nothing_chosen
+from ostinato.coordinator.retrying import (
+    THE_BODY,
+    WHAT_FAILED,
+    Again,
+    Choice,
+    Chosen,
+    choose,
+    choose_steps,
+    nothing_chosen,
+)
+from ostinato.coordinator.step_resets import archived, removed, step_name
 from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
-from ostinato.engine.task_run import TaskRun
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
 from ostinato.executors.protocol import Executor
@@ -33,14 +42,14 @@ from ostinato.model.alert import Alerts
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import RunId
 from ostinato.model.notice import NoticeState
-from ostinato.model.state import RunState
+from ostinato.model.state import RunState, TaskRunState
 from ostinato.project.alert_settings import read_alerts
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.project.settings import ComputeSettings
 from ostinato.runtime.messages import RunInfo
 from ostinato.store.protocol import Store
-from ostinato.store.records import NewRun, RunRow
+from ostinato.store.records import NewRun, RunRow, TaskRunRow
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
@@ -374,18 +383,21 @@ class Runner:
         row = self._store.take_run(run_id, self._lease)
         try:
             run, commands = self._restore(row, flow)
-            chosen = self._chosen(run, choice)
+            chosen, steps = self._chosen(run, choice)
         except OstinatoError:
             self._store.release_run(run_id, self._lease)
             raise
+        batch = self._coordinator.batch
+        batch.attempts.extend(archived(step) for step in steps)
+        batch.task_runs.extend(removed(step) for step in steps)
         cleared = ev.TaskRunsCleared(self._clock.now_us(), chosen.keys, by, chosen.alone)
         self._coordinator.adopt(run, commands, cleared)
         return row
 
     def would_retry(
         self, run_id: RunId, flow: FlowDefinition, choice: Choice = WHAT_FAILED
-    ) -> list[TaskRun]:
-        """Return the task runs that ``retry`` would run again, as they are.
+    ) -> list[Again]:
+        """Return the task runs and steps that ``retry`` would run again, as they are.
 
         Raises:
             RunNotFound: No run has this id.
@@ -396,17 +408,22 @@ class Runner:
         if row is None:
             raise RunNotFound(f"no run has the id {run_id}")
         run, _ = self._restore(row, flow)
-        return run.machine.would_clear(*self._chosen(run, choice))
+        chosen, steps = self._chosen(run, choice)
+        return [
+            *(Again(str(one.key), one.state) for one in run.machine.would_clear(*chosen)),
+            *(Again(step_name(step), TaskRunState(step.state)) for step in steps),
+        ]
 
-    def _chosen(self, run: LiveRun, choice: Choice) -> Chosen:
+    def _chosen(self, run: LiveRun, choice: Choice) -> tuple[Chosen, tuple[TaskRunRow, ...]]:
         name = f"{run.row.flow}#{run.row.number}"
         if not run.row.state.is_terminal:
             message = f"run {name} was interrupted and has not ended"
             raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
-        chosen = choose(run.machine, choice)
+        steps = choose_steps(run.machine, choice, self._store, run.row)
+        chosen = choose(run.machine, choice) if steps is None else THE_BODY
         if not run.machine.would_clear(*chosen):
             raise nothing_chosen(name, choice)
-        return chosen
+        return chosen, steps or ()
 
     def settle(self, run_id: RunId, flow: FlowDefinition, by: str) -> RunRow:
         """Cancel a run whose process is gone.

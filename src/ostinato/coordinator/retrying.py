@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ostinato.coordinator.step_resets import dropped_steps
 from ostinato.engine.machine import RunMachine
 from ostinato.errors import UnknownTask, UsageError
 from ostinato.model.identity import MapPath, parse_path
 from ostinato.model.selection import dependencies, select_tasks
 from ostinato.model.state import TaskRunState
+from ostinato.model.step import BODY
+from ostinato.store.protocol import Store
+from ostinato.store.records import RunRow, TaskRunRow
 
 Key = tuple[str, MapPath]
 
@@ -29,6 +33,7 @@ class Choice(NamedTuple):
         with_upstream: Whether all that is upstream of them comes along.
         with_downstream: Whether what is named in ``alone`` takes what is downstream too.
         failed_only: Whether, of all that, only what failed is meant.
+        steps: Steps of a flow that is a function, without those that follow them.
     """
 
     whole: tuple[str, ...] = ()
@@ -36,6 +41,7 @@ class Choice(NamedTuple):
     with_upstream: bool = False
     with_downstream: bool = False
     failed_only: bool = False
+    steps: tuple[str, ...] = ()
 
 
 #: All that failed, with what is downstream.
@@ -47,6 +53,41 @@ class Chosen(NamedTuple):
 
     keys: tuple[Key, ...]
     alone: tuple[Key, ...] = ()
+
+
+#: The body of a flow that is a function.
+THE_BODY = Chosen(((BODY, ()),))
+
+
+class Again(NamedTuple):
+    """What a retry would execute again: its name, and how it ended."""
+
+    key: str
+    state: TaskRunState
+
+
+def choose_steps(
+    machine: RunMachine, choice: Choice, store: Store, run: RunRow
+) -> tuple[TaskRunRow, ...] | None:
+    """Return the steps that are forgotten, None if the choice is about task runs.
+
+    Args:
+        machine: Of a run that has ended.
+        choice: What is asked for.
+        store: Where steps are recorded.
+        run: Its row.
+
+    Raises:
+        UnknownTask: It names a step that the run does not have.
+        UsageError: The run has no steps.
+    """
+    if BODY in machine.plan.positions and (choice.whole or choice.steps):
+        named = [text for text in choice.whole if text != BODY]
+        return dropped_steps(store, run, named, choice.steps)
+    if choice.steps:
+        message = f"flow {run.flow!r} has no steps: it is a graph of tasks"
+        raise UsageError(message, hint="--only TASK runs one of them again")
+    return None
 
 
 def choose(machine: RunMachine, choice: Choice) -> Chosen:

@@ -408,6 +408,10 @@ class StepSession:
         recorded = self._recorded.get(step.path)
         if recorded is None:
             return None
+        if recorded.state == TaskRunState.REMOVED:
+            # It was reset; what follows may be called with other arguments now.
+            self._is_rewriting = True
+            return None
         if recorded.task_id != step.task.task_id or recorded.info.digest != told.digest.value:
             if self._is_rewriting:
                 # Behind a step that went another way than before, others may follow.
@@ -426,8 +430,8 @@ class StepSession:
             f"{step.place}: the flow went another way than before at step {number}: recorded is "
             f"{recorded.task_id}({recorded.inputs or ''}) of {recorded.info.place}, called is "
             f"{step.task.task_id}({told.inputs or ''})",
-            hint=f"ostinato retry '{self._info.flow}#{self._info.number}' --reset {number} runs "
-            "it and what follows anew",
+            hint=f"ostinato retry '{self._info.flow}#{self._info.number}' --from {number} runs "
+            f"it and what follows anew, --reset {number} only it",
         )
 
     def _succeed(
@@ -440,7 +444,10 @@ class StepSession:
         *,
         run_id: int = 0,
     ) -> StepState[Any]:
-        value = None if result is None else self._encode(step, result, number)
+        value = None
+        if result is not None or step.path in self._recorded:
+            # A result of None has no value, unless it takes the place of another one.
+            value = self._encode(step, result, number)
         self._record(
             step, told, TaskRunState.SUCCEEDED, number, started_us, value=value, run_id=run_id
         )

@@ -23,6 +23,13 @@ from ostinato.cli import options
     multiple=True,
     help="Run these again, without what is downstream; can be given again.",
 )
+@click.option(
+    "--reset",
+    "steps",
+    metavar="STEP",
+    multiple=True,
+    help="Run these steps of a flow that is a function again, and no later ones.",
+)
 @click.option("--upstream", is_flag=True, help="Also all that is upstream of them.")
 @click.option("--downstream", is_flag=True, help="Also all that is downstream of --only.")
 @click.option("--failed", is_flag=True, help="Of all that, only what failed.")
@@ -37,6 +44,7 @@ def command(
     run: str,
     whole: tuple[str, ...],
     alone: tuple[str, ...],
+    steps: tuple[str, ...],
     *,
     upstream: bool,
     downstream: bool,
@@ -52,13 +60,15 @@ def command(
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`. What succeeded is
     not run again, unless TASKS name it: a task, one of its indices as in `load[3]`, or a
     selection such as `group:clean`. Earlier attempts are kept.
+
+    Of a flow that is a function, TASKS is a STEP: a place such as 3 or 3.1, as in `load[3.1]`.
     """
     from ostinato.cli import again, code
     from ostinato.coordinator.retrying import Choice
 
     code.use_environment(environment)
     known = again.known_run(run, project)
-    choice = Choice(whole, alone, upstream, downstream, failed)
+    choice = Choice(whole, alone, upstream, downstream, failed, steps)
     if dry_run:
         again.preview(known, choice, output=output)
         return
