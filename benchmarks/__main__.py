@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import limits, waiting
+from benchmarks import limits, steps, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,6 +180,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "templates": templates,
     "waiting": waiting.waiting,
     "pool": waiting.pool,
+    "steps": steps.steps,
 }
 
 
