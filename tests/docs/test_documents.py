@@ -25,12 +25,12 @@ ALL_BLOCKS = [
 ]
 
 
-def is_of_airflow(block: str) -> bool:
-    """Return whether a block shows what Airflow's users write; it is not run."""
-    return re.search(r"^from airflow\b", block, re.MULTILINE) is not None
+def is_foreign(block: str) -> bool:
+    """Return whether a block shows what users of Airflow or Prefect write; it is not run."""
+    return re.search(r"^from (airflow|prefect)\b", block, re.MULTILINE) is not None
 
 
-BLOCKS = [param for param in ALL_BLOCKS if not is_of_airflow(str(param.values[0]))]
+BLOCKS = [param for param in ALL_BLOCKS if not is_foreign(str(param.values[0]))]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -52,16 +52,17 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_idioms_stand_side_by_side() -> None:
-    text = (ROOT / "docs" / "guides" / "coming-from-airflow.md").read_text()
+@pytest.mark.parametrize("other", ["airflow", "prefect"])
+def test_idioms_stand_side_by_side(other: str) -> None:
+    text = (ROOT / "docs" / "guides" / f"coming-from-{other}.md").read_text()
     idioms = re.findall(r"^## \d+\. .*?(?=^## )", text, re.MULTILINE | re.DOTALL)
 
     assert len(idioms) >= 12
     for idiom in idioms:
         theirs, ours = _BLOCK.findall(idiom)[:2]
-        assert is_of_airflow(theirs)
+        assert is_foreign(theirs)
         assert "from ostinato import" in ours
-        compile(theirs, "airflow.py", "exec")
+        compile(theirs, f"{other}.py", "exec")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

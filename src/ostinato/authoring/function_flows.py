@@ -117,6 +117,11 @@ class FunctionFlow(Generic[P, R]):
         self.name = self._dag.name
 
     @property
+    def fn(self) -> Callable[P, R]:
+        """The plain function; Prefect's name."""
+        return self.function
+
+    @property
     def is_async(self) -> bool:
         """Whether the function is a coroutine function."""
         return inspect.iscoroutinefunction(self.function)

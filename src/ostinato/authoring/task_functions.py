@@ -85,6 +85,11 @@ class TaskFunction(Declarer, Generic[P, R]):
         return ResultReference(self._declare(group, surplus, named))
 
     @property
+    def fn(self) -> Callable[P, R]:
+        """The plain function; Prefect's name."""
+        return self.function
+
+    @property
     def task_id(self) -> str:
         """Its id, unless another task of a graph has it."""
         return self._task_id
