@@ -70,7 +70,7 @@ def go_on(known: Known, take: Take, *, newest: bool, executor: str | None, outpu
     loading = code.begin_loading(target, overrides=overrides)
     try:
         manifest, _, _ = loading.definitions()
-        flow = _flow_of_today(known, manifest, newest=newest)
+        flow = flow_of_today(known, manifest, newest=newest)
         with open_project(known.project) as opened:
             return _drive(opened, loading.host, known.row, flow, take=take, output=output)
     finally:
@@ -89,7 +89,7 @@ def preview(known: Known, choice: Choice, *, output: str) -> None:
     loading = code.begin_loading(target)
     try:
         manifest, _, _ = loading.definitions()
-        flow = _flow_of_today(known, manifest, newest=True)
+        flow = flow_of_today(known, manifest, newest=True)
         with (
             open_project(known.project) as opened,
             Runner(opened.project, opened.store, loading.host) as runner,
@@ -137,7 +137,18 @@ def _drive(
     return driving.exit_code(ended)
 
 
-def _flow_of_today(known: Known, manifest: Manifest, *, newest: bool) -> FlowDefinition:
+def flow_of_today(known: Known, manifest: Manifest, *, newest: bool) -> FlowDefinition:
+    """Return the flow of a run as the code of today has it; say so if that is another.
+
+    Args:
+        known: The run.
+        manifest: What was loaded today.
+        newest: Whether tasks and edges may have changed since the run began.
+
+    Raises:
+        UnknownFlow: It could not be loaded.
+        UsageError: It has changed too much.
+    """
     name = name_of(known.row)
     flow = manifest.flow(known.row.flow)
     if flow is None:

@@ -32,6 +32,7 @@ COMMANDS = (
     "logs",
     "artifacts",
     "diff",
+    "debug",
     "cancel",
     "inputs",
     "answer",

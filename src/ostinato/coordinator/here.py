@@ -486,23 +486,35 @@ class Runner:
         return flow.timezone or self._project.settings.timezone
 
     def _info(self, row: RunRow, flow: FlowDefinition, started_us: int) -> RunInfo:
-        return RunInfo(
-            run_id=row.id,
-            number=row.number,
-            project=row.project,
-            flow=row.flow,
-            params=row.params,
-            logical_date_us=row.logical_date_us,
-            interval_start_us=row.interval_start_us,
-            interval_end_us=row.interval_end_us,
-            timezone=self._timezone(flow),
-            trigger=row.trigger,
-            partition=row.partition,
-            values_root=str(self._project.values_root),
-            logs_root=str(self._project.logs_root),
-            started_us=started_us,
-            data_root=str(self._project.data_dir),
-        )
+        return info_of(self._project, row, flow, started_us)
+
+
+def info_of(project: Project, row: RunRow, flow: FlowDefinition, started_us: int) -> RunInfo:
+    """Return what all attempts of a run share.
+
+    Args:
+        project: Whose run it is.
+        row: The run as it is stored.
+        flow: Its definition.
+        started_us: When it started.
+    """
+    return RunInfo(
+        run_id=row.id,
+        number=row.number,
+        project=row.project,
+        flow=row.flow,
+        params=row.params,
+        logical_date_us=row.logical_date_us,
+        interval_start_us=row.interval_start_us,
+        interval_end_us=row.interval_end_us,
+        timezone=flow.timezone or project.settings.timezone,
+        trigger=row.trigger,
+        partition=row.partition,
+        values_root=str(project.values_root),
+        logs_root=str(project.logs_root),
+        started_us=started_us,
+        data_root=str(project.data_dir),
+    )
 
 
 def budget_of(compute: ComputeSettings) -> Budget:
