@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from ostinato.authoring.cache_policies import CachePolicy, KeyFunction
 from ostinato.authoring.flow_functions import FlowFunction
 from ostinato.authoring.function_flows import FunctionFlow
 from ostinato.authoring.group_functions import GroupFunction
@@ -21,6 +22,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class StepPolicies(Policies, total=False):
+    """What a task takes whose calls are steps of flows that are functions.
+
+    Attributes:
+        cache: Under which key results are kept for other runs: a policy, its text such as
+            ``inputs+code``, or True for these two. Prefect: ``cache_policy``.
+        cache_expiration: How long they are kept; for ever by default.
+        cache_key_fn: Returns the key of the context and the arguments; None keeps nothing.
+        refresh_cache: Whether it is executed nevertheless, and its result kept anew.
+    """
+
+    cache: CachePolicy | str | bool | None
+    cache_policy: CachePolicy | str | bool | None
+    cache_expiration: Duration | None
+    cache_key_fn: KeyFunction | None
+    refresh_cache: bool | None
+
+
 class TaskDecorator:
     """What ``task`` is: a decorator, with others for special kinds of tasks."""
 
@@ -35,7 +54,7 @@ class TaskDecorator:
         *,
         task_id: str | None = None,
         multiple_outputs: bool = False,
-        **policies: Unpack[Policies],
+        **policies: Unpack[StepPolicies],
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
     def __call__(self, function: Any = None, /, **options: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.errors import UsageError
 from ostinato.model.policy import Policy
@@ -28,6 +29,11 @@ class StepTask(Protocol):
     @property
     def policy(self) -> Policy:
         """What its steps follow."""
+        ...
+
+    @property
+    def caching(self) -> Caching | None:
+        """How its results are kept for other runs, None if they are not."""
         ...
 
     def may_retry(self, error: BaseException) -> bool | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ostinato.authoring.cache_policies import CACHE_NAMES, read_caching
 from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.futures import FutureList, StepFuture, mapped_calls
 from ostinato.authoring.groups import TaskGroup, open_group
@@ -43,6 +44,7 @@ class TaskFunction(Declarer, Generic[P, R]):
 
     Attributes:
         function: The plain function, for unit tests and type checkers.
+        caching: How its results are kept for other runs, None if they are not.
     """
 
     __name__: str
@@ -59,7 +61,10 @@ class TaskFunction(Declarer, Generic[P, R]):
         self._operator_class = operator_class
         self._options = options
         self._task_id: str = options.get("task_id") or name_of(function)
-        self._settings = {k: v for k, v in options.items() if k != "task_id"}
+        self._settings = {
+            k: v for k, v in options.items() if k != "task_id" and k not in CACHE_NAMES
+        }
+        self.caching = read_caching(options)
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -295,6 +300,8 @@ class TaskFunction(Declarer, Generic[P, R]):
     def _declare(
         self, group: TaskGroup, surplus: tuple[Any, ...], named: dict[str, Any]
     ) -> FunctionOperator:
+        if self.caching is not None:
+            raise self._wrong_call("is cached, which works in flows that are functions only")
         prefix = group.child_prefix
         free = group.graph.free_id(prefix + self._task_id)
         operator = self._operator_class(
@@ -365,7 +372,7 @@ def check_options(operator_class: type[FunctionOperator], options: Mapping[str, 
     Raises:
         InvalidArgument: If a name is unknown.
     """
-    known = (own_arguments(operator_class) | POLICY_NAMES) - _FILLED
+    known = (own_arguments(operator_class) | POLICY_NAMES | CACHE_NAMES) - _FILLED
     for name in options:
         if name not in known:
             message = f"unknown argument {name!r} in @task"

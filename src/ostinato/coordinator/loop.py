@@ -17,6 +17,7 @@ import msgspec
 
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.artifacts import ArtifactDesk
+from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.held_runs import HeldRuns
@@ -146,6 +147,8 @@ class Coordinator:
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
         of_steps = StepDesk(store, self).answers()
         of_artifacts = ArtifactDesk(store, self, clock).answers
+        self._cached = CachedResults(store, lease, clock)
+        of_artifacts.update(self._cached.answers)
         answers_of_others = {**of_steps, **of_artifacts, **(answers_to_calls or {})}
         self._calls = Calls(self, {**about_runs, **answers_of_others})
         self._outbox = Outbox(
@@ -379,6 +382,7 @@ class Coordinator:
             return
         run, task_run, attempt, ready, _ = flight
         self._nested.caller_ended(report.token)
+        self._cached.attempt_ended(report.token)
         del self._tokens[task_run]
         self._queue.release(ready)
         if task_run.attempt != attempt or task_run.state is not TaskRunState.RUNNING:

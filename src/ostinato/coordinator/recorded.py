@@ -82,6 +82,7 @@ class RecordedRun:
             **OtherRuns(store).answers,
             **vault.answers,
             "steps": StepDesk(store, _NoBatch()).recorded,
+            **_NOTHING_KEPT,
         }
         self._calls = Calls(_NoRecorder(), answers)
         self._task_run: TaskRun | None = None
@@ -173,6 +174,15 @@ class _NoRecorder:
         pass
 
 
+#: What is published is not kept, and what is cached is executed.
+_NOTHING_KEPT: Mapping[str, Callable[..., Any]] = {
+    "publish": lambda *_, **__: 0,
+    "update_artifact": lambda *_, **__: None,
+    "cached": lambda *_, **__: {"is_claimed": True},
+    "cache_release": lambda *_, **__: None,
+}
+
+
 class _NoBatch:
     """Have no next commit."""
 
@@ -180,5 +190,5 @@ class _NoBatch:
     def batch(self) -> Any:
         raise NotImplementedError
 
-    def after_commit(self) -> Any:
+    def after_commit(self, value: Any = None) -> Any:
         raise NotImplementedError

@@ -9,13 +9,14 @@ from ostinato.engine import events as ev
 from ostinato.engine.task_run import TaskRun
 from ostinato.executors.protocol import Later
 from ostinato.model.failure import Failure
-from ostinato.model.identity import RunId, format_path, parse_path
+from ostinato.model.identity import RunId, TaskRunKey, format_path, parse_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import decode_step, encode_step
 from ostinato.runtime.messages import RecordedStep
 from ostinato.store.protocol import Store
-from ostinato.store.records import Batch, EventRow, TaskRunRow, ValueRow
+from ostinato.store.records import Batch, CacheRow, EventRow, TaskRunRow, ValueRow
 
+_encode_value = msgspec.msgpack.Encoder().encode
 _failure_encoder = msgspec.msgpack.Encoder()
 _failure_decoder = msgspec.msgpack.Decoder(Failure)
 
@@ -54,8 +55,16 @@ class StepDesk:
         if step.value is not None:
             identity = (run.id, step.task_id, path, body.generation, step.attempt)
             batch.values.append(ValueRow(*identity, step.value))
+        if step.kept is not None:
+            source = f"{run.row.flow}#{run.row.number} {TaskRunKey(step.task_id, step.path)}"
+            expires_us = round(step.kept.expires_s * 1e6)
+            expires_us += step.ended_us if expires_us else 0
+            value = None if step.value is None else _encode_value(step.value)
+            row = CacheRow(step.kept.key, source, step.ended_us, expires_us, value)
+            batch.cached.append(row)
         state = TaskRunState(step.state).label
         summary = step.failure.summary if step.failure is not None else ""
+        summary = summary or _origin(step)
         event = ev.StepEnded(
             step.ended_us, step.task_id, step.path, state, summary, step.started_us
         )
@@ -91,6 +100,11 @@ class StepDesk:
         return {"step": self.record, "steps": self.recorded}
 
 
+def _origin(step: RecordedStep) -> str:
+    """Return where a step's result came from, for people; empty for its own."""
+    return f"cached from {step.info.cached_from}" if step.info.cached_from else ""
+
+
 def _row(run_id: int, body: TaskRun, step: RecordedStep, path: str) -> TaskRunRow:
     return TaskRunRow(
         run_id,
@@ -111,7 +125,7 @@ def _row(run_id: int, body: TaskRun, step: RecordedStep, path: str) -> TaskRunRo
         0,
         None if step.failure is None else _failure_encoder.encode(step.failure),
         step.inputs,
-        "",
+        _origin(step),
         None,
         encode_step(step.info),
     )

@@ -269,7 +269,7 @@ class StepEnded(Struct, frozen=True, tag="step_ended", gc=False, omit_defaults=T
     Attributes:
         path: Its place among the calls of the flow.
         state: Label of its state.
-        summary: What went wrong, in one line; empty for a success.
+        summary: What went wrong, in one line; of a success, where its result was taken from.
         started_us: When its last try began.
     """
 

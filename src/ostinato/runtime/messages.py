@@ -330,6 +330,18 @@ class Call(Struct, frozen=True, tag="call", array_like=True):
     args: dict[str, Any] = {}
 
 
+class KeptResult(Struct, frozen=True, array_like=True):
+    """Under which key the result of a step is kept for other runs.
+
+    Attributes:
+        key: It was claimed by ``cached``.
+        expires_s: Seconds for which it is kept; 0 for ever.
+    """
+
+    key: str
+    expires_s: float = 0.0
+
+
 class RecordedStep(Struct, frozen=True, array_like=True):
     """A step of a flow that is a function, as it ended.
 
@@ -343,6 +355,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
         value: Its result; a result of None stores nothing.
         failure: What went wrong, or None.
         inputs: Its arguments as JSON, shortened.
+        kept: Where its result is kept for other runs, or None.
     """
 
     path: MapPath
@@ -355,6 +368,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
     value: StoredValue | None = None
     failure: Failure | None = None
     inputs: str | None = None
+    kept: KeptResult | None = None
 
 
 #: ``pull(task_id, prefix, key, offset, limit)`` returns a page of a task's results below a
@@ -382,6 +396,9 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: the subflow's run to be executed by who asks, or ``{"run_id", "state", "reason"}`` if it has
 #: ended; ``subflow_ended(run_id, report)`` takes how that attempt ended and returns the same;
 #: ``in_subflow(token, method, args)`` is a call of that attempt.
+#: ``cached(key, token, is_refreshed)`` returns ``{"source", "value"}`` of a result that is kept,
+#: or ``{"is_claimed": whether it is for who asks to compute it}``; ``cache_release(key, token)``
+#: gives up a claim.
 #: ``publish(task_id, path, number, kind, key, description, data)`` keeps an artifact, the n-th
 #: of that place, and answers its id after the commit; ``update_artifact(artifact_id,
 #: description, data)`` replaces what it holds.
@@ -403,6 +420,8 @@ CALLS = (
     "subflow",
     "subflow_ended",
     "in_subflow",
+    "cached",
+    "cache_release",
     "publish",
     "update_artifact",
 )

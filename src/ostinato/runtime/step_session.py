@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ostinato.authoring import signals
+from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.futures import StepFuture, StepState, resolve_futures
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.ports import BuiltFlow
@@ -26,6 +27,7 @@ from ostinato.errors import (
     FlowDiverged,
     InternalError,
     StepFailed,
+    ValueMissing,
     ValueNotSerialisable,
 )
 from ostinato.model.failure import Failure, FailureKind
@@ -43,10 +45,12 @@ from ostinato.runtime.messages import (
     AttemptSpec,
     Ended,
     Failed,
+    KeptResult,
     RecordedStep,
     RunInfo,
     Succeeded,
 )
+from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.values import decode_value, encode_value
 
@@ -54,6 +58,10 @@ S = TypeVar("S", bound=Struct)
 
 #: Submitted steps of one flow that execute at a time.
 MAX_THREADS = 64
+
+#: Seconds until it is looked again whether an equal call has ended: at first, and at most.
+CACHE_DELAY_S = 0.02
+MAX_CACHE_DELAY_S = 1.0
 
 #: Recorded steps that are fetched at a time.
 PAGE = 2_000
@@ -105,6 +113,8 @@ class StepSession:
         self._is_rewriting = False
         self._pool: ThreadPoolExecutor | None = None
         self._futures: list[StepFuture[Any]] = []
+        #: Of steps that execute: where their results are to be kept for other runs.
+        self._claims: dict[MapPath, KeptResult] = {}
 
     def __enter__(self) -> Self:
         self._scope_token = current_scope.set(Scope())
@@ -285,6 +295,10 @@ class StepSession:
         replayed = self._replay(step, told)
         if replayed is not None:
             return replayed
+        if step.task.caching is not None:
+            cached = self._find_cached(step, told, step.task.caching)
+            if cached is not None:
+                return cached
         log_token = scope_token = None
         failures = 0
         while True:
@@ -315,6 +329,11 @@ class StepSession:
         replayed = self._replay(step, told)
         if replayed is not None:
             return replayed
+        if step.task.caching is not None:
+            find = partial(self._find_cached, step, told, step.task.caching)
+            cached = await asyncio.to_thread(find)
+            if cached is not None:
+                return cached
         failures = 0
         while True:
             log = self._log(step, failures + 1)
@@ -347,6 +366,41 @@ class StepSession:
             return self._perform(step)
         except Exception as error:  # noqa: BLE001 - it is for whoever waits for the future
             return StepState("failed", error=error)
+
+    def _find_cached(self, step: _Step, told: _Told, caching: Caching) -> StepState[Any] | None:
+        """Return the result that is kept for a call; None if it is to be executed.
+
+        Of several equal calls, in all runs, one is executed, and the others wait for it.
+        """
+        key = cache_key(step.task, caching, told.args, told.kwargs, self._info)
+        if key is None:
+            return None
+        # Who holds a claim never waits for another, or two could wait for each other.
+        may_wait = not any(step.path[:size] in self._claims for size in range(1, len(step.path)))
+        args = {"key": key, "token": self._spec.token, "is_refreshed": caching.is_refreshed}
+        delay_s = CACHE_DELAY_S
+        while True:
+            started_us = self._clock.now_us()
+            answer = self._port.call(self._spec.token, "cached", args)
+            if "source" in answer:
+                value = answer["value"]
+                stored = None if value is None else _converted(value, StoredValue)
+                try:
+                    result = decode_value(stored, self._info.values_root)
+                except ValueMissing:
+                    args["is_refreshed"] = True
+                    continue
+                source = answer["source"]
+                succeeded = TaskRunState.SUCCEEDED
+                self._record(step, told, succeeded, 1, started_us, value=stored, source=source)
+                return StepState("succeeded", result)
+            if answer["is_claimed"]:
+                self._claims[step.path] = KeptResult(key, caching.expires_s)
+                return None
+            if not may_wait:
+                return None
+            time.sleep(delay_s)
+            delay_s = min(delay_s * 1.5, MAX_CACHE_DELAY_S)
 
     def _tell(self, step: _Step) -> _Told:
         for each in step.wait_for:
@@ -506,9 +560,16 @@ class StepSession:
         failure: Failure | None = None,
         error: bytes = b"",
         run_id: int = 0,
+        source: str = "",
     ) -> None:
         """Have a step recorded; durable when this returns."""
-        info = StepInfo(told.digest.value, told.digest.is_exact, step.place, error, run_id=run_id)
+        is_exact = told.digest.is_exact
+        info = StepInfo(told.digest.value, is_exact, step.place, error, source, run_id)
+        kept = self._claims.pop(step.path, None)
+        if kept is not None and state is not TaskRunState.SUCCEEDED:
+            args = {"key": kept.key, "token": self._spec.token}
+            self._port.call(self._spec.token, "cache_release", args)
+            kept = None
         record = RecordedStep(
             step.path,
             step.task.task_id,
@@ -520,6 +581,7 @@ class StepSession:
             value,
             failure,
             told.inputs,
+            kept,
         )
         self._port.call(self._spec.token, "step", {"record": record})
 
@@ -532,6 +594,7 @@ class _SubflowTask:
         self.task_id = flow.name
         self.is_async = flow.is_async
         self.policy = DEFAULT_POLICY
+        self.caching: Caching | None = None
 
     def may_retry(self, error: BaseException) -> bool | None:
         del error

@@ -12,6 +12,7 @@ from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
     Batch,
+    CacheRow,
     ConnectionRow,
     CoordinatorLease,
     CoordinatorRow,
@@ -112,6 +113,28 @@ class VaultStore(Protocol):
         ...
 
 
+class CacheStore(Protocol):
+    """Keep results for other runs; what is written comes with a batch."""
+
+    def find(self, key: str, now_us: int) -> CacheRow | None:
+        """Return what is kept under a key, unless it has expired."""
+        ...
+
+    def claim(self, key: str, lease: CoordinatorLease, token: int) -> bool:
+        """Make an attempt the one that computes a key, unless a living one does.
+
+        Args:
+            key: Of what is computed.
+            lease: Of the attempt's coordinator.
+            token: Of the attempt.
+        """
+        ...
+
+    def release(self, lease: CoordinatorLease, token: int, key: str = "") -> None:
+        """Give up what an attempt claimed: one key, or all."""
+        ...
+
+
 class Store(Protocol):
     """Keep runs, their task runs, values and events.
 
@@ -126,6 +149,11 @@ class Store(Protocol):
     @property
     def vault(self) -> VaultStore:
         """Connections, variables and pools."""
+        ...
+
+    @property
+    def cache(self) -> CacheStore:
+        """Results that are kept for other runs."""
         ...
 
     def close(self) -> None:

@@ -211,6 +211,19 @@ class ArtifactRow(NamedTuple):
     updated_us: int
 
 
+class CacheRow(NamedTuple):
+    """A result that is kept for other runs; columns in the table's order.
+
+    ``value`` is a msgpack ``StoredValue``, None for a result of None.
+    """
+
+    key: str
+    source: str
+    created_us: int
+    expires_us: int
+    value: bytes | None
+
+
 class EventRow(NamedTuple):
     """An event that is to be appended; ``task_id`` and ``path`` are empty for the run's own."""
 
@@ -354,6 +367,7 @@ class Batch:
     __slots__ = (
         "artifacts",
         "attempts",
+        "cached",
         "events",
         "expansions",
         "handled",
@@ -372,6 +386,8 @@ class Batch:
         self.runs: list[RunUpdate] = []
         self.notices: list[NoticeRow] = []
         self.artifacts: list[ArtifactRow] = []
+        #: Results that are kept, which ends the claims on their keys.
+        self.cached: list[CacheRow] = []
         #: Ids of requests that this batch answers.
         self.handled: list[int] = []
 
@@ -385,6 +401,7 @@ class Batch:
             or self.runs
             or self.notices
             or self.artifacts
+            or self.cached
             or self.handled
         )
 
@@ -399,6 +416,7 @@ class Batch:
             self.runs,
             self.notices,
             self.artifacts,
+            self.cached,
             self.handled,
         ):
             rows.clear()

@@ -13,6 +13,7 @@ from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store import rows
+from ostinato.store.cache import SqliteCache
 from ostinato.store.cursors import read_key, read_position, write_key, write_position
 from ostinato.store.database import IN_MEMORY, Database
 from ostinato.store.filters import (
@@ -113,6 +114,7 @@ class SqliteStore:
         self._ids: IdGenerator | None = None
         #: Connections, variables and pools.
         self.vault = SqliteVault(self._database, self._sql, clock)
+        self.cache = SqliteCache(self._database, self._sql, self._ownership)
 
     def close(self) -> None:
         """Give up coordinators, locks and connections; a second time does nothing."""
@@ -432,6 +434,10 @@ class SqliteStore:
                 connection.executemany(sql["upsert_notice"], batch.notices)
             if batch.artifacts:
                 connection.executemany(sql["upsert_artifact"], batch.artifacts)
+            if batch.cached:
+                connection.executemany(sql["upsert_cache_entry"], batch.cached)
+                keys = [(row.key,) for row in batch.cached]
+                connection.executemany(sql["delete_cache_claim"], keys)
             if batch.expansions:
                 connection.executemany(sql["upsert_expansion"], batch.expansions)
             if batch.runs:

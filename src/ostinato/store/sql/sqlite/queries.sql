@@ -381,6 +381,38 @@ WHERE "key" = '' OR NOT EXISTS (
 )
 ORDER BY created_us DESC, id DESC LIMIT ?
 
+-- name: upsert_cache_entry
+-- Keep a result for other runs. Primary key.
+INSERT INTO cache_entries ("key", source, created_us, expires_us, value) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    source = excluded.source, created_us = excluded.created_us,
+    expires_us = excluded.expires_us, value = excluded.value
+
+-- name: select_cache_entry
+-- What is kept under a key and has not expired. Primary key.
+SELECT "key", source, created_us, expires_us, value FROM cache_entries
+WHERE "key" = ?1 AND (expires_us = 0 OR expires_us > ?2)
+
+-- name: select_cache_claim
+-- Who computes a key. Primary key.
+SELECT owner, epoch, token FROM cache_claims WHERE "key" = ?
+
+-- name: upsert_cache_claim
+-- Claim a key, unless somebody else came before. Primary key.
+INSERT INTO cache_claims ("key", owner, epoch, token) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, token = excluded.token
+WHERE (owner, epoch, token) = (?5, ?6, ?7)
+RETURNING "key"
+
+-- name: delete_cache_claim
+-- What was claimed is there. Primary key.
+DELETE FROM cache_claims WHERE "key" = ?
+
+-- name: delete_cache_claims
+-- Give up what an attempt claimed: a key, or all. Whole table, which is short.
+DELETE FROM cache_claims
+WHERE owner = ?1 AND epoch = ?2 AND token = ?3 AND (?4 = '' OR "key" = ?4)
+
 -- name: check_pages
 -- What SQLite finds unsound in the file; "ok" when all is well.
 PRAGMA integrity_check
