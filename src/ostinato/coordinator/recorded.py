@@ -37,6 +37,8 @@ _WRITING: dict[str, Any] = {
     "push": None,
     "name": None,
     "step": None,
+    "publish": 0,
+    "update_artifact": None,
     "set_variable": {"shadow": "", "secrets": []},
     "delete_variable": False,
 }

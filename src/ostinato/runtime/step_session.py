@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -24,6 +24,7 @@ from ostinato.clock import Clock, draw_chance
 from ostinato.engine.events import AttemptFailed
 from ostinato.engine.retry import retry_delay_s
 from ostinato.errors import (
+    AttemptTimeout,
     FlowDiverged,
     InternalError,
     StepFailed,
@@ -52,6 +53,7 @@ from ostinato.runtime.messages import (
 )
 from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
+from ostinato.runtime.step_limits import time_limit
 from ostinato.runtime.values import decode_value, encode_value
 
 S = TypeVar("S", bound=Struct)
@@ -307,7 +309,8 @@ class StepSession:
             scope_token = current_scope.set(Scope(step.path, step.task.task_id))
             started_us = self._clock.now_us()
             try:
-                result = step.task.function(*told.args, **told.kwargs)
+                with time_limit(step.task.policy.timeout_s, step.name):
+                    result = step.task.function(*told.args, **told.kwargs)
                 return self._succeed(step, told, result, failures + 1, started_us)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
                 failures += 1
@@ -342,8 +345,7 @@ class StepSession:
             started_us = self._clock.now_us()
             try:
                 limit_s = step.task.policy.timeout_s or None
-                call = step.task.function(*told.args, **told.kwargs)
-                result = await asyncio.wait_for(call, limit_s)
+                result = await _within(limit_s, step.task.function(*told.args, **told.kwargs), step)
                 end = partial(self._succeed, step, told, result, failures + 1, started_us)
                 return await asyncio.to_thread(end)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
@@ -584,6 +586,22 @@ class StepSession:
             kept,
         )
         self._port.call(self._spec.token, "step", {"record": record})
+
+
+async def _within(limit_s: float | None, call: Awaitable[Any], step: _Step) -> Any:
+    """Await a step's function, no longer than it may take."""
+    if limit_s is None:
+        return await call
+    limit = asyncio.timeout(limit_s)
+    try:
+        async with limit:
+            return await call
+    except TimeoutError:
+        if not limit.expired():
+            # Its own.
+            raise
+        message = f"step {step.name!r} ran longer than its timeout of {limit_s:g} s"
+        raise AttemptTimeout(message) from None
 
 
 class _SubflowTask:
