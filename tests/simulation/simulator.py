@@ -84,7 +84,7 @@ class Simulation:
         self.past: list[ev.Input] = []
 
     def _fresh_lanes(self) -> tuple[list[Limit], list[Lane]]:
-        limits = Limits({DEFAULT_POOL: SLOTS}, Budget(cpu=2, memory_bytes=100, is_given=False))
+        limits = Limits({DEFAULT_POOL: SLOTS}, Budget(cpu=2, memory_bytes=100, is_cpu_given=False))
         lanes = limits.lanes(self.flow, Executors(frozenset({"inline"}), {}, "inline"))
         return list(
             {id(limit): limit for lane in lanes for limit, _ in lane.demands}.values()
@@ -480,7 +480,7 @@ def with_bounds(flow: FlowDefinition, chance: random.Random) -> FlowDefinition:
             lost_attempts=chance.choice((0, 1, 3, 3)),
             max_active=int(rarely(1, 2)),
             max_active_over_runs=int(rarely(1, 2)),
-            compute=Compute(cpu=rarely(0.3, 1, 4), memory_bytes=int(rarely(30, 80, 200))),
+            compute=Compute(cpu=rarely(0.3, 1, 4), memory_bytes=int(rarely(30, 80, 100))),
             weight_rule=chance.choice(list(WeightRule)),
             pool_slots=chance.choice((1, 1, 1, 2)),
         )

@@ -523,7 +523,7 @@ def budget_of(compute: ComputeSettings) -> Budget:
         cpu=compute.cpu or os.cpu_count() or 1,
         gpu=compute.gpu,
         memory_bytes=bytes_of(compute.memory),
-        is_given=bool(compute.cpu),
+        is_cpu_given=bool(compute.cpu),
     )
 
 

@@ -21,13 +21,13 @@ class Budget(NamedTuple):
         cpu: Cores; 0 for no limit.
         gpu: Devices; 0 for no limit.
         memory_bytes: 0 for no limit.
-        is_given: Whether somebody said so; else who asks for more gets all that there is.
+        is_cpu_given: Whether somebody said how many cores; else who asks for more gets all.
     """
 
     cpu: float = 0.0
     gpu: float = 0.0
     memory_bytes: int = 0
-    is_given: bool = True
+    is_cpu_given: bool = True
 
 
 class Executors(NamedTuple):
@@ -67,7 +67,7 @@ class Limits:
 
     def __init__(self, pools: Mapping[str, int], budget: Budget = Budget()) -> None:  # noqa: B008 - immutable
         self._pools = {name: Limit(f"pool {name!r}", slots) for name, slots in pools.items()}
-        self._is_given = budget.is_given
+        self._is_cpu_given = budget.is_cpu_given
         amounts = {
             "cpu": round(budget.cpu * PARTS),
             "gpu": round(budget.gpu * PARTS),
@@ -138,7 +138,7 @@ class Limits:
     def _within(self, task_id: str, limit: Limit, amount: int) -> int:
         if amount <= limit.slots:
             return amount
-        if not self._is_given:
+        if limit.name == "cpu" and not self._is_cpu_given:
             return limit.slots
         unit = 1 if limit.name == "memory" else PARTS
         message = (

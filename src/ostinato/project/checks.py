@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
+from ostinato.authoring.quantities import bytes_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.engine.queueing import DEFAULT_POOL
 from ostinato.engine.timetable import check_schedule, zone_of
@@ -68,6 +69,20 @@ def _of_task(
         name = policy.pool or DEFAULT_POOL
         message = f"task {task.id!r} takes {policy.pool_slots} slots of pool {name!r} of {slots}"
         yield _problem(project, task.source, "unknown-pool", message, "it would never run")
+    yield from _of_compute(task, project)
+
+
+def _of_compute(task: TaskDefinition, project: Project) -> Iterator[DefinitionProblem]:
+    asked, there_is = task.policy.compute, project.settings.compute
+    amounts = {
+        "cpu": (asked.cpu, there_is.cpu),
+        "gpu": (asked.gpu, there_is.gpu),
+        "memory": (asked.memory_bytes, bytes_of(there_is.memory)),
+    }
+    for name, (wanted, most) in amounts.items():
+        if most and wanted > most:
+            message = f"task {task.id!r} asks for {wanted:g} of {name}, and there is {most:g}"
+            yield _problem(project, task.source, "too-much-compute", message, "it would never run")
 
 
 def _executor_problem(

@@ -67,7 +67,7 @@ def test_what_the_machine_has_no_limit_of_is_not_counted() -> None:
 
 def test_more_than_all_is_all_unless_somebody_said_how_much_there_is() -> None:
     asking = task("a", Policy(compute=Compute(cpu=8)))
-    [lane] = lanes(Limits({}, Budget(cpu=2, is_given=False)), asking)
+    [lane] = lanes(Limits({}, Budget(cpu=2, is_cpu_given=False)), asking)
 
     assert demands(lane) == {"cpu": 2000}
     with pytest.raises(UsageError, match="'a' asks for 8 of cpu, and there is 2"):

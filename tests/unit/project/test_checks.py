@@ -6,15 +6,17 @@ import pytest
 
 from ostinato.model.flow import FlowDefinition, Source, TaskDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest
-from ostinato.model.policy import Policy
+from ostinato.model.policy import Compute, Policy
 from ostinato.project.checks import find_problems
 from ostinato.project.discovery import Project
-from ostinato.project.settings import Settings
+from ostinato.project.settings import ComputeSettings, Settings
 
 PROJECT = Project(
     name="shop",
     root=Path("/shop"),
-    settings=Settings(pools={"dw": 2, "default_pool": 3}),
+    settings=Settings(
+        pools={"dw": 2, "default_pool": 3}, compute=ComputeSettings(gpu=1, memory="1GB")
+    ),
     data_dir=Path("/shop/.ostinato"),
     store_path=Path("/shop/.ostinato/store.db"),
     values_root=Path("/shop/.ostinato/values"),
@@ -53,6 +55,11 @@ def test_problems_of_loading_come_first() -> None:
 @pytest.mark.parametrize(
     ("flow", "problem"),
     [
+        (
+            task(Policy(compute=Compute(cpu=99, gpu=2, memory_bytes=10**9))),
+            "/shop/flows/etl.py:7: task 'load' asks for 2 of gpu, and there is 1 "
+            "(it would never run)",
+        ),
         (
             FlowDefinition("etl", schedule="61 * * * *", source=HERE),
             "/shop/flows/etl.py:7: flow 'etl': '61 * * * *' is no schedule: Bad minute",
