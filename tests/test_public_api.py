@@ -86,6 +86,8 @@ dag
 flow
 get_connection
 get_current_context
+get_transaction
+transaction
 setup
 task
 task_group

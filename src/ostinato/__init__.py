@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
+    from ostinato.authoring.transactions import get_transaction, transaction
     from ostinato.authoring.triggers import Trigger
     from ostinato.authoring.weekdays import WeekDay
     from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
@@ -146,10 +147,12 @@ __all__ = [
     "flow",
     "get_connection",
     "get_current_context",
+    "get_transaction",
     "setup",
     "task",
     "task_group",
     "teardown",
+    "transaction",
     "unmapped",
     "update_progress_artifact",
 ]
@@ -165,6 +168,7 @@ _HOMES = {
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
+    "ostinato.authoring.transactions": ("get_transaction", "transaction"),
     "ostinato.authoring.triggers": ("Trigger",),
     "ostinato.authoring.wiring": ("Label", "chain", "chain_linear", "cross_downstream"),
     "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.errors import UsageError
+from ostinato.model.identity import MapPath
 from ostinato.model.policy import Policy
 
 
@@ -15,6 +16,9 @@ class StepTask(Protocol):
     """A task as a step sees it; ``TaskFunction`` is one."""
 
     function: Callable[..., Any]
+    #: What is called for its steps in a transaction that ends well, or does not.
+    commit_hooks: tuple[Callable[[Any], Any], ...]
+    rollback_hooks: tuple[Callable[[Any], Any], ...]
 
     @property
     def task_id(self) -> str:
@@ -97,6 +101,18 @@ class Steps(Protocol):
         wait_for: Sequence[Any] = (),
     ) -> Any:
         """Begin a step and return a future of its result."""
+        ...
+
+    def begin_transaction(self, path: MapPath, place: str) -> None:
+        """Open a transaction; what was rolled back is executed again in a retry."""
+        ...
+
+    def call_hook(self, name: str, function: Callable[[], Any], path: MapPath, place: str) -> Any:
+        """Call a hook of a transaction as a step, and return how it ended."""
+        ...
+
+    def end_transaction(self, path: MapPath, place: str, *, is_committed: bool) -> None:
+        """Record how a transaction ended."""
         ...
 
     def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

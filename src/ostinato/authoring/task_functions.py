@@ -31,6 +31,7 @@ from ostinato.model.policy import Policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+H = TypeVar("H", bound=Callable[[Any], Any])
 
 
 class TaskFunction(Declarer, Generic[P, R]):
@@ -45,6 +46,7 @@ class TaskFunction(Declarer, Generic[P, R]):
     Attributes:
         function: The plain function, for unit tests and type checkers.
         caching: How its results are kept for other runs, None if they are not.
+        commit_hooks, rollback_hooks: What ``on_commit`` and ``on_rollback`` were given.
     """
 
     __name__: str
@@ -65,6 +67,8 @@ class TaskFunction(Declarer, Generic[P, R]):
             k: v for k, v in options.items() if k != "task_id" and k not in CACHE_NAMES
         }
         self.caching = read_caching(options)
+        self.commit_hooks: tuple[Callable[[Any], Any], ...] = ()
+        self.rollback_hooks: tuple[Callable[[Any], Any], ...] = ()
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -185,6 +189,34 @@ class TaskFunction(Declarer, Generic[P, R]):
         """
         return self.override(task_id=name, **options)
 
+    def on_commit(self, hook: H) -> H:
+        """Have a function called for each step in a transaction that ends well; a decorator.
+
+        Args:
+            hook: Takes the transaction.
+        """
+        self.commit_hooks += (self._plain_hook(hook),)
+        return hook
+
+    def on_rollback(self, hook: H) -> H:
+        """Have a function called to undo a step, if its transaction fails; a decorator.
+
+        Args:
+            hook: Takes the transaction.
+        """
+        self.rollback_hooks += (self._plain_hook(hook),)
+        return hook
+
+    def _plain_hook(self, hook: H) -> H:
+        if inspect.iscoroutinefunction(hook):
+            message = f"a hook of task {self._task_id!r} is async; hooks are plain functions"
+            raise InvalidArgument(message, place=relative_place(calling_place()))
+        return hook
+
+    def _with_hooks(self, made: "TaskFunction[P, R]") -> "TaskFunction[P, R]":
+        made.commit_hooks, made.rollback_hooks = self.commit_hooks, self.rollback_hooks
+        return made
+
     def _steps(self, method: str) -> Steps:
         steps = steps_here(self._task_id)
         if steps is None:
@@ -197,7 +229,10 @@ class TaskFunction(Declarer, Generic[P, R]):
         if instance is None:
             return self
         method = self.function.__get__(instance, owner)
-        return TaskFunction(method, self._operator_class, self._options, self._mark)
+        made: TaskFunction[Any, Any]
+        made = TaskFunction(method, self._operator_class, self._options, self._mark)
+        made.commit_hooks, made.rollback_hooks = self.commit_hooks, self.rollback_hooks
+        return made
 
     def override(self, *, task_id: str | None = None, **options: Any) -> "TaskFunction[P, R]":
         """Return the same task with other policies.
@@ -211,9 +246,9 @@ class TaskFunction(Declarer, Generic[P, R]):
         """
         check_options(self._operator_class, options)
         named = {} if task_id is None else {"task_id": task_id}
-        return TaskFunction(
-            self.function, self._operator_class, {**self._options, **options, **named}, self._mark
-        )
+        merged = {**self._options, **options, **named}
+        made = TaskFunction(self.function, self._operator_class, merged, self._mark)
+        return self._with_hooks(made)
 
     def marked(self, mark: Callable[[FunctionOperator], object]) -> "TaskFunction[P, R]":
         """Return the same task, with something done to each task that it declares.

@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -20,6 +20,13 @@ from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
 from ostinato.authoring.steps import StepFlow, StepTask, executing_flow
+from ostinato.authoring.transactions import (
+    TRANSACTION,
+    Enlisted,
+    Hook,
+    Transaction,
+    current_transaction,
+)
 from ostinato.clock import Clock, draw_chance
 from ostinato.engine.events import AttemptFailed
 from ostinato.engine.retry import retry_delay_s
@@ -65,6 +72,9 @@ MAX_THREADS = 64
 CACHE_DELAY_S = 0.02
 MAX_CACHE_DELAY_S = 1.0
 
+#: Numbers of tries of a step in one attempt of the body.
+ATTEMPTS_OF_STEP = 1_000
+
 #: Recorded steps that are fetched at a time.
 PAGE = 2_000
 
@@ -78,6 +88,8 @@ class _Step(Struct, frozen=True):
     kwargs: dict[str, Any]
     place: str
     wait_for: tuple[Any, ...]
+    #: In which it is, if its task has hooks for it.
+    transaction: Transaction | None = None
 
     @property
     def name(self) -> str:
@@ -180,6 +192,9 @@ class StepSession:
         inner = self._pool.submit(context.run, self._perform_beside, step)
         future: StepFuture[Any] = StepFuture(step.name, inner)
         self._futures.append(future)
+        transaction = current_transaction.get()
+        if transaction is not None:
+            transaction.watch(future)
         return future
 
     def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -202,7 +217,9 @@ class StepSession:
         place: str,
     ) -> Any:
         named = flow.name_arguments(resolve_futures(args), resolve_futures(kwargs))
-        step = _Step(_SubflowTask(flow), path, (), named, place, ())
+        step = _Step(
+            _OwnTask(flow.name, flow.function, is_async=flow.is_async), path, (), named, place, ()
+        )
         told = _Told(Digest(flow.name, named), render_inputs(named) if named else None, (), named)
         replayed = self._replay(step, told)
         if replayed is not None:
@@ -275,6 +292,45 @@ class StepSession:
             current_log.reset(log_token)
             log.close()
 
+    # Transactions
+
+    def begin_transaction(self, path: MapPath, place: str) -> None:
+        """Open a transaction; what was rolled back is executed again in a retry."""
+        recorded = self._recorded.get(path)
+        if recorded is None:
+            return
+        if recorded.task_id != TRANSACTION:
+            if self._is_rewriting:
+                return
+            step, told = _transaction_step(path, place)
+            raise self._divergence(step, told, recorded)
+        if recorded.state != TaskRunState.SUCCEEDED and self._is_retry:
+            self._is_rewriting = True
+            # What a later attempt of the body has recorded since is not undone.
+            last = recorded.attempt // ATTEMPTS_OF_STEP
+            for inner, step_ in list(self._recorded.items()):
+                is_within = inner[: len(path)] == path
+                if is_within and step_.attempt // ATTEMPTS_OF_STEP <= last:
+                    del self._recorded[inner]
+
+    def call_hook(
+        self, name: str, function: Callable[[], Any], path: MapPath, place: str
+    ) -> StepState[Any]:
+        """Call a hook of a transaction as a step, and return how it ended."""
+        return self._perform(_Step(_OwnTask(name, function), path, (), {}, place, ()))
+
+    def end_transaction(self, path: MapPath, place: str, *, is_committed: bool) -> None:
+        """Record how a transaction ended."""
+        state = TaskRunState.SUCCEEDED if is_committed else TaskRunState.FAILED
+        recorded = self._recorded.get(path)
+        if recorded is not None and (recorded.task_id, recorded.state) == (TRANSACTION, state):
+            return
+        step, told = _transaction_step(path, place)
+        failure = None
+        if not is_committed:
+            failure = Failure(FailureKind.ERROR, "RolledBack", "the transaction was rolled back")
+        self._record(step, told, state, 1, self._clock.now_us(), failure=failure)
+
     # A step
 
     def _step(
@@ -289,9 +345,24 @@ class StepSession:
             message = f"step {task.task_id!r} has no scope"
             raise InternalError(message)
         place = str(relative_place(calling_place()))
-        return _Step(task, scope.take(), tuple(args), dict(kwargs), place, tuple(wait_for))
+        has_hooks = task.commit_hooks or task.rollback_hooks
+        transaction = current_transaction.get() if has_hooks else None
+        arguments = (tuple(args), dict(kwargs), place, tuple(wait_for), transaction)
+        return _Step(task, scope.take(), *arguments)
 
     def _perform(self, step: _Step) -> StepState[Any]:
+        state = self._execute(step)
+        if step.transaction is not None:
+            _enlist(step, step.transaction, state)
+        return state
+
+    async def _perform_async(self, step: _Step) -> StepState[Any]:
+        state = await self._execute_async(step)
+        if step.transaction is not None:
+            _enlist(step, step.transaction, state)
+        return state
+
+    def _execute(self, step: _Step) -> StepState[Any]:
         """Replay a step, or execute it until it has ended for good, and record how."""
         told = self._tell(step)
         replayed = self._replay(step, told)
@@ -327,7 +398,7 @@ class StepSession:
     async def _await_result(self, step: _Step) -> Any:
         return (await self._perform_async(step)).result()
 
-    async def _perform_async(self, step: _Step) -> StepState[Any]:
+    async def _execute_async(self, step: _Step) -> StepState[Any]:
         told = self._tell(step)
         replayed = self._replay(step, told)
         if replayed is not None:
@@ -427,7 +498,7 @@ class StepSession:
 
     def _attempt(self, number: int) -> int:
         # A step that is executed again by another attempt of the body keeps its earlier logs.
-        return (self._spec.attempt - 1) * 1000 + number
+        return (self._spec.attempt - 1) * ATTEMPTS_OF_STEP + number
 
     def _retry_delay_s(self, step: _Step, error: Exception, failures: int) -> float | None:
         may_retry = not isinstance(error, signals.Skip | signals.Fail | ValueNotSerialisable)
@@ -604,13 +675,30 @@ async def _within(limit_s: float | None, call: Awaitable[Any], step: _Step) -> A
         raise AttemptTimeout(message) from None
 
 
-class _SubflowTask:
-    """Stands for a subflow among the steps."""
+def _enlist(step: _Step, transaction: Transaction, state: StepState[Any]) -> None:
+    if state.error is None:
+        task = step.task
+        transaction.enlist(
+            Enlisted(step.path, task.task_id, task.commit_hooks, task.rollback_hooks)
+        )
 
-    def __init__(self, flow: StepFlow) -> None:
-        self.function = flow.function
-        self.task_id = flow.name
-        self.is_async = flow.is_async
+
+def _transaction_step(path: MapPath, place: str) -> tuple[_Step, _Told]:
+    step = _Step(_OwnTask(TRANSACTION, Transaction), path, (), {}, place, ())
+    return step, _Told(Digest(TRANSACTION, {}), None, (), {})
+
+
+class _OwnTask:
+    """Stands among the steps for what is no task: a subflow, a transaction, one of its hooks."""
+
+    def __init__(
+        self, task_id: str, function: Callable[..., Any], *, is_async: bool = False
+    ) -> None:
+        self.function = function
+        self.task_id = task_id
+        self.is_async = is_async
+        self.commit_hooks: tuple[Hook, ...] = ()
+        self.rollback_hooks: tuple[Hook, ...] = ()
         self.policy = DEFAULT_POLICY
         self.caching: Caching | None = None
 

@@ -1,0 +1,207 @@
+"""This module holds transactions: steps that are committed together, or undone together."""
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, Literal, NamedTuple, Self
+
+from ostinato.authoring.futures import StepFuture
+from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.signals import Defer
+from ostinato.authoring.step_scopes import Scope, current_scope
+from ostinato.authoring.steps import current_steps
+from ostinato.errors import ExecutionError, FlowDiverged, UsageError
+from ostinato.model.identity import MapPath
+
+#: Called with the transaction when it is committed, or rolled back.
+Hook = Callable[["Transaction"], Any]
+
+Moment = Literal["on_commit", "on_rollback"]
+
+#: Task id of the row that says how a transaction ended.
+TRANSACTION = "transaction"
+
+
+class Enlisted(NamedTuple):
+    """A step that succeeded in a transaction, and what is to be called for it.
+
+    Attributes:
+        path: Its place among the calls of the flow.
+        task_id: Of its task.
+        on_commit: Called at the end, in the order of the calls.
+        on_rollback: Called when something went wrong, in the reverse order.
+    """
+
+    path: MapPath
+    task_id: str
+    on_commit: tuple[Hook, ...]
+    on_rollback: tuple[Hook, ...]
+
+
+class Transaction:
+    """Steps that belong together, and values for their hooks; see ``transaction``."""
+
+    def __init__(self) -> None:
+        self._place = str(relative_place(calling_place()))
+        self._values: dict[str, Any] = {}
+        self._enlisted: list[Enlisted] = []
+        self._futures: list[StepFuture[Any]] = []
+        self._lock = threading.Lock()
+        self._scope: Scope | None = None
+        self._parent: Transaction | None = None
+
+    def set(self, name: str, value: Any) -> None:
+        """Keep a value for the hooks; in the body of the flow, which a replay executes.
+
+        Args:
+            name: Of the value.
+            value: Anything.
+
+        Raises:
+            UsageError: A step sets it, which a replay does not execute.
+        """
+        scope = current_scope.get()
+        if scope is None or self._scope is None or scope.task_id != self._scope.task_id:
+            raise UsageError(
+                f"a step sets {name!r} of a transaction, which a replay would not do",
+                place=relative_place(calling_place()),
+                hint="return the value from the step, and set it where the transaction begins",
+            )
+        self._values[name] = value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value that was set in this transaction or in one around it.
+
+        Args:
+            name: Of the value.
+            default: For one that was not set.
+        """
+        if name in self._values:
+            return self._values[name]
+        return default if self._parent is None else self._parent.get(name, default)
+
+    def enlist(self, step: Enlisted) -> None:
+        """Take note of a step that succeeded."""
+        with self._lock:
+            self._enlisted.append(step)
+
+    def watch(self, future: StepFuture[Any]) -> None:
+        """Take note of a step that was submitted: the transaction ends after it."""
+        with self._lock:
+            self._futures.append(future)
+
+    def __enter__(self) -> Self:
+        steps = current_steps.get()
+        scope = current_scope.get()
+        if steps is None or scope is None:
+            message = "transaction() works in a flow that is a function only"
+            raise UsageError(message, place=relative_place(calling_place()), hint="see @flow")
+        self._steps = steps
+        self._scope = Scope(scope.take(), scope.task_id)
+        steps.begin_transaction(self._scope.path, self._place)
+        self._parent = current_transaction.get()
+        self._scope_token = current_scope.set(self._scope)
+        self._token: Token[Transaction | None] = current_transaction.set(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            if error is None:
+                self._finish()
+            elif isinstance(error, Exception) and not isinstance(error, _NO_FAILURES):
+                self._settle()
+                self._roll_back()
+        finally:
+            current_transaction.reset(self._token)
+            current_scope.reset(self._scope_token)
+
+    def _finish(self) -> None:
+        try:
+            for future in self._futures:
+                future.result()
+            if self._parent is None:
+                for step in sorted(self._enlisted, key=lambda step: step.path):
+                    for hook in step.on_commit:
+                        self._call(step, hook, "on_commit").result()
+        except _NO_FAILURES:
+            raise
+        except Exception:
+            self._settle()
+            self._roll_back()
+            raise
+        if self._parent is not None:
+            # It is committed with the transaction around it.
+            for step in self._enlisted:
+                self._parent.enlist(
+                    step._replace(
+                        on_commit=tuple(_bound(hook, self) for hook in step.on_commit),
+                        on_rollback=tuple(_bound(hook, self) for hook in step.on_rollback),
+                    )
+                )
+        self._end(is_committed=True)
+
+    def _settle(self) -> None:
+        for future in self._futures:
+            future.wait()
+
+    def _roll_back(self) -> None:
+        # First of all, so that no later attempt takes for done what is being undone.
+        self._end(is_committed=False)
+        for step in sorted(self._enlisted, key=lambda step: step.path, reverse=True):
+            for hook in reversed(step.on_rollback):
+                # What cannot be undone is recorded, and does not keep the rest from it.
+                self._call(step, hook, "on_rollback")
+
+    def _call(self, step: Enlisted, hook: Hook, moment: Moment) -> Any:
+        assert self._scope is not None
+        name = f"{step.task_id}.{moment}"
+        return self._steps.call_hook(name, lambda: hook(self), self._scope.take(), self._place)
+
+    def _end(self, *, is_committed: bool) -> None:
+        assert self._scope is not None
+        path = self._scope.path
+        self._steps.end_transaction(path, self._place, is_committed=is_committed)
+
+
+#: The innermost transaction that is open in this context.
+current_transaction: ContextVar[Transaction | None] = ContextVar(
+    "ostinato_transaction", default=None
+)
+
+#: These end an attempt of the flow, and say nothing about its steps.
+_NO_FAILURES = (FlowDiverged, ExecutionError, Defer)
+
+
+def transaction() -> Transaction:
+    """Have steps be committed together, or undone together.
+
+    In the block, tasks are called as everywhere in a flow. If it ends well, the ``on_commit``
+    hooks of those that succeeded are called, in the order of the calls; if it raises, their
+    ``on_rollback`` hooks, in the reverse order. Each call of a hook is recorded as a step, so
+    that none is called twice. A transaction within another is committed with that.
+
+    Example:
+        >>> from ostinato import flow, task, transaction
+        >>> @task
+        ... def write(name):
+        ...     print("write", name)
+        >>> @write.on_rollback
+        ... def remove(transaction):
+        ...     print("remove", transaction.get("name"))
+        >>> @flow
+        ... def etl():
+        ...     with transaction() as work:
+        ...         work.set("name", "a.csv")
+        ...         write("a.csv")
+        ...         raise ValueError("no rows")
+    """
+    return Transaction()
+
+
+def get_transaction() -> Transaction | None:
+    """Return the innermost transaction that is open here, None if none is."""
+    return current_transaction.get()
+
+
+def _bound(hook: Hook, inner: Transaction) -> Hook:
+    return lambda _: hook(inner)
