@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ostinato.authoring import session
@@ -67,6 +67,8 @@ class FlowBody(FunctionOperator):
             context: Of the attempt.
         """
         outcome = current_outcome.get()
+        if outcome is not None:
+            outcome.is_executed = True
         try:
             result = self.call(context)
         except BaseException as error:
@@ -179,6 +181,45 @@ class FunctionFlow(Generic[P, R]):
             more_params: Parameters by name.
         """
         return self._dag.run(executor=executor, date=date, params={**(params or {}), **more_params})
+
+    def serve(
+        self,
+        schedule: str | timedelta | None = None,
+        *,
+        cron: str | None = None,
+        interval: timedelta | float | None = None,
+        timezone: str = "",
+        params: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        runs: int | None = None,
+    ) -> None:
+        """Run the flow here at each moment of a schedule, until Ctrl-C.
+
+        A moment that passes while a run goes on is made up for once. Of several processes that
+        serve the same flow, one has the run of a moment.
+
+        Args:
+            schedule: Cron expression, preset or interval; by default the flow's own.
+            cron: A cron expression; another name of ``schedule``.
+            interval: Time between runs, a number for seconds; another name of ``schedule``.
+            timezone: Zone in which it is read; by default the flow's.
+            params: Values of the flow's parameters.
+            parameters: Another name of ``params``.
+            runs: After how many moments to end; never by default.
+
+        Raises:
+            InvalidArgument: If it is no schedule.
+            ParameterError: If the parameters do not fit.
+        """
+        if session.registry.get() is not None:
+            # A file that is loaded for its definitions serves nothing.
+            return
+        if isinstance(interval, int | float):
+            interval = timedelta(seconds=interval)
+        given: dict[str, Any] = {"schedule": schedule or cron or interval, "timezone": timezone}
+        served = self.with_options(**{name: value for name, value in given.items() if value})
+        values = {**(parameters or {}), **(params or {})}
+        session.local_session().serve(served, params=values, runs=runs)
 
     def with_options(self, **options: Any) -> "FunctionFlow[P, R]":
         """Return the same flow with other options.

@@ -37,6 +37,10 @@ class LocalSession(Protocol):
         """Run a flow that is a function, and return or raise what the function does."""
         ...
 
+    def serve(self, flow: StepFlow, *, params: Mapping[str, Any], runs: int | None) -> None:
+        """Run a flow at each moment of its schedule, until it is interrupted."""
+        ...
+
 
 class Registry(Protocol):
     """Take the flows that a file declares while it is loaded."""

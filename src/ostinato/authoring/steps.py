@@ -133,9 +133,11 @@ class Outcome:
     Attributes:
         value: What it returned.
         error: What it raised, None if it returned.
+        is_executed: Whether its body has begun here.
     """
 
     def __init__(self) -> None:
+        self.is_executed = False
         self.value: Any = None
         self.error: BaseException | None = None
 

@@ -233,8 +233,11 @@ class Runner:
         trigger: str = "manual",
         target: str = "",
         tags: tuple[str, ...] = (),
+        logical_key: str | None = None,
     ) -> RunRow:
         """Create a run, own it and start it at the next turn.
+
+        A run that has the logical key already is left to whoever created it.
 
         Args:
             flow: What to run; a narrowed flow runs in part.
@@ -244,15 +247,24 @@ class Runner:
             trigger: What asked for it.
             target: What a code host loads to find the flow again.
             tags: For searching.
+            logical_key: There is one run of the flow with it.
 
         Raises:
             UsageError: The flow names a pool or an executor that does not exist.
             ValueMissing: A partial run needs a value that no earlier run has.
         """
         row, run = self._create(
-            flow, manifest_version, params, date_us, trigger=trigger, target=target, tags=tags
+            flow,
+            manifest_version,
+            params,
+            date_us,
+            trigger=trigger,
+            target=target,
+            tags=tags,
+            logical_key=logical_key,
         )
-        self._coordinator.adopt(run, [], ev.RunStarted(self._clock.now_us()))
+        if row.owner == self._lease.id:
+            self._coordinator.adopt(run, [], ev.RunStarted(self._clock.now_us()))
         return row
 
     def start_asked(self, parent: RunRow, asked: Asked) -> RunRow:

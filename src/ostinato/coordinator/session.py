@@ -3,6 +3,7 @@
 import atexit
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ostinato.authoring.parameter_models import validated
 from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.parameters import parse_moment_us, validate_params
+from ostinato.clock import Clock, SystemClock, VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
+from ostinato.engine.timetable import next_tick_us
 from ostinato.executors.code_host import CodeHost
+from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
 from ostinato.project.discovery import Project, find_project
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 
 #: Executor of a flow's body that is called: the thread that calls.
 CALLER = "caller"
+
+
+#: Seconds after which who waits for a moment looks at the clock again.
+LOOK_AGAIN_S = 30.0
 
 
 class EmbeddedSession:
@@ -95,19 +103,78 @@ class EmbeddedSession:
             ParameterError: They do not fit the flow.
             StoreError: The store cannot be written.
         """
-        outcome = Outcome()
-        token = current_outcome.set(outcome)
-        try:
-            with self._started(flow.dag, params=arguments, executor=CALLER) as (runner, run):
-                _serve(runner)
-        finally:
-            current_outcome.reset(token)
+        outcome, run = self._execute(flow, arguments)
         if run.state == "succeeded":
             return outcome.value
         if outcome.error is not None:
             raise outcome.error
         run.raise_for_state()
         return None
+
+    def serve(
+        self,
+        flow: "StepFlow",
+        *,
+        params: Mapping[str, Any],
+        runs: int | None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Run a flow in this thread at each moment of its schedule, until it is interrupted.
+
+        Args:
+            flow: The flow.
+            params: Values of its parameters.
+            runs: After how many moments to end; None for never.
+            clock: Tells when they have come.
+
+        Raises:
+            InvalidArgument: Its schedule has no moments.
+            ParameterError: The parameters do not fit.
+            StoreError: The store cannot be written.
+        """
+        clock = clock or SystemClock()
+        definition = flow.dag.definition
+        validate_params(definition, params)
+        timezone = definition.timezone or self._project(definition).settings.timezone
+        count = 0
+        try:
+            while runs is None or count < runs:
+                tick_us = next_tick_us(definition.schedule, timezone, clock.now_us())
+                _say(f"{flow.name}: the next run is at {_moment(tick_us)}")
+                _wait_until(clock, tick_us)
+                self._serve_tick(flow, params, tick_us)
+                count += 1
+        except KeyboardInterrupt:
+            _say(f"{flow.name}: no longer served")
+
+    def _serve_tick(self, flow: "StepFlow", params: Mapping[str, Any], tick_us: int) -> None:
+        key = f"schedule:{tick_us}"
+        outcome, run = self._execute(flow, params, date_us=tick_us, logical_key=key)
+        if not outcome.is_executed:
+            _say(f"{run.name} was started already")
+            return
+        _say(f"{run.name} {run.state}" + (f": {run.reason}" if run.reason else ""))
+        if outcome.error is not None and not isinstance(outcome.error, Exception):
+            # Ctrl-C in the middle of the body.
+            raise outcome.error
+
+    def _execute(
+        self, flow: "StepFlow", params: Mapping[str, Any], **more: Any
+    ) -> tuple[Outcome, Run]:
+        """Execute a flow in this thread, and return how it ended."""
+        outcome = Outcome()
+        token = current_outcome.set(outcome)
+        try:
+            with self._started(flow.dag, params=params, executor=CALLER, **more) as (runner, run):
+                _serve(runner)
+        finally:
+            current_outcome.reset(token)
+        return outcome, run
+
+    def _project(self, definition: FlowDefinition) -> Project:
+        file = definition.source.file
+        path = Path(file).resolve() if file and Path(file).exists() else None
+        return find_project(Target(path=path))
 
     @contextmanager
     def _started(
@@ -119,11 +186,12 @@ class EmbeddedSession:
         executor: str = "",
         resources: Mapping[str, Any] | None = None,
         select: str = "",
+        date_us: int | None = None,
+        logical_key: str | None = None,
     ) -> Iterator[tuple[Runner, Run]]:
         definition = dag.definition
         file = definition.source.file
-        path = Path(file).resolve() if file and Path(file).exists() else None
-        project = find_project(Target(path=path))
+        project = self._project(definition)
         values = validate_params(definition, params)
         if dag.parameter_model is not None:
             validated(dag.parameter_model, values, dag.name)
@@ -154,8 +222,11 @@ class EmbeddedSession:
                     flow,
                     version,
                     params=values,
-                    date_us=parse_moment_us(date, flow.timezone or project.settings.timezone),
-                    trigger="script",
+                    date_us=parse_moment_us(date, flow.timezone or project.settings.timezone)
+                    if date_us is None
+                    else date_us,
+                    trigger="script" if logical_key is None else "schedule",
+                    logical_key=logical_key,
                     target=f"{file}:{dag.name}" if file else "",
                 )
                 root = str(project.values_root)
@@ -182,6 +253,24 @@ def _flows_beside(dag: "BuiltFlow") -> "dict[str, BuiltFlow]":
             flows = [value for value in names.values() if isinstance(value, type(dag))]
             found.update({flow.name: flow for flow in flows})
     return found
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _moment(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _wait_until(clock: Clock, at_us: int) -> None:
+    """Return when a moment has come, also where the machine's clock is set meanwhile."""
+    if isinstance(clock, VirtualClock):
+        clock.advance_to(at_us)
+        return
+    while (left_us := at_us - clock.now_us()) > 0:
+        time.sleep(min(left_us / 1e6, LOOK_AGAIN_S))
 
 
 def _serve(runner: Runner) -> None:

@@ -58,6 +58,40 @@ def data_interval(schedule: str, timezone: str, logical_us: int) -> tuple[int, i
     return _latest_tick_us(schedule, zone, end_us - 1), end_us
 
 
+def next_tick_us(schedule: str, timezone: str, after_us: int) -> int:
+    """Return the first tick of a schedule after a moment; an interval ticks at its multiples.
+
+    Args:
+        schedule: Cron expression, preset with ticks, or ``every <seconds>``.
+        timezone: IANA name of the zone in which the schedule is read; empty for UTC.
+        after_us: The moment in microseconds since the epoch.
+
+    Raises:
+        InvalidArgument: The schedule or the zone cannot be read, or it has no ticks.
+
+    >>> next_tick_us("every 60", "UTC", 300_000_000), next_tick_us("@hourly", "", 1)
+    (360000000, 3600000000)
+    """
+    if schedule in _WITHOUT_TICKS:
+        hint = "give a cron expression, a preset such as @daily, or an interval"
+        raise InvalidArgument(f"the schedule {schedule!r} has no moments of its own", hint=hint)
+    if schedule.startswith(_EVERY):
+        every_us = max(round(_seconds(schedule) * 1_000_000), 1)
+        return (after_us // every_us + 1) * every_us
+    zone = zone_of(timezone)
+    # Says what is wrong with it, too.
+    latest_us = _latest_tick_us(schedule, zone, after_us)
+    from cronsim import CronSim  # noqa: PLC0415 - as below
+
+    moment = _EPOCH + timedelta(microseconds=latest_us)
+    start = moment - _REPEATED if _is_near_change(zone, moment) else moment
+    for tick in CronSim(PRESETS.get(schedule, schedule), start.astimezone(zone)):
+        tick_us = (tick - _EPOCH) // timedelta(microseconds=1)
+        if tick_us > after_us:
+            return tick_us
+    raise InvalidArgument(f"the schedule {schedule!r} never fires")  # pragma: no cover - as below
+
+
 def check_schedule(schedule: str) -> None:
     """Refuse a schedule that cannot be read.
 
