@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ostinato import DAG, flow, task
 from ostinato.cache_policies import (
@@ -16,6 +17,7 @@ from ostinato.cache_policies import (
     RUN_ID,
     TASK_SOURCE,
 )
+from ostinato.cli.entry import root
 from ostinato.errors import InvalidArgument
 from ostinato.store.sqlite import open_store
 
@@ -24,6 +26,7 @@ from ostinato.store.sqlite import open_store
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for what the flows record."""
     monkeypatch.setenv("OSTINATO_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -71,6 +74,13 @@ def test_equal_calls_are_executed_once_and_shown_so(home: Path) -> None:
     assert reasons(home) == [""]
     assert runs(INPUTS, {"number": 1}) == 2
     assert reasons(home) == ["cached from one#1 note[0]"]
+
+    run = CliRunner().invoke
+    assert "✔ note   succeeded" in run(root, ["show", "one"]).output
+    shown = run(root, ["show", "one", "note"]).output
+    assert "note[0] succeeded: cached from one#1 note[0]" in shown
+    error = run(root, ["show", "one", "nota"]).exception
+    assert "did you mean 'note'" in getattr(error, "hint", "")
 
 
 @pytest.mark.parametrize(

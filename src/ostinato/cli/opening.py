@@ -1,7 +1,7 @@
 """This module opens the store of a project for the commands that name runs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,12 +90,15 @@ def is_interrupted(client: LocalClient, row: RunRow) -> bool:
     return not row.state.is_terminal and client.owner(row) is None
 
 
-def parse_task_run(text: str, flow: FlowDefinition | None) -> tuple[str, str | None]:
+def parse_task_run(
+    text: str, flow: FlowDefinition | None, recorded: Iterable[str] = ()
+) -> tuple[str, str | None]:
     """Return task id and map path of what a person wrote: ``load`` or ``load[3.17]``.
 
     Args:
         text: What was written.
         flow: The run's definition, None where it is no longer kept.
+        recorded: Tasks that the run has beside those of the definition, being steps.
 
     Raises:
         UnknownTask: The flow has no such task.
@@ -104,10 +107,10 @@ def parse_task_run(text: str, flow: FlowDefinition | None) -> tuple[str, str | N
     if found is None:
         raise UsageError(f"{text!r} names no task run", hint="write load or load[3]")
     task_id, path = found[1], found[2]
-    if flow is not None and all(task.id != task_id for task in flow.tasks):
+    names = list(dict.fromkeys([*(task.id for task in flow.tasks), *recorded])) if flow else []
+    if flow is not None and task_id not in names:
         from ostinato.authoring.suggestions import did_you_mean
 
-        names = [task.id for task in flow.tasks]
         hint = did_you_mean(task_id, names) or f"its tasks are {', '.join(names[:10])}"
         raise UnknownTask(f"flow {flow.name!r} has no task {task_id!r}", hint=hint)
     return task_id, path

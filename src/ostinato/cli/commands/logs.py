@@ -42,7 +42,9 @@ def command(
         row = opened.client.run(run)
         task_id, path = "", None
         if task:
-            task_id, path = parse_task_run(task, opened.client.flow(row))
+            task_id, path = parse_task_run(
+                task, opened.client.flow(row), opened.client.counts(row.id)
+            )
         show = _printer(path, attempt, has_task=bool(task), output=output)
         if follow:
             _follow(opened, row, task_id, show)

@@ -119,7 +119,9 @@ def _task_lines(opened: "Opened", row: "RunRow") -> list[str]:
     counts = opened.client.counts(row.id)
     reasons = _reasons(opened, row)
     flow = opened.client.flow(row)
-    names = [task.id for task in flow.tasks] if flow is not None else sorted(counts)
+    names = [task.id for task in flow.tasks] if flow is not None else []
+    # The steps of a flow that is a function are in no definition.
+    names += sorted(counts.keys() - set(names))
     table = []
     for name in names:
         states = counts.get(name) or {TaskRunState.PENDING: 1}
@@ -168,7 +170,7 @@ def _chosen(opened: "Opened", row: "RunRow", task: str) -> "tuple[str, list[Task
     from ostinato.cli.opening import name_of, parse_task_run
     from ostinato.errors import UnknownTask
 
-    task_id, path = parse_task_run(task, opened.client.flow(row))
+    task_id, path = parse_task_run(task, opened.client.flow(row), opened.client.counts(row.id))
     views = [
         view
         for view in opened.client.task_runs(row.id, task_id=task_id)
