@@ -83,6 +83,16 @@ def step(number):
     return number * 2
 
 
+@task(cache="inputs")
+def kept(number):
+    return number * 5
+
+
+@flow
+def caching():
+    return kept(1) + kept(2)
+
+
 @task
 async def late(number):
     await asyncio.sleep(0)
@@ -127,6 +137,10 @@ def test_steps_and_bodies(folder: Path, environ: dict[str, str], ostinato: Ostin
     assert "several steps" in ostinato("debug", "loops", "late", code=2).err
     assert "no task run 'nope'" in ostinato("debug", "loops", "nope", code=2).err
     assert ledger.read_text() == "1\n2\n2\n"
+
+    ostinato("run", "flows.py:caching")
+    assert ostinato("debug", "caching", "kept[1]", "--debugger", "none").out == "result 10\n"
+    assert ostinato("debug", "caching", "@body", "--debugger", "none").out == "result 15\n"
 
     told = type_into(folder, environ, "c\np number\nq\n", "debug", "sums", "picky")
     assert "4" in told

@@ -141,7 +141,7 @@ def execute_again(
         bound.python_callable = debugger.stopping(bound.python_callable)
         if not isinstance(bound, FlowBody):
             return bound.execute(context)
-        session = StepSession(spec, info, port, clock)
+        session = _Untraced(spec, info, port, clock)
         with session, executing_flow(session, info.flow):
             return bound.execute(context)
     finally:
@@ -168,7 +168,14 @@ class _Reached(BaseException):
     """Leave the body: the step that is meant has ended. No ``except Exception`` catches it."""
 
 
-class _StepsUpTo(StepSession):
+class _Untraced(StepSession):
+    """Replay the steps of a body; what is executed is neither taken from other runs nor kept."""
+
+    def _find_cached(self, *_: Any) -> None:
+        return None
+
+
+class _StepsUpTo(_Untraced):
     """Replay the steps of a body, and execute one of them."""
 
     target: MapPath = ()
