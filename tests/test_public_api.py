@@ -81,6 +81,7 @@ create_markdown_artifact
 create_progress_artifact
 create_table_artifact
 update_progress_artifact
+wait_for_input
 cross_downstream
 dag
 flow
@@ -88,7 +89,9 @@ get_connection
 get_current_context
 get_transaction
 transaction
+pause
 setup
+suspend
 task
 task_group
 teardown

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
+    from ostinato.authoring.questions import pause, suspend, wait_for_input
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
     from ostinato.authoring.transactions import get_transaction, transaction
     from ostinato.authoring.triggers import Trigger
@@ -148,13 +149,16 @@ __all__ = [
     "get_connection",
     "get_current_context",
     "get_transaction",
+    "pause",
     "setup",
+    "suspend",
     "task",
     "task_group",
     "teardown",
     "transaction",
     "unmapped",
     "update_progress_artifact",
+    "wait_for_input",
 ]
 
 #: Where each public name is found.
@@ -167,6 +171,7 @@ _HOMES = {
     "ostinato.authoring.notifiers": ("Notifier",),
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
+    "ostinato.authoring.questions": ("pause", "suspend", "wait_for_input"),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
     "ostinato.authoring.transactions": ("get_transaction", "transaction"),
     "ostinato.authoring.triggers": ("Trigger",),

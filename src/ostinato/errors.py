@@ -285,6 +285,12 @@ class FlowDiverged(ExecutionError):
     code = "flow-diverged"
 
 
+class FlowSuspended(ExecutionError):
+    """Report that a flow that was called waits for a person, and its process does not."""
+
+    code = "flow-suspended"
+
+
 class StepFailed(ExecutionError):
     """Stand for the exception of a recorded step that cannot be made again."""
 

@@ -94,6 +94,24 @@ if __name__ == "__main__":
 """
 
 
+RELEASE = """
+from ostinato import flow, suspend, task
+
+
+@task
+def note(name):
+    with open("ledger.txt", "a") as ledger:
+        ledger.write(name + "\\n")
+
+
+@flow
+def release():
+    note("before")
+    suspend("Release it?")
+    note("after")
+"""
+
+
 @pytest.fixture
 def flows(folder: Path) -> Path:
     (folder / "flows.py").write_text(FLOW)
@@ -217,3 +235,21 @@ def test_script_runs_and_is_recorded(
 
     assert done.stdout.splitlines()[-1] == f"result {sum(range(20)) * 2}"
     assert "succeeded" in ostinato("runs").out
+
+
+def test_suspended_run_costs_no_process_and_goes_on_when_it_is_resumed(
+    ostinato: Ostinato, flows: Path
+) -> None:
+    (flows / "release.py").write_text(RELEASE)
+
+    left = ostinato("run", "release.py:release")
+    again = ostinato("resume", "release")
+    ostinato("answer", "release", "@body", "--approve", "--by", "ana")
+    ended = ostinato("resume", "release")
+
+    for shown in (left, again):
+        assert "release#1 is suspended: Release it?" in shown.out
+    assert "succeeded" in ended.out
+    assert ledger(flows) == ["before", "after"]
+    # The answer is a step: what was asked is asked again after it is reset.
+    assert "is suspended" in ostinato("retry", "release", "--reset", "1").out

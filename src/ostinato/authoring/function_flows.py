@@ -15,6 +15,7 @@ from ostinato.authoring.parameters import REQUIRED
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import POLICY_NAMES
 from ostinato.authoring.ports import Context, RunHandle
+from ostinato.authoring.signals import Suspended
 from ostinato.authoring.signatures import UNTYPED, name_of, signature_of
 from ostinato.authoring.step_scopes import number_tasks
 from ostinato.authoring.steps import current_outcome, current_steps
@@ -72,7 +73,7 @@ class FlowBody(FunctionOperator):
         try:
             result = self.call(context)
         except BaseException as error:
-            if outcome is not None:
+            if outcome is not None and not isinstance(error, Suspended):
                 outcome.error = error
             raise
         if outcome is not None:

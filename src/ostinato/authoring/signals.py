@@ -79,6 +79,7 @@ class Defer(TaskSignal):
         request: Waits for a person's answer; instead of all of them.
         method: Of the operator; by default ``execute_complete`` for a trigger or a request.
         timeout: How long a trigger or a person may take; without it there is no limit.
+        holds_nothing: Whether the process that drives the run need not wait for a person.
 
     Raises:
         InvalidArgument: If not exactly one of the first four is given, ``until`` has no time
@@ -97,6 +98,7 @@ class Defer(TaskSignal):
         request: InputRequest | None = None,
         method: str = "",
         timeout: float | timedelta | str | None = None,
+        holds_nothing: bool = False,
     ) -> None:
         given = [one for one in (until, delta, trigger, request) if one is not None]
         if len(given) != 1:
@@ -114,7 +116,20 @@ class Defer(TaskSignal):
             method or (DEFAULT_METHOD if is_for_event else ""),
             trigger.spec() if trigger is not None else None,
             request,
+            holds_nothing,
         )
+
+
+class Suspended(BaseException):
+    """End the body of a flow until a person has answered; no ``except Exception`` catches it.
+
+    Args:
+        defer: What is waited for.
+    """
+
+    def __init__(self, defer: Defer) -> None:
+        super().__init__(str(defer))
+        self.defer = defer
 
 
 def _seconds(value: float | timedelta | str, signal: str) -> float:

@@ -3,13 +3,46 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from enum import StrEnum
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.errors import UsageError
+from ostinato.model.deferral import InputRequest
 from ostinato.model.identity import MapPath
 from ostinato.model.policy import Policy
+
+
+class Waiting(StrEnum):
+    """Say who waits for an answer; the name of the step."""
+
+    #: The run: the body ends, and is executed again when the answer is there.
+    INPUT = "@input"
+    #: Nobody: the process that drives the run ends too, if nothing else is to be done.
+    SUSPEND = "@suspend"
+    #: The process of the body.
+    PAUSE = "@pause"
+
+
+class Question(Struct, frozen=True):
+    """What a flow asks a person.
+
+    Attributes:
+        waiting: Who waits.
+        request: What is asked.
+        convert: Makes an object of the answer; None if it stays as it is.
+        kind: What the answer is to be, in words.
+        timeout_s: How long it may take, None for ever.
+    """
+
+    waiting: Waiting
+    request: InputRequest
+    convert: Callable[[Any], Any] | None
+    kind: str
+    timeout_s: float | None
 
 
 class StepTask(Protocol):
@@ -117,6 +150,10 @@ class Steps(Protocol):
 
     def call_flow(self, flow: StepFlow, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a subflow, which has a run of its own, and return its result."""
+        ...
+
+    def ask(self, question: Question) -> Any:
+        """Ask a person and return the answer."""
         ...
 
 

@@ -78,7 +78,8 @@ def drive(
 def exit_code(row: RunRow) -> int:
     """Return the exit code that tells how a run ended."""
     match row.state:
-        case RunState.SUCCEEDED:
+        case RunState.SUCCEEDED | RunState.RUNNING:
+            # One that still runs is suspended, as its flow wants it.
             return EXIT_DONE
         case RunState.CANCELLED:
             return EXIT_CANCELLED
@@ -99,6 +100,11 @@ def summary_as_json(client: LocalClient, row: RunRow) -> dict[str, Any]:
 def print_summary(client: LocalClient, row: RunRow) -> None:
     """Say how a run ended, and what to look at if it did not go well."""
     name = name_of(row)
+    if not row.state.is_terminal:
+        for one in client.inputs(row.id):
+            click.echo(f"{name} is suspended: {one.request.title}")
+            click.echo(f"See: ostinato inputs   Again from there: ostinato resume '{name}'")
+        return
     took = between(row.started_us, row.ended_us)
     reason = f": {row.reason}" if row.reason else ""
     click.echo(f"{icon(row.state)} {name} {row.state.label} in {took}{reason}")

@@ -27,6 +27,8 @@ from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
 from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
+from ostinato.coordinator.pauses import TIMER as PAUSE_TIMER
+from ostinato.coordinator.pauses import Pauses
 from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
@@ -143,9 +145,10 @@ class Coordinator:
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
         self._laters: list[tuple[Later, Any]] = []
+        self._pauses = Pauses(store, self, self._timers)
         self._is_stopped = False
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
-        of_steps = StepDesk(store, self).answers()
+        of_steps = {**StepDesk(store, self).answers(), **self._pauses.answers}
         of_artifacts = ArtifactDesk(store, self, clock).answers
         self._cached = CachedResults(store, lease, clock)
         of_artifacts.update(self._cached.answers)
@@ -229,6 +232,8 @@ class Coordinator:
         run.machine.watched = self._outbox.adopt(run)
         self._carry_out(run, commands)
         self._waits.resume(run)
+        if not isinstance(event, ev.RunStarted):
+            self._pauses.resume(run)
         if event is not None and not self._held.hold(run, event):
             self._apply(run, event, "", "")
 
@@ -267,8 +272,16 @@ class Coordinator:
             # A run that a task asked for is adopted by what is asked of the next turn.
             while (self._runs or self._asked) and not self._is_stopped:
                 self._turn()
+                if self._waits.held_nothing and self._is_suspended():
+                    break
             if not self._is_stopped:
                 self._linger(on_linger)
+
+    def _is_suspended(self) -> bool:
+        """Whether all runs wait for people who will find them in the store."""
+        if self._batch or self._asked or not self._uses_reported_times:
+            return False
+        return self._waits.held_nothing >= len(self._runs)
 
     def _linger(self, on_linger: Callable[[], None] | None) -> None:
         """Wait for the notices of ended runs; what takes long is left to the next coordinator."""
@@ -383,6 +396,8 @@ class Coordinator:
         run, task_run, attempt, ready, _ = flight
         self._nested.caller_ended(report.token)
         self._cached.attempt_ended(report.token)
+        if self._pauses:
+            self._pauses.close(run.id, "the attempt has ended")
         del self._tokens[task_run]
         self._queue.release(ready)
         if task_run.attempt != attempt or task_run.state is not TaskRunState.RUNNING:
@@ -476,11 +491,13 @@ class Coordinator:
         run = self._runs.get(request.run_id)
         if run is None:
             return
+        payload = msgspec.json.decode(request.payload)
+        if self._pauses.answer(run.id, request.task_id, request.path, payload, request.by):
+            return
         task_run = run.machine.task_run(request.task_id, parse_path(request.path))
         if task_run is None or task_run.deferral is None or not task_run.deferral.request:
             # Somebody else answered first, or its time is over.
             return
-        payload = msgspec.json.decode(request.payload)
         resumption = Resumption(task_run.deferral.method, payload=payload, by=request.by)
         self._end_wait(run, task_run, resumption)
 
@@ -490,6 +507,9 @@ class Coordinator:
         self._apply(run, event, task_id, format_path(path))
 
     def _fire(self, run: LiveRun, timer: cmd.SetTimer) -> None:
+        if timer.kind == PAUSE_TIMER:
+            self._pauses.time_over(run.id, timer)
+            return
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
         self._apply(run, event, timer.task_id, format_path(timer.path))
 
@@ -552,6 +572,8 @@ class Coordinator:
                 run.is_row_dirty = True
                 if run.machine.is_terminal:
                     self._ended.append(run)
+                    if self._pauses:
+                        self._pauses.close(run.id, "the run has ended")
             case cmd.AskPast(task_run):
                 self._past.begin(run, task_run)
             case cmd.SetTimer():
@@ -665,6 +687,8 @@ class Coordinator:
             for task_run, reason in cancels:
                 token = self._tokens.get(task_run)
                 if token is not None:
+                    if self._pauses:
+                        self._pauses.close(self._in_flight[token].run.id, reason)
                     self._in_flight[token].executor.cancel(token, reason)
         if self._ended:
             for run in self._ended:

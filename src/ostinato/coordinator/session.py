@@ -17,6 +17,7 @@ from ostinato.clock import Clock, SystemClock, VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine.timetable import next_tick_us
+from ostinato.errors import FlowSuspended
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
@@ -101,6 +102,7 @@ class EmbeddedSession:
 
         Raises:
             ParameterError: They do not fit the flow.
+            FlowSuspended: It waits for a person, and holds nothing meanwhile.
             StoreError: The store cannot be written.
         """
         outcome, run = self._execute(flow, arguments)
@@ -108,6 +110,12 @@ class EmbeddedSession:
             return outcome.value
         if outcome.error is not None:
             raise outcome.error
+        if run.state == "running":
+            message = f"{run.name} is suspended: it waits for a person"
+            raise FlowSuspended(
+                message,
+                hint=f"ostinato inputs shows what is asked; ostinato resume '{run.name}' goes on",
+            )
         run.raise_for_state()
         return None
 

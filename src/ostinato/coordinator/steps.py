@@ -51,7 +51,7 @@ class StepDesk:
         step = record if isinstance(record, RecordedStep) else msgspec.convert(record, RecordedStep)
         path = format_path(step.path)
         batch = self._committer.batch
-        batch.task_runs.append(_row(run.id, body, step, path))
+        batch.task_runs.append(step_row(run.id, body, step, path))
         if step.value is not None:
             identity = (run.id, step.task_id, path, body.generation, step.attempt)
             batch.values.append(ValueRow(*identity, step.value))
@@ -105,7 +105,8 @@ def _origin(step: RecordedStep) -> str:
     return f"cached from {step.info.cached_from}" if step.info.cached_from else ""
 
 
-def _row(run_id: int, body: TaskRun, step: RecordedStep, path: str) -> TaskRunRow:
+def step_row(run_id: int, body: TaskRun, step: RecordedStep, path: str) -> TaskRunRow:
+    """Return the row of a step."""
     return TaskRunRow(
         run_id,
         step.task_id,

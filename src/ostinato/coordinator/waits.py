@@ -40,6 +40,8 @@ class Waits:
         self._of_token: dict[int, tuple[LiveRun, TaskRun]] = {}
         self._tokens: dict[TaskRun, int] = {}
         self._for_people: dict[TaskRun, LiveRun] = {}
+        #: How many of those hold nothing, not even the process that drives them.
+        self.held_nothing = 0
 
     def __bool__(self) -> bool:
         return bool(self._tokens or self._for_people or self._fresh)
@@ -82,6 +84,7 @@ class Waits:
                 self._triggers.start(token, deferral.trigger)
             elif deferral.request is not None:
                 self._for_people[task_run] = run
+                self.held_nothing += deferral.holds_nothing
                 found = self._answers(task_run) if self._answers is not None else None
                 if found is not None:
                     yield run, task_run, found
@@ -117,7 +120,12 @@ class Waits:
         self._triggers.close()
 
     def _forget(self, task_run: TaskRun) -> None:
-        self._for_people.pop(task_run, None)
+        if self._for_people.pop(task_run, None) is not None and self.held_nothing:
+            # What a task run was deferred for is forgotten by now.
+            self.held_nothing = sum(
+                waiting.deferral is not None and waiting.deferral.holds_nothing
+                for waiting in self._for_people
+            )
         token = self._tokens.pop(task_run, None)
         if token is not None:
             del self._of_token[token]

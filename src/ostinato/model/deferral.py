@@ -44,11 +44,13 @@ class Deferral(Struct, frozen=True, tag="deferral", omit_defaults=True):
         method: Of the operator, called with what came; empty executes the task from its start.
         trigger: Waits on an event loop; None for none.
         request: Waits for a person; None for none.
+        holds_nothing: Whether the process that drives the run need not wait, too.
     """
 
     method: str = ""
     trigger: TriggerSpec | None = None
     request: InputRequest | None = None
+    holds_nothing: bool = False
 
     @property
     def what(self) -> str:

@@ -17,6 +17,7 @@ class StepInfo(Struct, frozen=True, omit_defaults=True):
         error: The exception that it ended with, pickled, so that a replay raises it again.
         cached_from: The run whose result it took over, such as ``etl#17``; empty for its own.
         run_id: Of the subflow's run that it stands for, else 0.
+        by: Who answered, where a person was asked.
     """
 
     digest: bytes
@@ -25,6 +26,7 @@ class StepInfo(Struct, frozen=True, omit_defaults=True):
     error: bytes = b""
     cached_from: str = ""
     run_id: int = 0
+    by: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -323,6 +323,9 @@ class Executing:
                 deferral = error.deferral if error.deferral != _MOMENT_ALONE else None
                 until_us = self._until_us(error)
                 return msg.Deferred(spec.token, *times, until_us, deferral, rendered)
+            case signals.Suspended(defer=defer):
+                until_us = self._until_us(defer)
+                return msg.Deferred(spec.token, *times, until_us, defer.deferral, rendered)
             case signals.Fail():
                 failure = describe_failure(error)
                 return msg.Failed(spec.token, *times, failure, may_retry=False, inputs=rendered)

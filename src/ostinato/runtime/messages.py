@@ -402,6 +402,8 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: ``publish(task_id, path, number, kind, key, description, data)`` keeps an artifact, the n-th
 #: of that place, and answers its id after the commit; ``update_artifact(artifact_id,
 #: description, data)`` replaces what it holds.
+#: ``pause(record, deferral, until_us)`` waits, beneath a step, for a person, and returns the
+#: ``Resumption``; without an answer it lasts until the moment, 0 for ever.
 CALLS = (
     "pull",
     "push",
@@ -417,6 +419,7 @@ CALLS = (
     "states_elsewhere",
     "step",
     "steps",
+    "pause",
     "subflow",
     "subflow_ended",
     "in_subflow",

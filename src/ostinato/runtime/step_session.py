@@ -1,7 +1,6 @@
 """This module executes the steps of a flow that is a function, and never one of them twice."""
 
 import asyncio
-import pickle
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,12 @@ from ostinato.authoring import signals
 from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.futures import StepFuture, StepState, resolve_futures
 from ostinato.authoring.places import calling_place, relative_place
-from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
-from ostinato.authoring.steps import StepFlow, StepTask, executing_flow
+from ostinato.authoring.steps import Question, StepFlow, StepTask, Waiting, executing_flow
 from ostinato.authoring.transactions import (
     TRANSACTION,
     Enlisted,
-    Hook,
     Transaction,
     current_transaction,
 )
@@ -34,13 +31,14 @@ from ostinato.errors import (
     AttemptTimeout,
     FlowDiverged,
     InternalError,
+    OstinatoError,
     StepFailed,
     ValueMissing,
     ValueNotSerialisable,
 )
+from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.failure import Failure, FailureKind
-from ostinato.model.identity import MapPath, TaskRunKey
-from ostinato.model.policy import DEFAULT_POLICY
+from ostinato.model.identity import MapPath, TaskRunKey, format_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import StepInfo
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -51,6 +49,7 @@ from ostinato.runtime.inputs import render_inputs
 from ostinato.runtime.log_writer import AttemptLog
 from ostinato.runtime.messages import (
     AttemptSpec,
+    Deferred,
     Ended,
     Failed,
     KeptResult,
@@ -58,9 +57,13 @@ from ostinato.runtime.messages import (
     RunInfo,
     Succeeded,
 )
+from ostinato.runtime.own_steps import OwnTask
+from ostinato.runtime.step_answers import answer_of, converted_answer
 from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
+from ostinato.runtime.step_errors import pickled_error, recorded_error
 from ostinato.runtime.step_limits import time_limit
+from ostinato.runtime.subflow_access import SubflowParameters, SubflowPort
 from ostinato.runtime.values import decode_value, encode_value
 
 S = TypeVar("S", bound=Struct)
@@ -208,6 +211,57 @@ class StepSession:
         # In a loop, the subflow has a thread and a loop of its own.
         return asyncio.to_thread(run) if flow.is_async else run()
 
+    def ask(self, question: Question) -> Any:
+        """Ask a person and return the answer, as an object of its type."""
+        request = question.request
+        named = {"title": request.title, "schema": request.schema}
+        step = self._step(OwnTask(question.waiting.value), (), named, ())
+        told = _Told(
+            Digest(step.task.task_id, named), render_inputs({"title": request.title}), (), {}
+        )
+        replayed = self._replay(step, told)
+        if replayed is not None:
+            return converted_answer(question, replayed.result(), step.name, step.place)
+        started_us = self._clock.now_us()
+        found = self._resumption(step, told, question, started_us)
+        try:
+            payload = answer_of(question, found, step.name, step.place)
+            answer = converted_answer(question, payload, step.name, step.place)
+        except OstinatoError as error:
+            return self._fail(step, told, error, 1, started_us).result()
+        self._succeed(step, told, payload, 1, started_us, by=found.by)
+        return answer
+
+    def _resumption(
+        self, step: _Step, told: _Told, question: Question, started_us: int
+    ) -> Resumption:
+        """Return how the wait for an answer ended.
+
+        Raises:
+            Suspended: It has not.
+        """
+        method = f"step:{format_path(step.path)}"
+        known = self._spec.resumption
+        if known is not None and known.method == method:
+            return known
+        timeout_s = question.timeout_s
+        if question.waiting is not Waiting.PAUSE:
+            raise signals.Suspended(
+                signals.Defer(
+                    request=question.request,
+                    method=method,
+                    timeout=timeout_s,
+                    holds_nothing=question.waiting is Waiting.SUSPEND,
+                )
+            )
+        info = StepInfo(told.digest.value, told.digest.is_exact, step.place)
+        args = {
+            "record": self._row(step, told, TaskRunState.DEFERRED, 1, started_us, info),
+            "deferral": Deferral(method, None, question.request),
+            "until_us": 0 if timeout_s is None else started_us + int(timeout_s * 1e6),
+        }
+        return _converted(self._port.call(self._spec.token, "pause", args), Resumption)
+
     def _run_flow(
         self,
         flow: StepFlow,
@@ -218,7 +272,7 @@ class StepSession:
     ) -> Any:
         named = flow.name_arguments(resolve_futures(args), resolve_futures(kwargs))
         step = _Step(
-            _OwnTask(flow.name, flow.function, is_async=flow.is_async), path, (), named, place, ()
+            OwnTask(flow.name, flow.function, is_async=flow.is_async), path, (), named, place, ()
         )
         told = _Told(Digest(flow.name, named), render_inputs(named) if named else None, (), named)
         replayed = self._replay(step, told)
@@ -260,7 +314,7 @@ class StepSession:
         self, flow: StepFlow, spec: AttemptSpec, info: RunInfo
     ) -> tuple[Ended, Any, Exception | None]:
         """Execute an attempt of a subflow's body, inside of this one."""
-        port = _SubflowPort(self._port, self._spec.token)
+        port = SubflowPort(self._port, self._spec.token)
         log = AttemptLog(info.logs_root, spec, self._clock)
         context = TaskContext(spec, info, flow.dag, port, self._clock)
         log_token = current_log.set(log)
@@ -270,7 +324,8 @@ class StepSession:
         try:
             session = StepSession(spec, info, port, self._clock)
             arguments = {
-                name: resolve(value, _Parameters(info)) for name, value in body.arguments().items()
+                name: resolve(value, SubflowParameters(info))
+                for name, value in body.arguments().items()
             }
             with session, executing_flow(session, info.flow):
                 value = body.bind(arguments).execute(context)
@@ -280,6 +335,12 @@ class StepSession:
             times = (started_us, self._clock.now_us())
             inputs = render_inputs(arguments) if arguments else None
             return Succeeded(spec.token, *times, values, inputs=inputs), value, None
+        except signals.Suspended as suspended:
+            now_us = self._clock.now_us()
+            limit_s = suspended.defer.timeout_s
+            until_us = 0 if limit_s is None else now_us + int(limit_s * 1e6)
+            deferral = suspended.defer.deferral
+            return Deferred(spec.token, started_us, now_us, until_us, deferral), None, None
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
             times = (started_us, self._clock.now_us())
             failure = describe_failure(error)
@@ -317,7 +378,7 @@ class StepSession:
         self, name: str, function: Callable[[], Any], path: MapPath, place: str
     ) -> StepState[Any]:
         """Call a hook of a transaction as a step, and return how it ended."""
-        return self._perform(_Step(_OwnTask(name, function), path, (), {}, place, ()))
+        return self._perform(_Step(OwnTask(name, function), path, (), {}, place, ()))
 
     def end_transaction(self, path: MapPath, place: str, *, is_committed: bool) -> None:
         """Record how a transaction ended."""
@@ -546,10 +607,13 @@ class StepSession:
             raise self._divergence(step, told, recorded)
         if recorded.state == TaskRunState.SUCCEEDED:
             return StepState("succeeded", decode_value(recorded.value, self._info.values_root))
+        if recorded.state == TaskRunState.DEFERRED or recorded.state == TaskRunState.CANCELLED:
+            # It was waiting for a person when its process ended.
+            return None
         if self._is_retry:
             self._is_rewriting = True
             return None
-        return StepState(TaskRunState(recorded.state).label, error=_error_of(recorded))
+        return StepState(TaskRunState(recorded.state).label, error=recorded_error(recorded))
 
     def _divergence(self, step: _Step, told: _Told, recorded: RecordedStep) -> FlowDiverged:
         number = ".".join(map(str, step.path))
@@ -570,13 +634,21 @@ class StepSession:
         started_us: int,
         *,
         run_id: int = 0,
+        by: str = "",
     ) -> StepState[Any]:
         value = None
         if result is not None or step.path in self._recorded:
             # A result of None has no value, unless it takes the place of another one.
             value = self._encode(step, result, number)
         self._record(
-            step, told, TaskRunState.SUCCEEDED, number, started_us, value=value, run_id=run_id
+            step,
+            told,
+            TaskRunState.SUCCEEDED,
+            number,
+            started_us,
+            value=value,
+            run_id=run_id,
+            by=by,
         )
         return StepState("succeeded", result)
 
@@ -608,7 +680,7 @@ class StepSession:
         log = current_log.get()
         if log is not None and state is TaskRunState.FAILED:
             log.write("ERROR", "ostinato", failure.summary)
-        pickled = _pickled(error)
+        pickled = pickled_error(error)
         self._record(
             step,
             told,
@@ -634,16 +706,32 @@ class StepSession:
         error: bytes = b"",
         run_id: int = 0,
         source: str = "",
+        by: str = "",
     ) -> None:
         """Have a step recorded; durable when this returns."""
-        is_exact = told.digest.is_exact
-        info = StepInfo(told.digest.value, is_exact, step.place, error, source, run_id)
+        digest = told.digest
+        info = StepInfo(digest.value, digest.is_exact, step.place, error, source, run_id, by)
         kept = self._claims.pop(step.path, None)
         if kept is not None and state is not TaskRunState.SUCCEEDED:
             args = {"key": kept.key, "token": self._spec.token}
             self._port.call(self._spec.token, "cache_release", args)
             kept = None
-        record = RecordedStep(
+        record = self._row(step, told, state, number, started_us, info, value, failure, kept)
+        self._port.call(self._spec.token, "step", {"record": record})
+
+    def _row(
+        self,
+        step: _Step,
+        told: _Told,
+        state: TaskRunState,
+        number: int,
+        started_us: int,
+        info: StepInfo,
+        value: StoredValue | None = None,
+        failure: Failure | None = None,
+        kept: KeptResult | None = None,
+    ) -> RecordedStep:
+        return RecordedStep(
             step.path,
             step.task.task_id,
             int(state),
@@ -656,7 +744,6 @@ class StepSession:
             told.inputs,
             kept,
         )
-        self._port.call(self._spec.token, "step", {"record": record})
 
 
 async def _within(limit_s: float | None, call: Awaitable[Any], step: _Step) -> Any:
@@ -684,84 +771,9 @@ def _enlist(step: _Step, transaction: Transaction, state: StepState[Any]) -> Non
 
 
 def _transaction_step(path: MapPath, place: str) -> tuple[_Step, _Told]:
-    step = _Step(_OwnTask(TRANSACTION, Transaction), path, (), {}, place, ())
+    step = _Step(OwnTask(TRANSACTION, Transaction), path, (), {}, place, ())
     return step, _Told(Digest(TRANSACTION, {}), None, (), {})
-
-
-class _OwnTask:
-    """Stands among the steps for what is no task: a subflow, a transaction, one of its hooks."""
-
-    def __init__(
-        self, task_id: str, function: Callable[..., Any], *, is_async: bool = False
-    ) -> None:
-        self.function = function
-        self.task_id = task_id
-        self.is_async = is_async
-        self.commit_hooks: tuple[Hook, ...] = ()
-        self.rollback_hooks: tuple[Hook, ...] = ()
-        self.policy = DEFAULT_POLICY
-        self.caching: Caching | None = None
-
-    def may_retry(self, error: BaseException) -> bool | None:
-        del error
-        return None
-
-    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        del args
-        return dict(kwargs)
-
-
-class _SubflowPort:
-    """The way from a subflow to the coordinator: through the flow that calls it."""
-
-    def __init__(self, outer: Port, token: int) -> None:
-        self._outer = outer
-        self._token = token
-
-    def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        inner = {"token": token, "method": method, "args": args}
-        return self._outer.call(self._token, "in_subflow", inner)
-
-    def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
-        return self._outer.resources(dag)
-
-
-class _Parameters:
-    """Resolves what stands for the parameters of a subflow; it reads nothing else."""
-
-    def __init__(self, info: RunInfo) -> None:
-        self._params: dict[str, Any] = msgspec.json.decode(info.params)
-
-    def param(self, name: str) -> Any:
-        return self._params[name]
-
-    def __getattr__(self, name: str) -> Any:
-        message = f"a flow's body asks for {name}"
-        raise InternalError(message)
 
 
 def _converted(value: Any, kind: type[S]) -> S:
     return value if isinstance(value, kind) else msgspec.convert(value, kind)
-
-
-def _pickled(error: Exception) -> bytes:
-    # Heavy, and only failed steps need it.
-    import cloudpickle  # noqa: PLC0415 - see above
-
-    try:
-        data: bytes = cloudpickle.dumps(error)
-    except Exception:  # noqa: BLE001 - users' exceptions may hold anything
-        return b""
-    return data
-
-
-def _error_of(recorded: RecordedStep) -> Exception:
-    if recorded.info.error:
-        try:
-            error = pickle.loads(recorded.info.error)
-        except Exception:  # noqa: BLE001 - its class may be gone
-            error = None
-        if isinstance(error, Exception):
-            return error
-    summary = recorded.failure.summary if recorded.failure is not None else "it failed"
-    return StepFailed(f"step {recorded.task_id!r} failed in an earlier attempt: {summary}")

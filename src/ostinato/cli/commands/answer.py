@@ -34,7 +34,7 @@ def command(
     with open_runs(project) as opened:
         client = opened.client
         row = client.run(run)
-        task_id, path = parse_task_run(task, client.flow(row))
+        task_id, path = parse_task_run(task, client.flow(row), client.counts(row.id))
         answer: Any = decision == "approve"
         if value is not None:
             asked = [one for one in client.inputs(row.id) if one.task_id == task_id]

@@ -1,0 +1,31 @@
+"""This module keeps the exceptions of steps, so that a replay raises them again."""
+
+import pickle
+
+from ostinato.errors import StepFailed
+from ostinato.runtime.messages import RecordedStep
+
+
+def pickled_error(error: Exception) -> bytes:
+    """Return an exception as it is kept, nothing if it cannot be."""
+    # Heavy, and only failed steps need it.
+    import cloudpickle  # noqa: PLC0415 - see above
+
+    try:
+        data: bytes = cloudpickle.dumps(error)
+    except Exception:  # noqa: BLE001 - users' exceptions may hold anything
+        return b""
+    return data
+
+
+def recorded_error(recorded: RecordedStep) -> Exception:
+    """Return the exception that a recorded step ended with, or what stands for it."""
+    if recorded.info.error:
+        try:
+            error = pickle.loads(recorded.info.error)
+        except Exception:  # noqa: BLE001 - its class may be gone
+            error = None
+        if isinstance(error, Exception):
+            return error
+    summary = recorded.failure.summary if recorded.failure is not None else "it failed"
+    return StepFailed(f"step {recorded.task_id!r} failed in an earlier attempt: {summary}")
