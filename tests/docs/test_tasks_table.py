@@ -27,7 +27,7 @@ WORDS = {word for row in ROWS for code in re.findall(r"`([^`]+)`", row[1]) for w
          re.findall(r"\w+", code)}  # fmt: skip
 
 #: Names of the context that say nothing to the author of a task.
-INTERNAL = {"exception", "inlets", "outlets", "test_mode", "now", "data_dir", "logger"}
+INTERNAL = {"exception", "test_mode", "now", "data_dir", "logger"}
 
 #: Names of flows that are functions, which are no tasks of a graph.
 OF_FUNCTIONS = {"as_completed", "flow", "unmapped"}

@@ -100,6 +100,8 @@ def build_parts(
             tuple([callback.declared for callback in operator.settings.callbacks])
             if operator.settings.callbacks
             else (),
+            operator.settings.inlets,
+            operator.settings.outlets,
         )
         for task_id, operator in operators.items()
     )

@@ -74,6 +74,8 @@ class Policies(TypedDict, total=False):
         doc: Markdown for people. Airflow: ``doc_md``.
         owner: Who looks after it.
         tags: For searching.
+        inlets: Keys of the data objects that it reads.
+        outlets: Keys of the data objects that it writes.
         map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
         params: What ``context.params`` has in this task beside the flow's parameters; also
             other defaults of these.
@@ -133,6 +135,8 @@ class Policies(TypedDict, total=False):
     doc_md: str | None
     owner: str
     tags: Iterable[str]
+    inlets: Iterable[str]
+    outlets: Iterable[str]
     map_name: str | None
     map_index_template: str | None
     params: Mapping[str, Any]
@@ -156,6 +160,7 @@ class Settings(NamedTuple):
         doc: Markdown for people.
         owner: Who looks after the task.
         tags: For searching.
+        inlets, outlets: Keys of the data objects that it reads and writes.
         map_name: Template of a mapped task run's name.
         retry_if: Which errors are worth a retry.
         params: Parameters of the task itself.
@@ -170,6 +175,8 @@ class Settings(NamedTuple):
     retry_if: RetryCondition | None = None
     params: Mapping[str, Any] = MappingProxyType({})
     callbacks: tuple[WrittenCallback, ...] = ()
+    inlets: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
 
 
 #: What holds for a task that says nothing.
@@ -521,6 +528,8 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "doc": ("doc", _text),
     "owner": ("owner", _text),
     "tags": ("tags", _tags),
+    "inlets": ("inlets", _tags),
+    "outlets": ("outlets", _tags),
     "map_name": ("map_name", _text),
     "params": ("params", _params),
     **{name: ("callbacks", _callbacks(moment)) for name, moment in TASK_MOMENTS.items()},

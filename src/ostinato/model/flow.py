@@ -109,6 +109,7 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
         owner: Who looks after it.
         tags: For searching.
         callbacks: What is called at its moments.
+        inlets, outlets: Keys of the data objects that it reads and writes.
     """
 
     id: str
@@ -126,6 +127,8 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
     owner: str = ""
     tags: tuple[str, ...] = ()
     callbacks: tuple[Callback, ...] = ()
+    inlets: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
 
 
 class GroupDefinition(Struct, frozen=True, omit_defaults=True):

@@ -310,14 +310,14 @@ class TaskContext(Mapping[str, Any]):
         return retries
 
     @property
-    def inlets(self) -> list[Any]:
-        """Assets that the task reads."""
-        return []
+    def inlets(self) -> list[str]:
+        """Keys of the data objects that the task reads."""
+        return list(self.task.settings.inlets)
 
     @property
-    def outlets(self) -> list[Any]:
-        """Assets that the task writes."""
-        return []
+    def outlets(self) -> list[str]:
+        """Keys of the data objects that the task writes."""
+        return list(self.task.settings.outlets)
 
     @property
     def exception(self) -> BaseException | None:

@@ -203,3 +203,14 @@ def test_sizes_are_read_as_people_write_them(text: Any, expected: int) -> None:
 def test_what_is_no_size_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="is no size"):
         bytes_of(wrong)
+
+
+def test_data_that_a_task_reads_and_writes_are_kept() -> None:
+    with DAG("etl", default_args={"inlets": ["raw/flights"]}) as dag:
+        EmptyOperator(task_id="load", outlets=["mart/delays", "mart/airports"])
+
+    task = dag.definition.tasks[0]
+    assert task.inlets == ("raw/flights",)
+    assert task.outlets == ("mart/delays", "mart/airports")
+    with pytest.raises(InvalidArgument, match="outlets: 'mart' is not a list of texts"):
+        EmptyOperator(task_id="bad", outlets="mart")
