@@ -77,6 +77,8 @@ class Policies(TypedDict, total=False):
         inlets: Keys of the data objects that it reads.
         outlets: Keys of the data objects that it writes.
         map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
+        map_name: Template of a mapped task run's or step's name. Airflow: ``map_index_template``,
+            Prefect: ``task_run_name``.
         params: What ``context.params`` has in this task beside the flow's parameters; also
             other defaults of these.
         on_start: Called with the context when its first attempt starts; a function or a list of
@@ -139,6 +141,7 @@ class Policies(TypedDict, total=False):
     outlets: Iterable[str]
     map_name: str | None
     map_index_template: str | None
+    task_run_name: str | None
     params: Mapping[str, Any]
     on_start: Callbacks
     on_execute_callback: Callbacks
@@ -190,6 +193,7 @@ ALIASES = {
     "max_active_tis_per_dag": "max_active_over_runs",
     "doc_md": "doc",
     "map_index_template": "map_name",
+    "task_run_name": "map_name",
     **CALLBACK_ALIASES,
 }
 

@@ -73,6 +73,11 @@ class StepTask(Protocol):
         """How its results are kept for other runs, None if they are not."""
         ...
 
+    @property
+    def map_name(self) -> str:
+        """Template of what people call its steps, or empty."""
+        ...
+
     def may_retry(self, error: BaseException) -> bool | None:
         """Return whether an error is worth a retry, None where the task does not say."""
         ...

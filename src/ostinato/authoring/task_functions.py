@@ -114,6 +114,11 @@ class TaskFunction(Declarer, Generic[P, R]):
         """What its steps follow."""
         return self.settings.policy
 
+    @property
+    def map_name(self) -> str:
+        """Template of what people call its steps, or empty."""
+        return self.settings.map_name
+
     def may_retry(self, error: BaseException) -> bool | None:
         """Return whether an error is worth a retry, None where the task does not say.
 

@@ -129,4 +129,5 @@ def step_row(run_id: int, body: TaskRun, step: RecordedStep, path: str) -> TaskR
         _origin(step),
         None,
         encode_step(step.info),
+        step.name,
     )

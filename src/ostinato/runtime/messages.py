@@ -356,6 +356,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
         failure: What went wrong, or None.
         inputs: Its arguments as JSON, shortened.
         kept: Where its result is kept for other runs, or None.
+        name: What people call it, or empty.
     """
 
     path: MapPath
@@ -369,6 +370,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
     failure: Failure | None = None
     inputs: str | None = None
     kept: KeptResult | None = None
+    name: str = ""
 
 
 #: ``pull(task_id, prefix, key, offset, limit)`` returns a page of a task's results below a

@@ -21,6 +21,7 @@ class OwnTask:
         self.rollback_hooks: tuple[Hook, ...] = ()
         self.policy = DEFAULT_POLICY
         self.caching: Caching | None = None
+        self.map_name = ""
 
     def may_retry(self, error: BaseException) -> bool | None:
         """Leave it to the policy."""

@@ -63,6 +63,7 @@ from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.step_errors import pickled_error, recorded_error
 from ostinato.runtime.step_limits import time_limit
+from ostinato.runtime.step_names import step_name
 from ostinato.runtime.subflow_access import SubflowParameters, SubflowPort
 from ostinato.runtime.values import decode_value, encode_value
 
@@ -743,6 +744,7 @@ class StepSession:
             failure,
             told.inputs,
             kept,
+            step_name(step.task, told.args, told.kwargs) if step.task.map_name else "",
         )
 
 
