@@ -76,7 +76,6 @@ class Policies(TypedDict, total=False):
         tags: For searching.
         inlets: Keys of the data objects that it reads.
         outlets: Keys of the data objects that it writes.
-        map_name: Template of a mapped task run's name. Airflow: ``map_index_template``.
         map_name: Template of a mapped task run's or step's name. Airflow: ``map_index_template``,
             Prefect: ``task_run_name``.
         params: What ``context.params`` has in this task beside the flow's parameters; also
