@@ -33,6 +33,7 @@ from ostinato.errors import (
     InternalError,
     OstinatoError,
     StepFailed,
+    UsageError,
     ValueMissing,
     ValueNotSerialisable,
 )
@@ -131,6 +132,8 @@ class StepSession:
         self._is_rewriting = False
         self._pool: ThreadPoolExecutor | None = None
         self._futures: list[StepFuture[Any]] = []
+        #: Steps that are coroutines of which nobody has asked for the result.
+        self._unawaited: dict[MapPath, _Step] = {}
         #: Of steps that execute: where their results are to be kept for other runs.
         self._claims: dict[MapPath, KeptResult] = {}
 
@@ -138,9 +141,12 @@ class StepSession:
         self._scope_token = current_scope.set(Scope())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         current_scope.reset(self._scope_token)
         self.close()
+        for step in self._unawaited.values() if kind is None else ():
+            message = f"{step.place}: step {step.name} is never awaited, and was not executed"
+            raise UsageError(message, hint=f"write: await {step.task.task_id}(...)")
 
     def close(self) -> None:
         """Wait for submitted steps that nobody waited for, and say so."""
@@ -167,6 +173,7 @@ class StepSession:
         """Execute a task as a step and return its result; of an ``async`` one, an awaitable."""
         step = self._step(task, args, kwargs, wait_for)
         if task.is_async:
+            self._unawaited[step.path] = step
             return self._await_result(step)
         return self._perform(step).result()
 
@@ -458,6 +465,7 @@ class StepSession:
             time.sleep(delay_s)
 
     async def _await_result(self, step: _Step) -> Any:
+        self._unawaited.pop(step.path, None)
         return (await self._perform_async(step)).result()
 
     async def _execute_async(self, step: _Step) -> StepState[Any]:
@@ -662,7 +670,11 @@ class StepSession:
             self._attempt(number),
             generation=self._spec.generation,
         )
-        return encode_value(RETURN_VALUE, result, spec, self._info.values_root)
+        try:
+            return encode_value(RETURN_VALUE, result, spec, self._info.values_root)
+        except ValueNotSerialisable as error:
+            message = f"{step.place}: step {step.name}: {error.message}"
+            raise ValueNotSerialisable(message, hint=error.hint) from error
 
     def _fail(
         self,
