@@ -426,7 +426,7 @@ def flow(function: Any = None, /, **options: Any) -> Any:
     Args:
         function: The function, where the decorator is written without parentheses.
         options: Arguments of ``DAG``, and of its body: ``retries``, ``retry_delay``,
-            ``timeout``, ``run_name`` and so on.
+            ``timeout`` and so on.
 
     Example:
         ``@flow(retries=2)`` above ``def etl(day: str): load(transform(extract(day)))``

@@ -113,9 +113,13 @@ class FunctionFlow(Generic[P, R]):
         self._options = dict(options)
         self.place = calling_place()
         functools.update_wrapper(self, function, updated=())
-        self.run_name: str = self._options.pop("run_name", "") or self._options.pop(
-            "flow_run_name", ""
-        )
+        for name in ("run_name", "flow_run_name"):
+            if self._options.get(name):
+                message = (
+                    f"{name}= of flow {name_of(function)!r}: runs have numbers and no names yet"
+                )
+                hint = "give them tags"
+                raise InvalidArgument(message, place=relative_place(self.place), hint=hint)
         self._dag = self._declare()
         self.name = self._dag.name
 
@@ -228,7 +232,7 @@ class FunctionFlow(Generic[P, R]):
         Args:
             options: As ``@flow`` takes them.
         """
-        return FunctionFlow(self.function, {**self._options, "run_name": self.run_name, **options})
+        return FunctionFlow(self.function, {**self._options, **options})
 
     def name_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by name.

@@ -34,6 +34,10 @@ R = TypeVar("R")
 H = TypeVar("H", bound=Callable[[Any], Any])
 
 
+#: Policies that hold for tasks of graphs alone: a step executes in the process of its flow.
+_OF_GRAPHS = ("executor", "pool", "compute", "isolation", "max_active")
+
+
 class TaskFunction(Declarer, Generic[P, R]):
     """A function that is a task where a flow is declared, and a plain function elsewhere.
 
@@ -107,6 +111,11 @@ class TaskFunction(Declarer, Generic[P, R]):
     def settings(self) -> Settings:
         """Its policies, where it is a step of a flow that is a function."""
         own = {name: value for name, value in self._settings.items() if name in POLICY_NAMES}
+        for name in _OF_GRAPHS:
+            if own.get(name):
+                raise self._wrong_call(
+                    f"has {name}=, which steps of flows as functions do not follow"
+                )
         return PolicyReader({}).read(own)
 
     @property
