@@ -115,11 +115,11 @@ class FunctionFlow(Generic[P, R]):
         functools.update_wrapper(self, function, updated=())
         for name in ("run_name", "flow_run_name"):
             if self._options.get(name):
-                message = (
-                    f"{name}= of flow {name_of(function)!r}: runs have numbers and no names yet"
+                raise InvalidArgument(
+                    f"{name}= of flow {name_of(function)!r}: runs have numbers and no names",
+                    place=relative_place(self.place),
+                    hint="give the flow tags",
                 )
-                hint = "give them tags"
-                raise InvalidArgument(message, place=relative_place(self.place), hint=hint)
         self._dag = self._declare()
         self.name = self._dag.name
 

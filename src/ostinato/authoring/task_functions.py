@@ -113,9 +113,8 @@ class TaskFunction(Declarer, Generic[P, R]):
         own = {name: value for name, value in self._settings.items() if name in POLICY_NAMES}
         for name in _OF_GRAPHS:
             if own.get(name):
-                raise self._wrong_call(
-                    f"has {name}=, which steps of flows as functions do not follow"
-                )
+                problem = f"has {name}=, which steps of flows as functions do not follow"
+                raise self._wrong_call(problem)
         return PolicyReader({}).read(own)
 
     @property
