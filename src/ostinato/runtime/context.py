@@ -312,12 +312,15 @@ class TaskContext(Mapping[str, Any]):
     @property
     def inlets(self) -> list[str]:
         """Keys of the data objects that the task reads."""
-        return list(self.task.settings.inlets)
+        task = self._dag.operators.get(self._spec.task_id)
+        # What is called for the run itself has no task.
+        return [] if task is None else list(task.settings.inlets)
 
     @property
     def outlets(self) -> list[str]:
         """Keys of the data objects that the task writes."""
-        return list(self.task.settings.outlets)
+        task = self._dag.operators.get(self._spec.task_id)
+        return [] if task is None else list(task.settings.outlets)
 
     @property
     def exception(self) -> BaseException | None:
