@@ -3,6 +3,7 @@
 from typing import Any
 
 from ostinato.authoring.hooks import SqlHook, missing_package
+from ostinato.errors import ExecutionError
 
 #: Seconds after which a server that does not answer is given up, unless ``extra`` says otherwise.
 CONNECT_TIMEOUT_S = 10
@@ -23,6 +24,7 @@ class PostgresHook(SqlHook):
 
         Raises:
             MissingPackage: The driver is not installed.
+            ExecutionError: The server is not there, or refuses.
         """
         try:
             # 60 ms and optional.
@@ -31,7 +33,14 @@ class PostgresHook(SqlHook):
             raise missing_package(
                 "psycopg", "ostinato[postgres]", "a PostgreSQL connection"
             ) from None
-        return psycopg.connect(**self._parameters())
+        try:
+            return psycopg.connect(**self._parameters())
+        except psycopg.OperationalError as err:
+            # The driver explains itself over several lines.
+            why = "; ".join(line.strip() for line in str(err).splitlines() if line.strip())
+            name = self.connection.conn_id or "to PostgreSQL"
+            message = f"connection {name!r} cannot be opened: {why}"
+            raise ExecutionError(message, hint="ostinato connections test tries it") from err
 
     def test(self) -> str:
         """Connect and ask for version and user."""

@@ -133,7 +133,7 @@ def test_sensor_that_says_no_moment_is_unfinished() -> None:
 @pytest.mark.parametrize(
     ("sensor_class", "options", "message"),
     [
-        (TimeSensor, {"target_time": "6:30"}, "'a': target_time is '6:30', no datetime.time"),
+        (TimeSensor, {"target_time": "6:30"}, "'a': target_time is '6:30'; write "),
         (TimeDeltaSensor, {"delta": "soon"}, "'a': delta: 'soon' is no duration"),
         (DateTimeSensor, {"target_time": "soon"}, r"'soon' is no moment \(such as 2025-01-31T"),
         (DateTimeSensor, {"target_time": 5}, "target_time is 5, neither a datetime nor text"),

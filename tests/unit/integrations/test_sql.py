@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ostinato.authoring.hooks import SqlHook, hook_for
-from ostinato.errors import UsageError
+from ostinato.errors import ExecutionError, UsageError
 from ostinato.model.connection import Connection
 
 KINDS = ["sqlite", "duckdb", "postgres", "dbapi"]
@@ -128,8 +128,9 @@ def test_options_of_sqlite_and_duckdb_are_handed_on(tmp_path: Path) -> None:
 def test_database_that_nobody_serves_is_an_error(tmp_path: Path) -> None:
     hook = hook_for(Connection.from_uri(f"postgres://ann@/shop?host={tmp_path}"))
 
-    with pytest.raises(Exception, match="connection"):
+    with pytest.raises(ExecutionError, match="cannot be opened: ") as caught:
         hook.test()
+    assert "\n" not in str(caught.value)
 
 
 def test_driver_that_is_not_named_or_not_installed_is_said() -> None:

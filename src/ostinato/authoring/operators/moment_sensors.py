@@ -75,7 +75,7 @@ class TimeSensor(MomentSensor):
         self.target_time = target_time
         super().__init__(task_id, **options)
         if not isinstance(target_time, time_of_day):
-            raise self.refusal(f"target_time is {target_time!r}, no datetime.time")
+            raise self.refusal(f"target_time is {target_time!r}; write datetime.time(6, 30)")
 
     def moment(self, context: Context) -> datetime:
         """Return the time on the day of the first attempt.
