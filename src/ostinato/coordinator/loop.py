@@ -708,7 +708,8 @@ class Coordinator:
             ExecutionError: The attempt is no longer the current one.
             UsageError: No such call.
         """
-        if method == "in_subflow" and self._nested.is_executed(args["token"]):
+        if method == "in_subflow":
+            self._nested.check_caller(args["token"], token)
             return self.answer(**args)
         waiting = self._waits.get(token)
         if waiting is not None:

@@ -81,15 +81,10 @@ class NestedRuns:
         values = validate_params(flow, params)
         asked = Asked(nested, values, run.row.logical_date_us, key, tag, version, TRIGGER)
         row = self._starter.start_asked(run.row, asked)
+        if not row.state.is_terminal:
+            return self.await_attempt(row.id, parent=run.id, caller=token)
         later = Later(_nothing)
-        if row.state.is_terminal:
-            later.settle({"run_id": row.id, "state": row.state.label, "reason": row.reason})
-        else:
-            self._parents[row.id] = run.id
-            self._callers[row.id] = token
-            self._waiting[row.id] = later
-            if row.id in self._held:
-                self._give(*self._held.pop(row.id))
+        later.settle({"run_id": row.id, "state": row.state.label, "reason": row.reason})
         return later
 
     def _end(
@@ -104,11 +99,37 @@ class NestedRuns:
         later = self._waiting[run_id] = Later(_nothing)
         return later
 
+    def await_attempt(self, run_id: int, *, parent: int, caller: int) -> Later:
+        """Return what a body waits with for the next attempt of a run, or for its end.
+
+        Args:
+            run_id: Of the subflow.
+            parent: The run that calls it.
+            caller: Token of the attempt that calls it.
+        """
+        self._parents[run_id] = parent
+        self._callers[run_id] = caller
+        later = self._waiting[run_id] = Later(_nothing)
+        if run_id in self._held:
+            self._give(*self._held.pop(run_id))
+        return later
+
     # What the coordinator tells
 
-    def is_executed(self, token: int) -> bool:
-        """Whether a body executes an attempt of a subflow."""
-        return token in self._active
+    def check_caller(self, token: int, caller: int) -> None:
+        """Refuse a call on behalf of a subflow by anybody but the attempt that executes it.
+
+        Args:
+            token: Of the subflow's attempt.
+            caller: Of the attempt that asks.
+
+        Raises:
+            ExecutionError: That attempt was given up, or is another's.
+        """
+        run_id = self._active.get(token)
+        if run_id is None or self._callers.get(run_id) != caller:
+            message = "this subflow's attempt was given up; its call is refused"
+            raise ExecutionError(message)
 
     def run_ended(self, run: LiveRun) -> list[int]:
         """Tell the body that waits for a run how it ended; return its own live subflows."""
