@@ -20,6 +20,7 @@ from ostinato.model.identity import MapPath
 from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.inputs import InputResolver, Tasks
 from ostinato.runtime.messages import AttemptSpec, RunInfo
+from ostinato.runtime.recorded_steps import RecordedSteps
 from ostinato.runtime.step_session import StepSession
 from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers
@@ -175,22 +176,38 @@ class _Untraced(StepSession):
         return None
 
 
-class _StepsUpTo(_Untraced):
-    """Replay the steps of a body, and execute one of them."""
+class _RecordedUpTo(RecordedSteps):
+    """What is recorded of steps, but for one of them, which is executed again."""
 
     target: MapPath = ()
-    debugger: Debugger
     #: What the step returned, or raised.
     result: Any = None
     error: Exception | None = None
     is_reached = False
 
-    def _replay(self, step: Any, told: Any) -> Any:
-        if step.path != self.target:
-            return super()._replay(step, told)
-        # What is compared is compared; what was recorded of it is not wanted.
-        super()._replay(step, told)
-        return None
+    def replay(self, step: Any, told: Any) -> Any:
+        # What is compared is compared; what was recorded of the target is not wanted.
+        replayed = super().replay(step, told)
+        return None if step.path == self.target else replayed
+
+    def succeed(self, step: Any, told: Any, result: Any, *more: Any, **rest: Any) -> Any:
+        if step.path == self.target:
+            self.result, self.is_reached = result, True
+            raise _Reached
+        return super().succeed(step, told, result, *more, **rest)
+
+    def fail(self, step: Any, told: Any, error: Exception, *more: Any, **rest: Any) -> Any:
+        if step.path == self.target:
+            self.error, self.is_reached = error, True
+            raise _Reached
+        return super().fail(step, told, error, *more, **rest)
+
+
+class _StepsUpTo(_Untraced):
+    """Replay the steps of a body, and execute one of them."""
+
+    target: MapPath = ()
+    debugger: Debugger
 
     def _step(self, task: StepTask, *call: Any) -> Any:
         step = super()._step(task, *call)
@@ -202,18 +219,6 @@ class _StepsUpTo(_Untraced):
         if step.path == self.target:
             return None
         return super()._retry_delay_s(step, error, failures)
-
-    def _succeed(self, step: Any, told: Any, result: Any, *more: Any, **rest: Any) -> Any:
-        if step.path == self.target:
-            self.result, self.is_reached = result, True
-            raise _Reached
-        return super()._succeed(step, told, result, *more, **rest)
-
-    def _fail(self, step: Any, told: Any, error: Exception, *more: Any, **rest: Any) -> Any:
-        if step.path == self.target:
-            self.error, self.is_reached = error, True
-            raise _Reached
-        return super()._fail(step, told, error, *more, **rest)
 
 
 class _Stopping:
@@ -242,8 +247,10 @@ def _execute_step(
     clock: Clock,
     debugger: Debugger,
 ) -> Any:
-    session = _StepsUpTo(spec, info, port, clock)
-    session.target, session.debugger = step, debugger
+    recorded = _RecordedUpTo(spec, info, port, clock)
+    session = _StepsUpTo(spec, info, port, clock, recorded)
+    recorded.target = session.target = step
+    session.debugger = debugger
     try:
         with session, executing_flow(session, info.flow):
             body.execute(context)
@@ -251,11 +258,11 @@ def _execute_step(
         pass
     except (Exception, signals.TaskSignal):
         # What the body makes of a future that was left says nothing.
-        if not session.is_reached:
+        if not recorded.is_reached:
             raise
-    if session.error is not None:
-        raise session.error
-    if not session.is_reached:
+    if recorded.error is not None:
+        raise recorded.error
+    if not recorded.is_reached:
         number = ".".join(map(str, step))
         raise UnknownTask(f"flow {info.flow!r} ended before it came to step {number}")
-    return session.result
+    return recorded.result

@@ -19,7 +19,6 @@ from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
 from ostinato.authoring.steps import Question, StepFlow, StepTask, Waiting, executing_flow
 from ostinato.authoring.transactions import (
-    TRANSACTION,
     Enlisted,
     Transaction,
     current_transaction,
@@ -39,7 +38,7 @@ from ostinato.errors import (
 )
 from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.failure import Failure, FailureKind
-from ostinato.model.identity import MapPath, TaskRunKey, format_path
+from ostinato.model.identity import MapPath, format_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import StepInfo
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -54,17 +53,15 @@ from ostinato.runtime.messages import (
     Ended,
     Failed,
     KeptResult,
-    RecordedStep,
     RunInfo,
     Succeeded,
 )
 from ostinato.runtime.own_steps import OwnTask
+from ostinato.runtime.recorded_steps import RecordedSteps, Step, Told, converted
 from ostinato.runtime.step_answers import answer_of, converted_answer
 from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
-from ostinato.runtime.step_errors import pickled_error, recorded_error
 from ostinato.runtime.step_limits import time_limit
-from ostinato.runtime.step_names import step_name
 from ostinato.runtime.subflow_access import SubflowParameters, SubflowPort
 from ostinato.runtime.values import decode_value, encode_value
 
@@ -77,38 +74,6 @@ MAX_THREADS = 64
 CACHE_DELAY_S = 0.02
 MAX_CACHE_DELAY_S = 1.0
 
-#: Numbers of tries of a step in one attempt of the body.
-ATTEMPTS_OF_STEP = 1_000
-
-#: Recorded steps that are fetched at a time.
-PAGE = 2_000
-
-
-class _Step(Struct, frozen=True):
-    """A call of a task: what is executed, and where it stands in the flow."""
-
-    task: StepTask
-    path: MapPath
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    place: str
-    wait_for: tuple[Any, ...]
-    #: In which it is, if its task has hooks for it.
-    transaction: Transaction | None = None
-
-    @property
-    def name(self) -> str:
-        return str(TaskRunKey(self.task.task_id, self.path))
-
-
-class _Told(Struct, frozen=True):
-    """What a step's arguments amount to."""
-
-    digest: Digest
-    inputs: str | None
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
 
 class StepSession:
     """The steps of one attempt to execute a flow's body; implements ``authoring.steps.Steps``.
@@ -118,24 +83,26 @@ class StepSession:
         info: What the run's attempts share.
         port: Asks the coordinator; safe in all threads.
         clock: Stamps steps.
+        recorded: What is recorded of steps, where it is not what the coordinator gives.
     """
 
-    def __init__(self, spec: AttemptSpec, info: RunInfo, port: Port, clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: AttemptSpec,
+        info: RunInfo,
+        port: Port,
+        clock: Clock,
+        recorded: RecordedSteps | None = None,
+    ) -> None:
         self._spec = spec
         self._info = info
         self._port = port
         self._clock = clock
-        #: Whether the body failed before: then what failed in it is executed again.
-        self._is_retry = spec.try_number > 1 or spec.generation > 0
-        self._recorded = self._fetch()
-        #: Whether a step has been executed that was recorded otherwise; then others may follow.
-        self._is_rewriting = False
+        self._recorded = recorded or RecordedSteps(spec, info, port, clock)
         self._pool: ThreadPoolExecutor | None = None
         self._futures: list[StepFuture[Any]] = []
         #: Steps that are coroutines of which nobody has asked for the result.
-        self._unawaited: dict[MapPath, _Step] = {}
-        #: Of steps that execute: where their results are to be kept for other runs.
-        self._claims: dict[MapPath, KeptResult] = {}
+        self._unawaited: dict[MapPath, Step] = {}
 
     def __enter__(self) -> Self:
         self._scope_token = current_scope.set(Scope())
@@ -224,10 +191,10 @@ class StepSession:
         request = question.request
         named = {"title": request.title, "schema": request.schema}
         step = self._step(OwnTask(question.waiting.value), (), named, ())
-        told = _Told(
+        told = Told(
             Digest(step.task.task_id, named), render_inputs({"title": request.title}), (), {}
         )
-        replayed = self._replay(step, told)
+        replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return converted_answer(question, replayed.result(), step.name, step.place)
         started_us = self._clock.now_us()
@@ -236,12 +203,12 @@ class StepSession:
             payload = answer_of(question, found, step.name, step.place)
             answer = converted_answer(question, payload, step.name, step.place)
         except OstinatoError as error:
-            return self._fail(step, told, error, 1, started_us).result()
-        self._succeed(step, told, payload, 1, started_us, by=found.by)
+            return self._recorded.fail(step, told, error, 1, started_us).result()
+        self._recorded.succeed(step, told, payload, 1, started_us, by=found.by)
         return answer
 
     def _resumption(
-        self, step: _Step, told: _Told, question: Question, started_us: int
+        self, step: Step, told: Told, question: Question, started_us: int
     ) -> Resumption:
         """Return how the wait for an answer ended.
 
@@ -264,11 +231,11 @@ class StepSession:
             )
         info = StepInfo(told.digest.value, told.digest.is_exact, step.place)
         args = {
-            "record": self._row(step, told, TaskRunState.DEFERRED, 1, started_us, info),
+            "record": self._recorded.row(step, told, TaskRunState.DEFERRED, 1, started_us, info),
             "deferral": Deferral(method, None, question.request),
             "until_us": 0 if timeout_s is None else started_us + int(timeout_s * 1e6),
         }
-        return _converted(self._port.call(self._spec.token, "pause", args), Resumption)
+        return converted(self._port.call(self._spec.token, "pause", args), Resumption)
 
     def _run_flow(
         self,
@@ -279,11 +246,11 @@ class StepSession:
         place: str,
     ) -> Any:
         named = flow.name_arguments(resolve_futures(args), resolve_futures(kwargs))
-        step = _Step(
+        step = Step(
             OwnTask(flow.name, flow.function, is_async=flow.is_async), path, (), named, place, ()
         )
-        told = _Told(Digest(flow.name, named), render_inputs(named) if named else None, (), named)
-        replayed = self._replay(step, told)
+        told = Told(Digest(flow.name, named), render_inputs(named) if named else None, (), named)
+        replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return replayed.result()
         again = self._spec.attempt if path in self._recorded else 0
@@ -303,19 +270,19 @@ class StepSession:
         value: Any = None
         error: Exception | None = None
         while "spec" in answer:
-            spec = _converted(answer["spec"], AttemptSpec)
-            info = _converted(answer["info"], RunInfo)
+            spec = converted(answer["spec"], AttemptSpec)
+            info = converted(answer["info"], RunInfo)
             report, value, error = self._execute_flow(flow, spec, info)
             args_ = {"run_id": spec.run_id, "report": report}
             answer = self._port.call(self._spec.token, "subflow_ended", args_)
         run_id = int(answer["run_id"])
         if answer["state"] == "succeeded":
-            self._succeed(step, told, value, 1, started_us, run_id=run_id)
+            self._recorded.succeed(step, told, value, 1, started_us, run_id=run_id)
             return value
         if error is None:
             message = f"subflow {flow.name!r} {answer['state']}: {answer['reason']}"
             error = StepFailed(message)
-        self._fail(step, told, error, 1, started_us, run_id=run_id)
+        self._recorded.fail(step, told, error, 1, started_us, run_id=run_id)
         raise error
 
     def _execute_flow(
@@ -365,40 +332,17 @@ class StepSession:
 
     def begin_transaction(self, path: MapPath, place: str) -> None:
         """Open a transaction; what was rolled back is executed again in a retry."""
-        recorded = self._recorded.get(path)
-        if recorded is None:
-            return
-        if recorded.task_id != TRANSACTION:
-            if self._is_rewriting:
-                return
-            step, told = _transaction_step(path, place)
-            raise self._divergence(step, told, recorded)
-        if recorded.state != TaskRunState.SUCCEEDED and self._is_retry:
-            self._is_rewriting = True
-            # What a later attempt of the body has recorded since is not undone.
-            last = recorded.attempt // ATTEMPTS_OF_STEP
-            for inner, step_ in list(self._recorded.items()):
-                is_within = inner[: len(path)] == path
-                if is_within and step_.attempt // ATTEMPTS_OF_STEP <= last:
-                    del self._recorded[inner]
+        self._recorded.begin_transaction(path, place)
 
     def call_hook(
         self, name: str, function: Callable[[], Any], path: MapPath, place: str
     ) -> StepState[Any]:
         """Call a hook of a transaction as a step, and return how it ended."""
-        return self._perform(_Step(OwnTask(name, function), path, (), {}, place, ()))
+        return self._perform(Step(OwnTask(name, function), path, (), {}, place, ()))
 
     def end_transaction(self, path: MapPath, place: str, *, is_committed: bool) -> None:
         """Record how a transaction ended."""
-        state = TaskRunState.SUCCEEDED if is_committed else TaskRunState.FAILED
-        recorded = self._recorded.get(path)
-        if recorded is not None and (recorded.task_id, recorded.state) == (TRANSACTION, state):
-            return
-        step, told = _transaction_step(path, place)
-        failure = None
-        if not is_committed:
-            failure = Failure(FailureKind.ERROR, "RolledBack", "the transaction was rolled back")
-        self._record(step, told, state, 1, self._clock.now_us(), failure=failure)
+        self._recorded.end_transaction(path, place, is_committed=is_committed)
 
     # A step
 
@@ -408,7 +352,7 @@ class StepSession:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         wait_for: Sequence[Any],
-    ) -> _Step:
+    ) -> Step:
         scope = current_scope.get()
         if scope is None:
             message = f"step {task.task_id!r} has no scope"
@@ -417,24 +361,24 @@ class StepSession:
         has_hooks = task.commit_hooks or task.rollback_hooks
         transaction = current_transaction.get() if has_hooks else None
         arguments = (tuple(args), dict(kwargs), place, tuple(wait_for), transaction)
-        return _Step(task, scope.take(), *arguments)
+        return Step(task, scope.take(), *arguments)
 
-    def _perform(self, step: _Step) -> StepState[Any]:
+    def _perform(self, step: Step) -> StepState[Any]:
         state = self._execute(step)
         if step.transaction is not None:
             _enlist(step, step.transaction, state)
         return state
 
-    async def _perform_async(self, step: _Step) -> StepState[Any]:
+    async def _perform_async(self, step: Step) -> StepState[Any]:
         state = await self._execute_async(step)
         if step.transaction is not None:
             _enlist(step, step.transaction, state)
         return state
 
-    def _execute(self, step: _Step) -> StepState[Any]:
+    def _execute(self, step: Step) -> StepState[Any]:
         """Replay a step, or execute it until it has ended for good, and record how."""
         told = self._tell(step)
-        replayed = self._replay(step, told)
+        replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return replayed
         if step.task.caching is not None:
@@ -451,12 +395,12 @@ class StepSession:
             try:
                 with time_limit(step.task.policy.timeout_s, step.name):
                     result = step.task.function(*told.args, **told.kwargs)
-                return self._succeed(step, told, result, failures + 1, started_us)
+                return self._recorded.succeed(step, told, result, failures + 1, started_us)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
                 failures += 1
                 delay_s = self._retry_delay_s(step, error, failures)
                 if delay_s is None:
-                    return self._fail(step, told, error, failures, started_us)
+                    return self._recorded.fail(step, told, error, failures, started_us)
                 log.write("WARNING", "ostinato", f"tried again in {delay_s:g} s: {error}")
             finally:
                 current_scope.reset(scope_token)
@@ -464,13 +408,13 @@ class StepSession:
                 log.close()
             time.sleep(delay_s)
 
-    async def _await_result(self, step: _Step) -> Any:
+    async def _await_result(self, step: Step) -> Any:
         self._unawaited.pop(step.path, None)
         return (await self._perform_async(step)).result()
 
-    async def _execute_async(self, step: _Step) -> StepState[Any]:
+    async def _execute_async(self, step: Step) -> StepState[Any]:
         told = self._tell(step)
-        replayed = self._replay(step, told)
+        replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return replayed
         if step.task.caching is not None:
@@ -487,13 +431,13 @@ class StepSession:
             try:
                 limit_s = step.task.policy.timeout_s or None
                 result = await _within(limit_s, step.task.function(*told.args, **told.kwargs), step)
-                end = partial(self._succeed, step, told, result, failures + 1, started_us)
+                end = partial(self._recorded.succeed, step, told, result, failures + 1, started_us)
                 return await asyncio.to_thread(end)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
                 failures += 1
                 delay_s = self._retry_delay_s(step, error, failures)
                 if delay_s is None:
-                    end = partial(self._fail, step, told, error, failures, started_us)
+                    end = partial(self._recorded.fail, step, told, error, failures, started_us)
                     return await asyncio.to_thread(end)
             finally:
                 current_scope.reset(scope_token)
@@ -501,7 +445,7 @@ class StepSession:
                 log.close()
             await asyncio.sleep(delay_s)
 
-    def _perform_beside(self, step: _Step) -> StepState[Any]:
+    def _perform_beside(self, step: Step) -> StepState[Any]:
         """Perform a step in a thread of its own."""
         try:
             if step.task.is_async:
@@ -510,7 +454,7 @@ class StepSession:
         except Exception as error:  # noqa: BLE001 - it is for whoever waits for the future
             return StepState("failed", error=error)
 
-    def _find_cached(self, step: _Step, told: _Told, caching: Caching) -> StepState[Any] | None:
+    def _find_cached(self, step: Step, told: Told, caching: Caching) -> StepState[Any] | None:
         """Return the result that is kept for a call; None if it is to be executed.
 
         Of several equal calls, in all runs, one is executed, and the others wait for it.
@@ -519,7 +463,8 @@ class StepSession:
         if key is None:
             return None
         # Who holds a claim never waits for another, or two could wait for each other.
-        may_wait = not any(step.path[:size] in self._claims for size in range(1, len(step.path)))
+        claims = self._recorded.claims
+        may_wait = not any(step.path[:size] in claims for size in range(1, len(step.path)))
         args = {"key": key, "token": self._spec.token, "is_refreshed": caching.is_refreshed}
         delay_s = CACHE_DELAY_S
         while True:
@@ -527,7 +472,7 @@ class StepSession:
             answer = self._port.call(self._spec.token, "cached", args)
             if "source" in answer:
                 value = answer["value"]
-                stored = None if value is None else _converted(value, StoredValue)
+                stored = None if value is None else converted(value, StoredValue)
                 try:
                     result = decode_value(stored, self._info.values_root)
                 except ValueMissing:
@@ -535,17 +480,19 @@ class StepSession:
                     continue
                 source = answer["source"]
                 succeeded = TaskRunState.SUCCEEDED
-                self._record(step, told, succeeded, 1, started_us, value=stored, source=source)
+                self._recorded.record(
+                    step, told, succeeded, 1, started_us, value=stored, source=source
+                )
                 return StepState("succeeded", result)
             if answer["is_claimed"]:
-                self._claims[step.path] = KeptResult(key, caching.expires_s)
+                claims[step.path] = KeptResult(key, caching.expires_s)
                 return None
             if not may_wait:
                 return None
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, MAX_CACHE_DELAY_S)
 
-    def _tell(self, step: _Step) -> _Told:
+    def _tell(self, step: Step) -> Told:
         for each in step.wait_for:
             if isinstance(each, StepFuture):
                 each.result()
@@ -553,24 +500,20 @@ class StepSession:
         kwargs = resolve_futures(step.kwargs)
         named = step.task.name_arguments(args, kwargs)
         digest = Digest(step.task.task_id, named)
-        return _Told(digest, render_inputs(named) if named else None, args, kwargs)
+        return Told(digest, render_inputs(named) if named else None, args, kwargs)
 
-    def _log(self, step: _Step, number: int) -> AttemptLog:
+    def _log(self, step: Step, number: int) -> AttemptLog:
         spec = AttemptSpec(
             self._spec.token,
             self._spec.run_id,
             step.task.task_id,
             step.path,
-            self._attempt(number),
+            self._recorded.attempt(number),
             generation=self._spec.generation,
         )
         return AttemptLog(self._info.logs_root, spec, self._clock)
 
-    def _attempt(self, number: int) -> int:
-        # A step that is executed again by another attempt of the body keeps its earlier logs.
-        return (self._spec.attempt - 1) * ATTEMPTS_OF_STEP + number
-
-    def _retry_delay_s(self, step: _Step, error: Exception, failures: int) -> float | None:
+    def _retry_delay_s(self, step: Step, error: Exception, failures: int) -> float | None:
         may_retry = not isinstance(error, signals.Skip | signals.Fail | ValueNotSerialisable)
         if may_retry and not isinstance(error, signals.TaskSignal):
             may_retry = step.task.may_retry(error) is not False
@@ -582,185 +525,8 @@ class StepSession:
         policy = step.task.policy
         return retry_delay_s(policy, failures, event)
 
-    # What was recorded
 
-    def _fetch(self) -> dict[MapPath, RecordedStep]:
-        found: dict[MapPath, RecordedStep] = {}
-        cursor = ""
-        while True:
-            args = {"cursor": cursor, "limit": PAGE}
-            rows, cursor = self._port.call(self._spec.token, "steps", args)
-            for row in rows:
-                step = row if isinstance(row, RecordedStep) else msgspec.convert(row, RecordedStep)
-                found[step.path] = step
-            if not cursor:
-                return found
-
-    def _replay(self, step: _Step, told: _Told) -> StepState[Any] | None:
-        """Return how a step ended in an earlier attempt, None if it is to be executed.
-
-        Raises:
-            FlowDiverged: Another step was recorded in this place.
-        """
-        recorded = self._recorded.get(step.path)
-        if recorded is None:
-            return None
-        if recorded.state == TaskRunState.REMOVED:
-            # It was reset; what follows may be called with other arguments now.
-            self._is_rewriting = True
-            return None
-        if recorded.task_id != step.task.task_id or recorded.info.digest != told.digest.value:
-            if self._is_rewriting:
-                # Behind a step that went another way than before, others may follow.
-                return None
-            raise self._divergence(step, told, recorded)
-        if recorded.state == TaskRunState.SUCCEEDED:
-            return StepState("succeeded", decode_value(recorded.value, self._info.values_root))
-        if recorded.state == TaskRunState.DEFERRED or recorded.state == TaskRunState.CANCELLED:
-            # It was waiting for a person when its process ended.
-            return None
-        if self._is_retry:
-            self._is_rewriting = True
-            return None
-        return StepState(TaskRunState(recorded.state).label, error=recorded_error(recorded))
-
-    def _divergence(self, step: _Step, told: _Told, recorded: RecordedStep) -> FlowDiverged:
-        number = ".".join(map(str, step.path))
-        return FlowDiverged(
-            f"{step.place}: the flow went another way than before at step {number}: recorded is "
-            f"{recorded.task_id}({recorded.inputs or ''}) of {recorded.info.place}, called is "
-            f"{step.task.task_id}({told.inputs or ''})",
-            hint=f"ostinato retry '{self._info.flow}#{self._info.number}' --from {number} runs "
-            f"it and what follows anew, --reset {number} only it",
-        )
-
-    def _succeed(
-        self,
-        step: _Step,
-        told: _Told,
-        result: Any,
-        number: int,
-        started_us: int,
-        *,
-        run_id: int = 0,
-        by: str = "",
-    ) -> StepState[Any]:
-        value = None
-        if result is not None or step.path in self._recorded:
-            # A result of None has no value, unless it takes the place of another one.
-            value = self._encode(step, result, number)
-        self._record(
-            step,
-            told,
-            TaskRunState.SUCCEEDED,
-            number,
-            started_us,
-            value=value,
-            run_id=run_id,
-            by=by,
-        )
-        return StepState("succeeded", result)
-
-    def _encode(self, step: _Step, result: Any, number: int) -> StoredValue:
-        spec = AttemptSpec(
-            self._spec.token,
-            self._spec.run_id,
-            step.task.task_id,
-            step.path,
-            self._attempt(number),
-            generation=self._spec.generation,
-        )
-        try:
-            return encode_value(RETURN_VALUE, result, spec, self._info.values_root)
-        except ValueNotSerialisable as error:
-            message = f"{step.place}: step {step.name}: {error.message}"
-            raise ValueNotSerialisable(message, hint=error.hint) from error
-
-    def _fail(
-        self,
-        step: _Step,
-        told: _Told,
-        error: Exception,
-        number: int,
-        started_us: int,
-        *,
-        run_id: int = 0,
-    ) -> StepState[Any]:
-        state = TaskRunState.FAILED
-        if isinstance(error, signals.Skip):
-            state = TaskRunState.SKIPPED
-        failure = describe_failure(error)
-        log = current_log.get()
-        if log is not None and state is TaskRunState.FAILED:
-            log.write("ERROR", "ostinato", failure.summary)
-        pickled = pickled_error(error)
-        self._record(
-            step,
-            told,
-            state,
-            number,
-            started_us,
-            failure=failure,
-            error=pickled,
-            run_id=run_id,
-        )
-        return StepState(state.label, error=error)
-
-    def _record(
-        self,
-        step: _Step,
-        told: _Told,
-        state: TaskRunState,
-        number: int,
-        started_us: int,
-        *,
-        value: StoredValue | None = None,
-        failure: Failure | None = None,
-        error: bytes = b"",
-        run_id: int = 0,
-        source: str = "",
-        by: str = "",
-    ) -> None:
-        """Have a step recorded; durable when this returns."""
-        digest = told.digest
-        info = StepInfo(digest.value, digest.is_exact, step.place, error, source, run_id, by)
-        kept = self._claims.pop(step.path, None)
-        if kept is not None and state is not TaskRunState.SUCCEEDED:
-            args = {"key": kept.key, "token": self._spec.token}
-            self._port.call(self._spec.token, "cache_release", args)
-            kept = None
-        record = self._row(step, told, state, number, started_us, info, value, failure, kept)
-        self._port.call(self._spec.token, "step", {"record": record})
-
-    def _row(
-        self,
-        step: _Step,
-        told: _Told,
-        state: TaskRunState,
-        number: int,
-        started_us: int,
-        info: StepInfo,
-        value: StoredValue | None = None,
-        failure: Failure | None = None,
-        kept: KeptResult | None = None,
-    ) -> RecordedStep:
-        return RecordedStep(
-            step.path,
-            step.task.task_id,
-            int(state),
-            self._attempt(number),
-            started_us,
-            self._clock.now_us(),
-            info,
-            value,
-            failure,
-            told.inputs,
-            kept,
-            step_name(step.task, told.args, told.kwargs) if step.task.map_name else "",
-        )
-
-
-async def _within(limit_s: float | None, call: Awaitable[Any], step: _Step) -> Any:
+async def _within(limit_s: float | None, call: Awaitable[Any], step: Step) -> Any:
     """Await a step's function, no longer than it may take."""
     if limit_s is None:
         return await call
@@ -776,18 +542,9 @@ async def _within(limit_s: float | None, call: Awaitable[Any], step: _Step) -> A
         raise AttemptTimeout(message) from None
 
 
-def _enlist(step: _Step, transaction: Transaction, state: StepState[Any]) -> None:
+def _enlist(step: Step, transaction: Transaction, state: StepState[Any]) -> None:
     if state.error is None:
         task = step.task
         transaction.enlist(
             Enlisted(step.path, task.task_id, task.commit_hooks, task.rollback_hooks)
         )
-
-
-def _transaction_step(path: MapPath, place: str) -> tuple[_Step, _Told]:
-    step = _Step(OwnTask(TRANSACTION, Transaction), path, (), {}, place, ())
-    return step, _Told(Digest(TRANSACTION, {}), None, (), {})
-
-
-def _converted(value: Any, kind: type[S]) -> S:
-    return value if isinstance(value, kind) else msgspec.convert(value, kind)
