@@ -1,0 +1,1 @@
+"""This package turns folders of files into flows: a folder is a flow, a file a task."""
