@@ -283,8 +283,3 @@ def test_what_steps_and_flows_do_not_follow_is_refused() -> None:
 
     with pytest.raises(InvalidArgument, match=r"pooled\(\) has pool=, which steps of flows"):
         etl()
-    with pytest.raises(InvalidArgument, match="run_name= of flow 'named'"):
-
-        @flow(run_name="x")
-        def named() -> None:
-            pass

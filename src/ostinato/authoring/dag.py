@@ -28,6 +28,7 @@ from ostinato.authoring.policies import PolicyReader
 from ostinato.authoring.ports import RunHandle
 from ostinato.authoring.quantities import seconds_of
 from ostinato.authoring.references import ParameterReference
+from ostinato.authoring.run_names import check_name_template, name_template
 from ostinato.authoring.schedules import check_timezone, moment_us, schedule_text, zone_name_of
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
@@ -78,6 +79,9 @@ class DAG:
         fail_fast: Whether any failure cancels the rest at once.
         executor: Executor of tasks that name none.
         resources: Configured objects that tasks receive by annotation or name.
+        run_name: What people call its runs: a template of their parameters, such as
+            ``"{day}"`` or ``"{{ day }}"``. Prefect: ``flow_run_name``.
+        flow_run_name: The same.
         on_success: Called with the context when a run has succeeded; a function or a list of
             them. Airflow: ``on_success_callback``.
         on_success_callback: The same.
@@ -120,6 +124,8 @@ class DAG:
         fail_fast: bool = False,
         executor: str | None = None,
         resources: Mapping[str, Any] | None = None,
+        run_name: str | None = None,
+        flow_run_name: str | None = None,
         on_success: Callbacks = None,
         on_success_callback: Callbacks = None,
         on_failure: Callbacks = None,
@@ -205,6 +211,7 @@ class DAG:
             doc=doc_md or description,
             source=Source(*relative_place(self.place, self.source_root)),
             callbacks=tuple(callback.declared for callback in self.callbacks),
+            run_name=name_template(_either("run_name", run_name, "flow_run_name", flow_run_name)),
         )
         self._operators: dict[str, Operator] = {}
         self._groups: dict[str, TaskGroup] = {}
@@ -249,6 +256,8 @@ class DAG:
             check_graph(definition)
             check_default_args([self.root, *self._groups.values()])
             check_templates(self._operators.values(), self.templates)
+            place = relative_place(self.place)
+            check_name_template(definition.run_name, self.parameters, place)
             self._definition = definition
         return self._definition
 

@@ -15,6 +15,7 @@ from ostinato.authoring.parameters import REQUIRED
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import POLICY_NAMES
 from ostinato.authoring.ports import Context, RunHandle
+from ostinato.authoring.run_names import NameFunction, called_name
 from ostinato.authoring.signals import Suspended
 from ostinato.authoring.signatures import UNTYPED, name_of, signature_of
 from ostinato.authoring.step_scopes import number_tasks
@@ -24,6 +25,9 @@ from ostinato.model.step import BODY
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Options that may be functions.
+_NAMING = ("run_name", "flow_run_name")
 
 #: Policies of a flow that are those of its body; Prefect's names beside ours.
 _OF_THE_BODY = {
@@ -55,6 +59,8 @@ class FlowBody(FunctionOperator):
     """
 
     operator_name = "flow"
+    #: Names a run, where its flow has a function for that.
+    naming: NameFunction | None = None
 
     @property
     def result_type(self) -> Any:
@@ -70,6 +76,8 @@ class FlowBody(FunctionOperator):
         outcome = current_outcome.get()
         if outcome is not None:
             outcome.is_executed = True
+        if self.naming is not None:
+            context.name_run(called_name(self.naming, self.op_kwargs))
         try:
             result = self.call(context)
         except BaseException as error:
@@ -113,13 +121,6 @@ class FunctionFlow(Generic[P, R]):
         self._options = dict(options)
         self.place = calling_place()
         functools.update_wrapper(self, function, updated=())
-        for name in ("run_name", "flow_run_name"):
-            if self._options.get(name):
-                raise InvalidArgument(
-                    f"{name}= of flow {name_of(function)!r}: runs have numbers and no names",
-                    place=relative_place(self.place),
-                    hint="give the flow tags",
-                )
         self._dag = self._declare()
         self.name = self._dag.name
 
@@ -260,6 +261,7 @@ class FunctionFlow(Generic[P, R]):
         options = {k: v for k, v in self._options.items() if k not in _OF_THE_BODY}
         policies = {_OF_THE_BODY[k]: v for k, v in self._options.items() if k in _OF_THE_BODY}
         assert policies.keys() <= POLICY_NAMES
+        naming = next((options.pop(key) for key in _NAMING if callable(options.get(key))), None)
         name = options.pop("name", "") or own
         options.setdefault("doc_md", signature.doc)
         dag = DAG(name, **options)
@@ -272,7 +274,8 @@ class FunctionFlow(Generic[P, R]):
                 )
                 for key, parameter in signature.parameters.items()
             }
-            FlowBody(BODY, python_callable=self.function, op_kwargs=parameters, **policies)
+            body = FlowBody(BODY, python_callable=self.function, op_kwargs=parameters, **policies)
+            body.naming = naming
         return dag
 
     def __repr__(self) -> str:

@@ -205,6 +205,10 @@ class Context(Protocol):
         """Return a value that a task stored in this run or another, None if there is none."""
         ...
 
+    def name_run(self, name: str) -> None:
+        """Give the run a name for people, beside ``etl#17``."""
+        ...
+
     def push(self, key: str, value: Any) -> None:
         """Store a value of this task run under a key; durable when this returns."""
         ...
@@ -335,6 +339,11 @@ class RunHandle(Protocol):
     @property
     def id(self) -> str:
         """Id of the run, as text."""
+        ...
+
+    @property
+    def run_name(self) -> str:
+        """What people call it, by the template of its flow; or ""."""
         ...
 
     @property

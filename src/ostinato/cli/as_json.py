@@ -57,6 +57,7 @@ def run(row: RunRow, *, is_interrupted: bool = False) -> Json:
     return {
         "id": str(row.id),
         "name": f"{row.flow}#{row.number}",
+        "run_name": row.name,
         "project": row.project,
         "flow": row.flow,
         "number": row.number,

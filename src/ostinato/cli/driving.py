@@ -13,7 +13,7 @@ import click
 from ostinato.cli import as_json
 from ostinato.cli.display import between, error_block, icon
 from ostinato.cli.entry import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
-from ostinato.cli.opening import Opened, name_of
+from ostinato.cli.opening import Opened, name_of, title_of
 from ostinato.cli.progress.follower import Follower, View
 from ostinato.cli.progress.tally import Tally
 from ostinato.client.local import LocalClient
@@ -107,7 +107,7 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
         return
     took = between(row.started_us, row.ended_us)
     reason = f": {row.reason}" if row.reason else ""
-    click.echo(f"{icon(row.state)} {name} {row.state.label} in {took}{reason}")
+    click.echo(f"{icon(row.state)} {title_of(row)} {row.state.label} in {took}{reason}")
     if row.state is not RunState.FAILED:
         return
     if not is_picture():
@@ -146,7 +146,7 @@ def _begin_to_show(
         row.id,
         flow,
         tally=tally,
-        view=_view(name_of(row), flow, tally),
+        view=_view(title_of(row), flow, tally),
         is_fresh=is_fresh,
     )
     follower.start()

@@ -85,6 +85,11 @@ def name_of(row: RunRow) -> str:
     return f"{row.flow}#{row.number}"
 
 
+def title_of(row: RunRow) -> str:
+    """Return the name of a run, with what its flow's template calls it: ``etl#17 (north)``."""
+    return f"{name_of(row)} ({row.name})" if row.name else name_of(row)
+
+
 def is_interrupted(client: LocalClient, row: RunRow) -> bool:
     """Whether a run has not ended and nobody drives it."""
     return not row.state.is_terminal and client.owner(row) is None

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ostinato.client.run_names import MAX_NAME
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UsageError
@@ -52,6 +53,7 @@ class Calls:
             "pull": _pull,
             "push": self._push,
             "name": self._name,
+            "name_run": self._name_run,
             **(more or {}),
         }
 
@@ -105,6 +107,12 @@ class Calls:
     def _name(self, run: LiveRun, task_run: TaskRun, *, text: str) -> None:
         if run.names.get(task_run, "") != text:
             run.names[task_run] = text
+            self._recorder.rewrite(run, task_run)
+
+    def _name_run(self, run: LiveRun, task_run: TaskRun, *, text: str) -> None:
+        if run.row.name != text:
+            run.row = msgspec.structs.replace(run.row, name=text[:MAX_NAME])
+            run.is_row_dirty = True
             self._recorder.rewrite(run, task_run)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ostinato.authoring.quantities import bytes_of
 from ostinato.client.parameters import validate_params
+from ostinato.client.run_names import run_name
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Budget, Limits
 from ostinato.coordinator.live_run import LiveRun
@@ -343,6 +344,7 @@ class Runner:
             tags=(*flow.tags, *tags),
             target=target,
             code=self._code,
+            name=run_name(flow, params, date_us, self._timezone(flow)),
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
         info = self._info(row, flow, now_us)
@@ -526,6 +528,7 @@ def info_of(project: Project, row: RunRow, flow: FlowDefinition, started_us: int
         logs_root=str(project.logs_root),
         started_us=started_us,
         data_root=str(project.data_dir),
+        name=row.name,
     )
 
 

@@ -81,6 +81,7 @@ class LiveRun:
             machine.ended_us,
             machine.generation,
             self.id,
+            self.row.name,
         )
 
     def task_run_row(self, task_run: TaskRun) -> TaskRunRow:

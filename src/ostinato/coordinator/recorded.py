@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _WRITING: dict[str, Any] = {
     "push": None,
     "name": None,
+    "name_run": None,
     "step": None,
     "publish": 0,
     "update_artifact": None,

@@ -80,6 +80,11 @@ class Run:
         return f"{row.flow}#{row.number}"
 
     @property
+    def run_name(self) -> str:
+        """What people call it, by the template of its flow; or ""."""
+        return self._row.name
+
+    @property
     def state(self) -> str:
         """Name of its state, such as ``"succeeded"``."""
         return self._row.state.label

@@ -198,6 +198,7 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         doc: Markdown for people.
         source: Where it is declared.
         callbacks: What is called at its moments.
+        run_name: Template of what people call its runs, of their parameters; empty for none.
     """
 
     name: str
@@ -221,3 +222,4 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
     doc: str = ""
     source: Source = Source()
     callbacks: tuple[Callback, ...] = ()
+    run_name: str = ""

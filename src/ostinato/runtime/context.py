@@ -179,6 +179,7 @@ class TaskContext(Mapping[str, Any]):
             data_interval_end=self.data_interval_end,
             partition_key=self._info.partition,
             start_date=self._moment(self._info.started_us),
+            name=self._info.name,
         )
 
     @property
@@ -432,6 +433,14 @@ class TaskContext(Mapping[str, Any]):
             raise UsageError(message, hint="push nothing instead; pull() gives None for it")
         stored = encode_value(key, value, self._spec, self._info.values_root)
         self._port.call(self._spec.token, "push", {"value": stored})
+
+    def name_run(self, name: str) -> None:
+        """Give the run a name for people, beside ``etl#17``; durable with the attempt's end.
+
+        Args:
+            name: A few words.
+        """
+        self._port.call(self._spec.token, "name_run", {"text": masker.mask(name)})
 
     def xcom_pull(
         self,

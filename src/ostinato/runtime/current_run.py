@@ -23,6 +23,7 @@ class CurrentRun(NamedTuple):
         data_interval_end: End of the data, not included.
         partition_key: Its partition, or empty.
         start_date: When it started.
+        name: What people call it, or empty.
     """
 
     id: str
@@ -36,6 +37,7 @@ class CurrentRun(NamedTuple):
     data_interval_end: datetime
     partition_key: str
     start_date: datetime
+    name: str = ""
 
     @property
     def run_id(self) -> str:

@@ -35,6 +35,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
         logs_root: Folder for logs.
         started_us: When the run started.
         data_root: Folder of the project's data.
+        name: What people call it, or empty.
     """
 
     run_id: int
@@ -52,6 +53,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
     logs_root: str
     started_us: int
     data_root: str = ""
+    name: str = ""
 
 
 class MappedValues(Struct, frozen=True, tag="mapped", array_like=True):
@@ -378,6 +380,7 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
 #: a ``StoredValue`` travels as a builtin dict.
 #: ``name(text)`` says what people call this index; it is durable with the attempt's end.
+#: ``name_run(text)`` says what people call the run; durable likewise.
 #: ``pull_elsewhere(task_id, key, path, run_id, flow)`` returns ``{"values": [...],
 #: "is_mapped": bool}`` of another run, or of the newest run of a flow up to the logical date
 #: that has such a value; ``previous_success()`` returns start and end of the data and of the
@@ -410,6 +413,7 @@ CALLS = (
     "pull",
     "push",
     "name",
+    "name_run",
     "pull_elsewhere",
     "previous_success",
     "connection",

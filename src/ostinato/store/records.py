@@ -27,6 +27,7 @@ class NewRun(Struct, frozen=True):
         tags: For searching.
         target: What a code host loads to find the flow, such as a file; empty in a project.
         code: The code version, such as the git commit, and packages, as JSON; empty if unknown.
+        name: What people call it, beside ``flow#17``; or empty.
     """
 
     project: str
@@ -43,6 +44,7 @@ class NewRun(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     target: str = ""
     code: str = ""
+    name: str = ""
 
 
 class RunRow(Struct, frozen=True):
@@ -82,6 +84,7 @@ class RunRow(Struct, frozen=True):
     ended_us: int
     owner: int
     generation: int
+    name: str = ""
 
 
 class RunUpdate(NamedTuple):
@@ -93,6 +96,7 @@ class RunUpdate(NamedTuple):
     ended_us: int
     generation: int
     run_id: int
+    name: str = ""
 
 
 class TaskRunRow(NamedTuple):

@@ -74,6 +74,9 @@ class FakeContext:
     ) -> Any:
         return self.pushed.get(key)
 
+    def name_run(self, name: str) -> None:
+        raise NotImplementedError
+
     def push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
 

@@ -65,14 +65,14 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
     import msgspec
 
     from ostinato.cli.display import between, columns, icon, moment
-    from ostinato.cli.opening import is_interrupted, name_of
+    from ostinato.cli.opening import is_interrupted, name_of, title_of
 
     client = opened.client
     note = row.reason
     if is_interrupted(client, row):
         note = f"interrupted: ostinato resume '{name_of(row)}' goes on"
     click.echo(
-        f"{icon(row.state)} {name_of(row)} {row.state.label}" + (f": {note}" if note else "")
+        f"{icon(row.state)} {title_of(row)} {row.state.label}" + (f": {note}" if note else "")
     )
     facts = [
         ["id", str(row.id)],

@@ -25,8 +25,8 @@ SELECT id FROM runs WHERE project = ? AND flow = ? AND logical_key = ?
 INSERT INTO runs (
     id, number, project, flow, manifest_version, params, "trigger", home, logical_key,
     logical_date_us, interval_start_us, interval_end_us, partition, tags, target, code,
-    state, reason, created_us, started_us, ended_us, owner, generation
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    state, reason, created_us, started_us, ended_us, owner, generation, name
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_tag
 -- Make a run findable by a tag. Primary key.
@@ -42,7 +42,8 @@ SELECT
     runs.id, runs.number, runs.project, runs.flow, runs.manifest_version, runs.params,
     runs."trigger", runs.home, runs.logical_key, runs.logical_date_us, runs.interval_start_us,
     runs.interval_end_us, runs.partition, runs.tags, runs.target, runs.code, runs.state,
-    runs.reason, runs.created_us, runs.started_us, runs.ended_us, runs.owner, runs.generation
+    runs.reason, runs.created_us, runs.started_us, runs.ended_us, runs.owner, runs.generation,
+    runs.name
 
 -- name: newest_run_with_value
 -- The newest run of a flow up to a logical date, but for one, with a task's value. runs_by_logical_date.
@@ -61,7 +62,7 @@ SELECT flow, number, state, owner FROM runs WHERE id = ?
 -- What a coordinator changes in its run; one that has ended (4 and more) has no owner. Primary key.
 UPDATE runs SET
     state = ?1, reason = ?2, started_us = ?3, ended_us = ?4, generation = ?5,
-    owner = iif(?1 >= 4, 0, owner)
+    name = ?7, owner = iif(?1 >= 4, 0, owner)
 WHERE id = ?6
 
 -- name: set_owner
