@@ -59,6 +59,19 @@ lock: .venv/.tools ## Pin the requirements again after pyproject.toml changed (U
 	$(COMPILE) pyproject.toml --extra examples -c requirements/dev.txt \
 		--excludes requirements/demo-excludes.in -o requirements/demo.txt
 
+# Nothing is installed, and nobody is asked for a password, where all of it is there already.
+.PHONY: system-deps
+system-deps: ## Install what some tests need of the system by apt: R, pandoc, node, Ruby, Chromium
+	@lacking=; \
+	for name in $$(sed 's/ *#.*//' requirements/system.apt); do \
+		dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || lacking="$$lacking $$name"; \
+	done; \
+	[ -n "$$lacking" ] || exit 0; \
+	command -v apt-get >/dev/null || { echo "error: there is no apt-get here; install what requirements/system.apt lists" >&2; exit 1; }; \
+	[ "$$(id -u)" = 0 ] && root= || root=sudo; \
+	$$root apt-get update -qq && \
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$lacking
+
 .PHONY: clean
 clean: ## Remove .venv, caches and what was built
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \

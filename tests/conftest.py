@@ -1,5 +1,6 @@
-"""This module sets the scale of a test run."""
+"""This module sets the scale of a test run, and says what a run leaves out."""
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+#: Begins the reason of a skipped test that lacks a program.
+NOT_RUN = "not run: make system-deps"
 
 #: Examples of each property in a soak; Hypothesis' own default for a normal run is 100.
 SOAK_EXAMPLES = 20_000
@@ -28,11 +32,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", action="store_true", help="run random and survival tests with far larger numbers"
     )
+    parser.addoption(
+        "--all-system", action="store_true", help="fail where the system lacks what a test needs"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("soak" if config.getoption("--soak") else "ci")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs = [name for marker in item.iter_markers("system") for name in marker.args]
+    lacking = [name for name in programs if shutil.which(name) is None]
+    if lacking:
+        say = pytest.fail if item.config.getoption("--all-system") else pytest.skip
+        say(f"{NOT_RUN} ({', '.join(lacking)})")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", ())
+    left_out = [each for each in skipped if NOT_RUN in str(each.longrepr)]
+    if left_out:
+        terminalreporter.line(f"{len(left_out)} {NOT_RUN}", yellow=True)
 
 
 @pytest.fixture(scope="session")
