@@ -117,6 +117,12 @@ class Simulation:
         """A worker dies under an attempt."""
         self._end(lambda task_run: ev.AttemptLost(self.now_us, *_name(task_run)))
 
+    def progress(self) -> None:
+        """An attempt gets further than the ones that were lost before it."""
+        if self.running:
+            ready = self.running[self.chance.choice(list(self.running))]
+            self.feed(ev.AttemptProgressed(self.now_us, *_name(ready.task_run)))
+
     def revoke(self) -> None:
         """An attempt is taken back before it began."""
         self._end(lambda task_run: ev.AttemptRevoked(self.now_us, *_name(task_run)))
@@ -435,8 +441,8 @@ class Simulation:
             if self.chance.random() < faults:
                 fault = self.chance.choices(
                     (self.lose, self.revoke, self.defer, self.repeat_report, self.crash,
-                     self.fire_timer, self.end_wait, self.settle_past, self.cancel),
-                    (4, 4, 3, 6, 4, 6, 4, 4, 0.4),
+                     self.fire_timer, self.end_wait, self.settle_past, self.progress, self.cancel),
+                    (4, 4, 3, 6, 4, 6, 4, 4, 2, 0.4),
                 )[0]  # fmt: skip
                 fault()
             else:

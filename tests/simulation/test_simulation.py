@@ -64,6 +64,10 @@ class FaultyRun(RuleBasedStateMachine):
         self.simulation.lose()
 
     @rule()
+    def progress(self) -> None:
+        self.simulation.progress()
+
+    @rule()
     def revoke(self) -> None:
         self.simulation.revoke()
 

@@ -1,5 +1,7 @@
 """A flow that is a function is killed at random steps; what was recorded is not repeated."""
 
+import contextlib
+import json
 import os
 import random
 import signal
@@ -7,10 +9,12 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import pytest
 
+from ostinato.model.identity import TaskRunKey, parse_path
+from ostinato.model.state import TaskRunState
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import RunRow
 from ostinato.store.sqlite import open_store
@@ -26,11 +30,16 @@ pytestmark = pytest.mark.survival
 #: Flows that are killed in a normal test run and in a soak, and kills of each.
 FLOWS, SOAK_FLOWS, KILLS = 2, 25, 4
 
+#: Kills of one flow in a normal test run and in a soak, and lines of its ledger between two.
+MANY_KILLS, SOAK_MANY_KILLS, LINES_BETWEEN = 5, 100, 4
+
 FLOW = """
+import asyncio
 import os
 from pathlib import Path
 
-from ostinato import flow, task
+from ostinato import as_completed, flow, task
+from ostinato.cache_policies import INPUTS
 
 LEDGER = Path(__file__).with_name("ledger.txt")
 BROKEN = Path(__file__).with_name("broken.txt")
@@ -48,6 +57,13 @@ def plain(number):
     return number
 
 
+@task
+async def waiting(number):
+    await asyncio.sleep(0)
+    note(LEDGER, f"waiting {number}")
+    return number
+
+
 @task(retries=1)
 def flaky(number):
     broken = BROKEN.read_text().split() if BROKEN.exists() else []
@@ -55,6 +71,12 @@ def flaky(number):
         note(BROKEN, str(number))
         raise OSError("again")
     note(LEDGER, f"flaky {number}")
+    return number
+
+
+@task(cache=INPUTS)
+def kept(number):
+    note(LEDGER, f"kept {number}")
     return number
 
 
@@ -69,108 +91,208 @@ def inner(start):
 
 
 @flow
+async def beside(start):
+    return sum(await asyncio.gather(*(waiting(start + number) for number in range(20))))
+
+
+@flow
 def many():
-    total = sum(plain(number) for number in range(150))
-    total += sum(plain.map(list(range(1_000, 1_150))).result())
+    total = sum(plain(number) for number in range(120))
+    total += sum(plain.map(list(range(1_000, 1_120))).result())
     futures = [flaky.submit(2_000 + number) for number in range(30)]
-    total += sum(future.result() for future in futures)
+    total += sum(future.result() for future in as_completed(futures))
     for number in range(20):
         total += nested(3_000 + 2 * number)
     for number in range(5):
         total += inner(4_000 + 10 * number)
-    total += sum(plain(5_000 + number) for number in range(60))
+    # Each is asked for twice, and executed once.
+    for number in range(20):
+        total += kept(5_000 + number % 10)
+    total += sum(kept.map([6_000 + number % 10 for number in range(20)]).result())
+    total += asyncio.run(beside(7_000))
+    total += sum(plain(8_000 + number) for number in range(60))
     return total
 """
 
-EXPECTED = (
-    sum(range(150))
-    + sum(range(1_000, 1_150))
-    + sum(range(2_000, 2_030))
-    + sum(range(3_000, 3_040))
-    + sum(range(4_000, 4_050))
-    + sum(range(5_000, 5_060))
+#: What the tasks write down when each is executed once.
+LEDGER = Counter(
+    f"{task_id} {number}"
+    for task_id, numbers in (
+        ("plain", range(120)),
+        ("plain", range(1_000, 1_120)),
+        ("flaky", range(2_000, 2_030)),
+        ("plain", range(3_000, 3_040)),
+        ("plain", range(4_000, 4_050)),
+        ("kept", range(5_000, 5_010)),
+        ("kept", range(6_000, 6_010)),
+        ("waiting", range(7_000, 7_020)),
+        ("plain", range(8_000, 8_060)),
+    )
+    for number in numbers
 )
-LINES = 150 + 150 + 30 + 40 + 50 + 60
 
 
-def recorded(folder: Path) -> tuple[list[RunRow], set[str]]:
-    """Return all runs, newest first, and every step with a recorded result as its ledger line."""
+class Result(NamedTuple):
+    """What a run and its subflows have recorded of one step."""
+
+    state: TaskRunState
+    line: str
+    value: bytes | None
+
+
+def recorded(folder: Path) -> tuple[list[RunRow], dict[tuple[str, str], Result]]:
+    """Return all runs, newest first, and what is recorded of each step, by run and place."""
     store = open_store(folder / ".ostinato" / "store.db")
     try:
         assert store.check_integrity() == []
         runs, _ = store.runs(RunFilter())
-        found: set[str] = set()
+        found: dict[tuple[str, str], Result] = {}
         for run in runs:
-            for row, _ in store.steps(run.id, limit=10_000)[0]:
-                if row.state == 5 and row.task_id in ("plain", "flaky"):
-                    number = msgspec.json.decode(row.inputs or "{}")["number"]
-                    found.add(f"{row.task_id} {number}")
+            for row, value in store.steps(run.id, limit=10_000)[0]:
+                number = json.loads(row.inputs or "{}").get("number")
+                key = TaskRunKey(row.task_id, parse_path(row.path))
+                found[f"{run.flow} {run.params!r}", str(key)] = Result(
+                    TaskRunState(row.state),
+                    f"{row.task_id} {number}",
+                    value.data if value is not None else None,
+                )
         return runs, found
     finally:
         store.close()
 
 
-def kill_somebody(folder: Path, chance: random.Random, *arguments: str) -> str:
-    """Start a command, kill one of its processes at a random step, and say which."""
-    process = subprocess.Popen(
-        ostinato(folder, *arguments),
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    goal = len(ledger_lines(folder)) + chance.randrange(1, LINES // 2)
-    wait_until(lambda: len(ledger_lines(folder)) >= goal, process)
-    below = list(descendants(process.pid))
-    victims = {"coordinator": process.pid} | {f"process {n}": pid for n, pid in enumerate(below)}
-    name = chance.choice(sorted(victims))
-    try:
-        os.kill(victims[name], signal.SIGKILL)
-    except ProcessLookupError:
-        name += " (had ended)"
-    process.wait(timeout=120)
-    return f"{name} at {goal}"
+def lines_of(found: dict[tuple[str, str], Result]) -> set[str]:
+    """Return the lines that steps with a recorded result have written into the ledger."""
+    return {each.line for each in found.values() if each.state is TaskRunState.SUCCEEDED}
+
+
+def write_project(folder: Path) -> Path:
+    """Write the project into a new folder."""
+    folder.mkdir()
+    (folder / "ostinato.yaml").write_text("name: survival\nflows: [many.py]\n")
+    (folder / "many.py").write_text(FLOW)
+    return folder
+
+
+class Killed:
+    """A run whose processes are killed, one after the other.
+
+    Args:
+        folder: Of its project.
+        seed: Decides who is killed, and when.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder = write_project(folder)
+        self._chance = random.Random(seed)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.story = [f"seed {seed}"]
+        self.kills = 0
+
+    def kill(self, *, within: int) -> bool:
+        """Kill one of its processes; return whether there was one.
+
+        Args:
+            within: Lines of the ledger until then, at most.
+        """
+        done, before = self._look()
+        process = self._going_on()
+        goal = before.total() + self._chance.randint(1, within)
+        wait_until(lambda: len(ledger_lines(self._folder)) >= goal, process)
+        if process.poll() is not None:
+            return False
+        victims = {"coordinator": process.pid}
+        victims |= {f"process {n}": pid for n, pid in enumerate(descendants(process.pid))}
+        name = self._chance.choice(sorted(victims))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victims[name], signal.SIGKILL)
+        if name == "coordinator":
+            process.wait()
+        self.story.append(f"{name} at {goal}")
+        self.kills += 1
+        self._compare(done, before)
+        return True
+
+    def finish(self) -> None:
+        """Let the run come to its end."""
+        done, before = self._look()
+        assert self._going_on().wait(timeout=120) == 0, f"{self.story}: {self._output()}"
+        self._compare(done, before)
+
+    def check(self, undisturbed: dict[tuple[str, str], Result]) -> None:
+        """Compare what is recorded in the end with a run that nobody killed."""
+        runs, found = recorded(self._folder)
+        assert {run.state.label for run in runs} == {"succeeded"}, self.story
+        assert found == undisturbed, self.story
+        assert Counter(ledger_lines(self._folder)).keys() == LEDGER.keys(), self.story
+
+    def _going_on(self) -> "subprocess.Popen[bytes]":
+        """Return the process that drives the run, started again if it is no more."""
+        if self._process is None or self._process.returncode == -signal.SIGKILL:
+            arguments = ("run", "many") if self._process is None else ("resume", "many")
+            with open(self._folder / "output.txt", "ab") as output:
+                self._process = subprocess.Popen(
+                    ostinato(self._folder, *arguments),
+                    cwd=self._folder,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        return self._process
+
+    def _look(self) -> tuple[set[str], Counter[str]]:
+        """Return which lines belong to recorded steps, and all lines of the ledger after that."""
+        done = set() if self._process is None else lines_of(recorded(self._folder)[1])
+        return done, Counter(ledger_lines(self._folder))
+
+    def _compare(self, done: set[str], before: Counter[str]) -> None:
+        """Assert that nothing has been executed that was recorded before."""
+        again = done & (Counter(ledger_lines(self._folder)) - before).keys()
+        assert not again, f"{self.story}: {sorted(again)[:3]}"
+
+    def _output(self) -> str:
+        return (self._folder / "output.txt").read_text()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Result]:
+    """What a run records that nobody kills."""
+    folder = write_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    command = ostinato(folder, "run", "many")
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    runs, found = recorded(folder)
+    assert Counter(run.flow for run in runs) == {"many": 1, "inner": 5, "beside": 1}
+    assert Counter(ledger_lines(folder)) == LEDGER
+    assert len(found) >= 500
+    return found
 
 
 @pytest.mark.parametrize("seed", range(FLOWS))
 def test_killed_flow_finishes_and_repeats_no_recorded_step(
-    seed: int, tmp_path: Path, scale: Callable[[int, int], int]
+    seed: int,
+    tmp_path: Path,
+    undisturbed: dict[tuple[str, str], Result],
+    scale: Callable[[int, int], int],
 ) -> None:
     for number in range(scale(1, SOAK_FLOWS // FLOWS)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "ostinato.yaml").write_text("name: survival\nflows: [many.py]\n")
-        (folder / "many.py").write_text(FLOW)
-        chance = random.Random(seed * 1_000 + number)
-        story = [f"seed {seed}.{number}", kill_somebody(folder, chance, "run", "many")]
-        for _ in range(KILLS):
-            before = Counter(ledger_lines(folder))
-            runs, done = recorded(folder)
-            if runs[-1].state.is_terminal:
-                break
-            story.append(kill_somebody(folder, chance, "resume", "many"))
-            again = Counter(ledger_lines(folder)) - before
-            assert not done & set(again), f"{story}: {sorted(done & set(again))[:3]}"
-        runs, done = recorded(folder)
-        if not runs[-1].state.is_terminal:
-            before = Counter(ledger_lines(folder))
-            command = ostinato(folder, "resume", "many")
-            ended = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, text=True)
-            assert ended.returncode == 0, f"{story}: {ended.stdout}{ended.stderr}"
-            again = Counter(ledger_lines(folder)) - before
-            assert not done & set(again), f"{story}: {sorted(done & set(again))[:3]}"
+        run = Killed(tmp_path / str(number), seed * 1_000 + number)
+        while run.kills < KILLS and run.kill(within=LEDGER.total() // 3):
+            pass
 
-        check_end(folder, story)
+        run.finish()
+
+        run.check(undisturbed)
 
 
-def check_end(folder: Path, story: list[str]) -> None:
-    runs, done = recorded(folder)
-    assert {run.state.label for run in runs} == {"succeeded"}, story
-    assert Counter(run.flow for run in runs) == {"many": 1, "inner": 5}, story
-    assert len(done) == LINES, story
-    store = open_store(folder / ".ostinato" / "store.db")
-    try:
-        value = store.values(runs[-1].id, "@body", path="")[0][1]
-    finally:
-        store.close()
-    assert msgspec.json.decode(value.data or b"") == EXPECTED, story
+def test_flow_that_is_killed_all_the_time_finishes(
+    tmp_path: Path, undisturbed: dict[tuple[str, str], Result], scale: Callable[[int, int], int]
+) -> None:
+    run = Killed(tmp_path / "project", 7)
+    kills = scale(MANY_KILLS, SOAK_MANY_KILLS)
+
+    while run.kills < kills and run.kill(within=LINES_BETWEEN):
+        pass
+    run.finish()
+
+    assert run.kills == kills
+    run.check(undisturbed)

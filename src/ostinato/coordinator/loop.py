@@ -669,6 +669,20 @@ class Coordinator:
         self._laters.append((later, value))
         return later
 
+    def note_progress(self, run: LiveRun, body: TaskRun) -> None:
+        """Take note that a body, and so those that call it, got further than they ever were.
+
+        A long flow may so be lost as often as it likes; one that is lost at the same step again
+        and again may not.
+        """
+        if body.losses:
+            task_id, path, attempt = body.task_id, body.path, body.attempt
+            event = ev.AttemptProgressed(self._now_us, task_id, path, attempt)
+            self._apply(run, event, task_id, format_path(path))
+        caller = self._in_flight.get(self._nested.caller_of(run.id))
+        if caller is not None:
+            self.note_progress(caller.run, caller.task_run)
+
     def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:
         if task_run.losses and task_run.state is TaskRunState.FAILED:
             known = run.failures.get(task_run)

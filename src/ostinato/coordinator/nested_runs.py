@@ -13,8 +13,10 @@ from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import Later
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.identity import format_path
+from ostinato.model.identity import RunId, format_path
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
+from ostinato.model.state import RunState
+from ostinato.model.step import BODY
 from ostinato.runtime.messages import AttemptSpec, Ended, Lost, Report, Revoked, RunInfo
 from ostinato.store.protocol import Store
 
@@ -83,8 +85,9 @@ class NestedRuns:
         row = self._starter.start_asked(run.row, asked)
         if not row.state.is_terminal:
             return self.await_attempt(row.id, parent=run.id, caller=token)
+        # The process of the caller ended between the end of the subflow and its record.
         later = Later(_nothing)
-        later.settle({"run_id": row.id, "state": row.state.label, "reason": row.reason})
+        later.settle(self._ending(row.id, row.state, row.reason))
         return later
 
     def _end(
@@ -131,6 +134,10 @@ class NestedRuns:
             message = "this subflow's attempt was given up; its call is refused"
             raise ExecutionError(message)
 
+    def caller_of(self, run_id: int) -> int:
+        """Return the token of the attempt that executes a run inside of it, 0 if none does."""
+        return self._callers.get(run_id, 0)
+
     def run_ended(self, run: LiveRun) -> list[int]:
         """Tell the body that waits for a run how it ended; return its own live subflows."""
         self._parents.pop(run.id, None)
@@ -138,7 +145,7 @@ class NestedRuns:
         later = self._waiting.pop(run.id, None)
         if later is not None:
             machine = run.machine
-            later.settle({"run_id": run.id, "state": machine.state.label, "reason": machine.reason})
+            later.settle(self._ending(run.id, machine.state, machine.reason))
         return [run_id for run_id, parent in self._parents.items() if parent == run.id]
 
     def caller_ended(self, token: int) -> None:
@@ -152,6 +159,12 @@ class NestedRuns:
                 if owner == run_id:
                     del self._active[nested]
                     self._reports.append(Lost(nested, "the flow that called it ended"))
+
+    def _ending(self, run_id: int, state: RunState, reason: str) -> dict[str, Any]:
+        """Return how a run ended, with its result for a body that has not executed it itself."""
+        values = self._store.values(RunId(run_id), BODY, path="")
+        value = values[0][1] if values and state is RunState.SUCCEEDED else None
+        return {"run_id": run_id, "state": state.label, "reason": reason, "value": value}
 
     # As an executor
 

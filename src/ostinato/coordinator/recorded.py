@@ -195,3 +195,6 @@ class _NoBatch:
 
     def after_commit(self, value: Any = None) -> Any:
         raise NotImplementedError
+
+    def note_progress(self, run: LiveRun, body: TaskRun) -> None:
+        raise NotImplementedError

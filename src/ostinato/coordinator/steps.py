@@ -33,6 +33,10 @@ class Committer(Protocol):
         """Return an answer that is given once the next commit is durable."""
         ...
 
+    def note_progress(self, run: LiveRun, body: TaskRun) -> None:
+        """Take note that a body got further than it has ever been."""
+        ...
+
 
 class StepDesk:
     """Answer the calls of flows that are functions.
@@ -69,6 +73,7 @@ class StepDesk:
             step.ended_us, step.task_id, step.path, state, summary, step.started_us
         )
         batch.events.append(EventRow(run.id, step.task_id, path, step.ended_us, event))
+        self._committer.note_progress(run, body)
         return self._committer.after_commit()
 
     def recorded(

@@ -102,6 +102,18 @@ class AttemptLost(Struct, frozen=True, tag="attempt_lost", gc=False, omit_defaul
     v: int = 1
 
 
+class AttemptProgressed(
+    Struct, frozen=True, tag="attempt_progressed", gc=False, omit_defaults=True
+):
+    """An attempt that followed a lost one went further than that: losses count anew."""
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    v: int = 1
+
+
 class AttemptRevoked(Struct, frozen=True, tag="attempt_revoked", gc=False, omit_defaults=True):
     """An attempt was taken back before its code began; it costs nothing."""
 
@@ -217,6 +229,7 @@ Input = (
     | AttemptSkipped
     | AttemptFailed
     | AttemptLost
+    | AttemptProgressed
     | AttemptRevoked
     | AttemptDeferred
     | DeferralEnded

@@ -188,6 +188,12 @@ class RunMachine(KeptGraph):
             if self.watched and not task_run.state.is_terminal:
                 self._notify(Moment.RETRY, task_run)
 
+    def _on_attempt_progressed(self, event: ev.AttemptProgressed) -> None:
+        task_run = self.task_run(event.task_id, event.path)
+        if task_run is not None and task_run.state is RUNNING and task_run.losses:
+            task_run.losses = 0
+            self._out.append(cmd.SaveTaskRun(task_run))
+
     def _lose(self, task_run: TaskRun) -> None:
         task_run.losses += 1
         if task_run.cancel_reason == DEADLINE:
@@ -603,6 +609,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.AttemptSkipped: RunMachine._on_attempt_skipped,
     ev.AttemptFailed: RunMachine._on_attempt_failed,
     ev.AttemptLost: RunMachine._on_attempt_lost,
+    ev.AttemptProgressed: RunMachine._on_attempt_progressed,
     ev.AttemptRevoked: RunMachine._on_attempt_revoked,
     ev.AttemptDeferred: RunMachine._on_attempt_deferred,
     ev.DeferralEnded: RunMachine._on_deferral_ended,

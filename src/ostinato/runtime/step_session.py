@@ -269,6 +269,7 @@ class StepSession:
         )
         value: Any = None
         error: Exception | None = None
+        is_executed = "spec" in answer
         while "spec" in answer:
             spec = converted(answer["spec"], AttemptSpec)
             info = converted(answer["info"], RunInfo)
@@ -277,6 +278,9 @@ class StepSession:
             answer = self._port.call(self._spec.token, "subflow_ended", args_)
         run_id = int(answer["run_id"])
         if answer["state"] == "succeeded":
+            if not is_executed and answer["value"] is not None:
+                stored = converted(answer["value"], StoredValue)
+                value = decode_value(stored, self._info.values_root)
             self._recorded.succeed(step, told, value, 1, started_us, run_id=run_id)
             return value
         if error is None:

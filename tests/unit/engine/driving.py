@@ -156,6 +156,9 @@ class Driven:
     def lose(self, task_id: str, *path: int) -> None:
         self.feed(ev.AttemptLost(*self._name(task_id, path)))
 
+    def progress(self, task_id: str, *path: int) -> None:
+        self.feed(ev.AttemptProgressed(*self._name(task_id, path)))
+
     def revoke(self, task_id: str, *path: int) -> None:
         self.feed(ev.AttemptRevoked(*self._name(task_id, path)))
 

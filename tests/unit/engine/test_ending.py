@@ -433,6 +433,20 @@ def test_too_many_losses_fail_a_task_run() -> None:
     assert "2 times" in lost_failure("a", run["a"].losses).message
 
 
+def test_losses_count_anew_once_an_attempt_gets_further() -> None:
+    run = Driven(flow(task("a", Policy(lost_attempts=1))))
+    for _ in range(5):
+        run.begin("a")
+        run.progress("a")
+        run.lose("a")
+        assert (run.state("a"), run["a"].losses) == ("queued", 1)
+    run.progress("a")
+    run.begin("a")
+    run.lose("a")
+
+    assert run.state("a") == "failed"
+
+
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_a_takeover_counts_as_a_loss_only_where_it_says_so(is_counted: bool) -> None:
     run = Driven(flow(task("a", Policy(lost_attempts=0))))
