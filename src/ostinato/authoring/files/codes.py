@@ -61,6 +61,7 @@ CODES: dict[str, Code] = {
     "F038": Code("Folders are linked in a circle or nested too deep"),
     "F039": Code("A seed cannot be loaded"),
     "F040": Code("METADATA.yml and METADATA.yaml are both there; the first counts", "warning"),
+    "F041": Code("A link to a folder is not followed", "warning", "warning"),
 }
 
 

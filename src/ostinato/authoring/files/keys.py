@@ -30,7 +30,11 @@ _BY_SCOPE = {
 
 
 def wrong_types(
-    keys: Keys, scope: str, *, besides: Collection[str] = frozenset()
+    keys: Keys,
+    scope: str,
+    *,
+    besides: Collection[str] = frozenset(),
+    only: Collection[str] | None = None,
 ) -> list[FileProblem]:
     """Return a problem for each key whose value is of another type than it may be.
 
@@ -38,12 +42,13 @@ def wrong_types(
         keys: Of a header or of METADATA.
         scope: Where they stand.
         besides: Keys that somebody else answers for, such as arguments of a local operator.
+        only: Keys that are looked at; None for all.
     """
     found = []
     known = _BY_SCOPE[scope]
     for name, value in keys.values.items():
         key = known.get(name)
-        if key is None or value is None or name in besides:
+        if key is None or value is None or name in besides or (only and name not in only):
             continue
         for path, expected in key.kind.faults(value):
             found.append(_wrong_type(keys, (name, *path), expected))

@@ -265,3 +265,25 @@ METADATA_KEYS = (
     Key("ui_color", (GROUP,), TEXT, "Colour of the group.", "", "ui_color: '#eeeeee'"),
     Key("ui_fgcolor", (GROUP,), TEXT, "Colour of the group's text.", "", "ui_fgcolor: '#000'"),
 )
+
+#: Arguments of Airflow's flows and groups that change nothing here.
+AIRFLOW_ONLY = frozenset(
+    {
+        "access_control",
+        "add_suffix_on_collision",
+        "allowed_run_types",
+        "auto_register",
+        "concurrency",
+        "dag_display_name",
+        "default_view",
+        "disable_bundle_versioning",
+        "group_display_name",
+        "is_paused_upon_creation",
+        "max_consecutive_failed_dag_runs",
+        "orientation",
+        "owner_links",
+        "rerun_with_latest_version",
+        "sla_miss_callback",
+        "template_undefined",
+    }
+)

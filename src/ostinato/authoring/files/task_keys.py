@@ -96,3 +96,15 @@ TASK_KEYS = (
     ),
     Key("dag", (TASK,), ANYTHING, "Has no effect: the folder is the flow.", "the folder"),
 )
+
+#: Keys that the loader itself reads, whatever the operator.
+WIRING = frozenset(
+    {
+        "operator",
+        "dependencies",
+        "external_dependencies",
+        "extra_callables",
+        "python_callable_partials",
+        "multi_task_spec",
+    }
+)
