@@ -195,7 +195,11 @@ class Runner:
             from ostinato.executors.thread import ThreadExecutor
 
             executors["inline"] = InlineExecutor(
-                flows, self._answer, resources=resources, clock=self._clock
+                flows,
+                self._answer,
+                resources=resources,
+                clock=self._clock,
+                turn=lambda: self._coordinator.turn_within(),
             )
             if not isinstance(self._clock, VirtualClock):
                 executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)

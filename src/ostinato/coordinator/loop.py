@@ -147,6 +147,7 @@ class Coordinator:
         self._laters: list[tuple[Later, Any]] = []
         self._pauses = Pauses(store, self, self._timers)
         self._is_stopped = False
+        self._turns_within = 0
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
         of_steps = {**StepDesk(store, self).answers(), **self._pauses.answers}
         of_artifacts = ArtifactDesk(store, self, clock).answers
@@ -297,6 +298,21 @@ class Coordinator:
                 on_linger = None
             self._turn()
 
+    def turn_within(self) -> None:
+        """Take a turn in the middle of another: what executes in this thread waits for it.
+
+        Raises:
+            ExecutionError: The loop is to end.
+        """
+        if self._is_stopped:
+            message = "the run is being closed; the call is refused"
+            raise ExecutionError(message)
+        self._turns_within += 1
+        try:
+            self._turn()
+        finally:
+            self._turns_within -= 1
+
     def _turn(self) -> None:
         self._wait()
         self._now_us = self._clock.now_us()
@@ -324,7 +340,9 @@ class Coordinator:
 
     def _wait(self) -> None:
         timeout_s = self._timeout_s()
+        # What is in flight while a turn is taken within another one waits for that turn.
         in_flight = len(self._in_flight) + self._outbox.in_flight
+        in_flight = 0 if self._turns_within else in_flight
         if timeout_s and isinstance(self._clock, VirtualClock) and not in_flight:
             moments = [self._timers.next_us, self._waits.next_us(), self._outbox.next_us]
             if coming := [moment for moment in moments if moment is not None]:

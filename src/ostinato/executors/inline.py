@@ -1,9 +1,10 @@
 """This module executes attempts in the coordinator's own thread, one after the other."""
 
 import selectors
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
@@ -28,6 +29,7 @@ class InlineExecutor:
         answer: Answers the calls of attempts.
         resources: Objects that replace the flows' own, by name.
         clock: Stamps attempts and log lines.
+        turn: Has the loop, in the middle of whose turn attempts execute, take another one.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class InlineExecutor:
         *,
         resources: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        turn: Callable[[], None] | None = None,
     ) -> None:
         self._flows = flows
         self._answer = answer
@@ -44,6 +47,9 @@ class InlineExecutor:
         self._executing = Executing(self, clock=clock)
         self._waiting: deque[tuple[AttemptSpec, RunInfo]] = deque()
         self._credit = Credit()
+        self._turn = turn
+        #: Held by the one thread that is in the coordinator: submitted steps ask from their own.
+        self._lock = threading.RLock()
         capture_python_output(is_echoed=True)
 
     def credits(self) -> int:
@@ -100,15 +106,18 @@ class InlineExecutor:
     # The port of its attempts
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
-        """Ask the coordinator, which is in this thread."""
-        answer = self._answer(token, method, args)
-        if isinstance(answer, Later):
+        """Ask the coordinator, which waits in this thread for what executes in it."""
+        with self._lock:
+            answer = self._answer(token, method, args)
+            if not isinstance(answer, Later):
+                return answer
             answer.hurry()
-            if not answer.is_done or answer.error:
-                message = answer.error or f"{method} waits for what this thread would have to do"
-                raise ExecutionError(message)
-            return answer.value
-        return answer
+            while not answer.is_done and self._turn is not None:
+                self._turn()
+        if not answer.is_done or answer.error:
+            message = answer.error or f"{method} waits for what this thread would have to do"
+            raise ExecutionError(message)
+        return answer.value
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""
