@@ -22,18 +22,18 @@ def same(number: int) -> int:
 
 @flow
 def inner(number: int) -> int:
-    return same(number)
+    return int(same(number))
 
 
 @flow
 def many(count: int) -> int:
     futures = [same.submit(number) for number in range(count)]
-    return sum(future.result() for future in futures)
+    return sum(int(future.result()) for future in futures)
 
 
 @flow
 def outer() -> int:
-    return inner(1) + inner(2)
+    return int(inner(1)) + int(inner(2))
 
 
 def test_submitted_steps_are_all_recorded(home: Path) -> None:
