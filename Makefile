@@ -30,6 +30,10 @@ setup: .venv/.dev ## Make .venv with everything that tests and checks need (the 
 test: .venv/.dev ## Run the tests
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
+.PHONY: test-foreign
+test-foreign: .venv/.dev .venv-foreign/.done ## Compare with Airflow and gusty, in an environment of their own
+	$(PY) -m pytest -p no:randomly --foreign .venv-foreign/bin/python tests/foreign $(ARGS)
+
 .PHONY: check
 check: .venv/.dev ## Lint, format, types, layers, changelog and version
 	$(PY) -m ruff check $(CHECKED)
@@ -58,6 +62,7 @@ lock: .venv/.tools ## Pin the requirements again after pyproject.toml changed (U
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra examples -c requirements/dev.txt \
 		--excludes requirements/demo-excludes.in -o requirements/demo.txt
+	$(COMPILE) requirements/foreign.in -o requirements/foreign.txt
 
 # Nothing is installed, and nobody is asked for a password, where all of it is there already.
 .PHONY: system-deps
@@ -74,7 +79,7 @@ system-deps: ## Install what some tests need of the system by apt: R, pandoc, no
 
 .PHONY: clean
 clean: ## Remove .venv, caches and what was built
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-foreign .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
 		build dist htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -108,3 +113,10 @@ clean: ## Remove .venv, caches and what was built
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
 	@$(INSTALL) --no-deps -e .
 	@touch .venv/.demo $@
+
+# Airflow pins much, so it has an environment apart; it takes a minute to fill.
+.venv-foreign/.done: .venv/.tools requirements/foreign.txt requirements/build.txt
+	@$(PY) -m venv --clear .venv-foreign
+	@$(UV) pip install --quiet --python .venv-foreign/bin/python --build-constraints requirements/build.txt \
+		--require-hashes --no-deps -r requirements/foreign.txt
+	@touch $@

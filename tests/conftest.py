@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-system", action="store_true", help="fail where the system lacks what a test needs"
     )
+    parser.addoption(
+        "--foreign", metavar="PYTHON", help="compare with the Airflow and gusty of this Python"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── InvalidArgument         a policy, parameter or call with a wrong value
 │   ├── TemplateError           a template that does not parse or cannot be rendered
 │   ├── EdgeTypeError           what one task returns is not what the next accepts
+│   ├── NotInAirflow            a flow says what Airflow has no word for
 │   ├── CallWhileLoading        a flow was called while its file was loaded
 │   └── LoadError               a file could not be imported
 ├── ParameterError              a run's parameters do not fit its flow
@@ -139,6 +140,12 @@ class EdgeTypeError(DefinitionError, TypeError):
     """Report an edge whose two ends have types that do not fit."""
 
     code = "edge-type"
+
+
+class NotInAirflow(DefinitionError):
+    """Report what a flow says and Airflow has no word for."""
+
+    code = "not-in-airflow"
 
 
 class CallWhileLoading(DefinitionError):

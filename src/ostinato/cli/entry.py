@@ -26,6 +26,7 @@ COMMANDS = (
     "init",
     "check",
     "graph",
+    "compile",
     "run",
     "runs",
     "show",

@@ -1,0 +1,1 @@
+"""This package writes flows down in the words of other orchestrators."""
