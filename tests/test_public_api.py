@@ -75,6 +75,7 @@ as_completed
 chain
 unmapped
 chain_linear
+create_file_artifact
 create_image_artifact
 create_link_artifact
 create_markdown_artifact

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ostinato.model.connection import Connection
     from ostinato.model.policy import TriggerRule
     from ostinato.runtime.artifacts import (
+        create_file_artifact,
         create_image_artifact,
         create_link_artifact,
         create_markdown_artifact,
@@ -138,6 +139,7 @@ __all__ = [
     "as_completed",
     "chain",
     "chain_linear",
+    "create_file_artifact",
     "create_image_artifact",
     "create_link_artifact",
     "create_markdown_artifact",
@@ -219,6 +221,7 @@ _HOMES = {
         "WeekDay",
     ),
     "ostinato.runtime.artifacts": (
+        "create_file_artifact",
         "create_image_artifact",
         "create_link_artifact",
         "create_markdown_artifact",

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from ostinato import (
     DAG,
+    BashOperator,
+    create_file_artifact,
     create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
@@ -19,7 +21,7 @@ from ostinato import (
     update_progress_artifact,
 )
 from ostinato.cli.entry import root
-from ostinato.errors import InvalidArgument, UsageError
+from ostinato.errors import ExecutionError, InvalidArgument, UsageError
 from ostinato.store.records import ArtifactRow
 from ostinato.store.sqlite import open_store
 
@@ -117,6 +119,53 @@ def test_tasks_of_graphs_publish_too(home: Path) -> None:
     graph.run(executor="process").raise_for_state()
 
     assert sorted(row.path for row in artifacts(home, "loaded")) == ["0", "1"]
+
+
+def test_files_are_kept_with_the_run(home: Path) -> None:
+    with DAG("graph") as graph:
+        BashOperator(task_id="plot", bash_command="echo points > $OSTINATO_OUT/plot.txt")
+        BashOperator(task_id="none", bash_command="true")
+
+    @task
+    def report() -> None:
+        Path("report.csv").write_text("a,b")
+        create_file_artifact("report.csv", key="report", description="For all")
+
+    @flow
+    def reporting() -> None:
+        report()
+        report()
+
+    (home / "report.csv").write_text("")
+    graph.run(executor="process").raise_for_state()
+    reporting()
+
+    newest, _ = artifacts(home, "report")
+    (plot,) = [row for row in artifacts(home) if row.task_id == "plot"]
+    assert content(plot) == {
+        "name": "plot.txt",
+        "path": f"files/{plot.run_id}/plot/1/plot.txt",
+        "size_bytes": 7,
+        "media_type": "text/plain",
+    }
+    assert (home / f"files/{plot.run_id}/plot/1/plot.txt").read_text() == "points\n"
+    assert (newest.version, newest.path, newest.description) == (2, "1", "For all")
+    assert (home / f"files/{newest.run_id}/report[1]/1/report.csv").read_text() == "a,b"
+    assert not (home / f"files/{plot.run_id}/none").exists()
+    shown = CliRunner().invoke(root, ["artifacts"]).output
+    assert (
+        "/report[1]/1/report.csv (3 B)" in CliRunner().invoke(root, ["artifacts", "report"]).output
+    )
+    assert "plot.txt (7 B)" in shown
+
+
+def test_file_that_is_not_there_is_told(home: Path) -> None:
+    @flow
+    def reporting() -> None:
+        create_file_artifact("none.csv")
+
+    with pytest.raises(ExecutionError, match=r"none.csv' cannot be kept: No such file"):
+        reporting()
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,14 @@ class Context(Protocol):
         """Return a folder of this attempt that is deleted after it."""
         ...
 
+    def files_dir(self) -> Path:
+        """Return a folder of this attempt; what is written to it is kept with the run."""
+        ...
+
+    def keep_file(self, file: Path, *, key: str = "", description: str = "") -> int:
+        """Publish a file, copied to ``files_dir()`` unless it lies there; return its id."""
+        ...
+
     def render(self, value: Any, *, field: str = "") -> Any:
         """Return a value with the templates in its texts rendered, such as ``"{{ ds }}"``."""
         ...

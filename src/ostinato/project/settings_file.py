@@ -39,7 +39,7 @@ _SECTIONS = ("compute", "defaults", "pools", "storage", "store")
 _PLAIN_KEYS = ("executor", "flows", "max_children", "name", "timezone")
 
 #: Begin the names of variables that are no settings.
-_NO_SECTIONS = ("CONN_", "VAR_")
+_NO_SECTIONS = ("CONN_", "VAR_", "PARAM_")
 
 #: The path at the end of msgspec's messages, such as `` - at `$.store.path` ``.
 _MESSAGE = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)

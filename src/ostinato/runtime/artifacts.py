@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -75,6 +76,24 @@ def create_image_artifact(
     return _publish("image", key, description, {"image_url": image_url})
 
 
+def create_file_artifact(
+    file: str | Path, key: str | None = None, description: str | None = None
+) -> int:
+    """Keep a copy of a file with the run, and return the id of the artifact.
+
+    Args:
+        file: Its path; a relative one starts at the working directory.
+        key: What the artifacts of many runs have in common.
+        description: For people.
+
+    Raises:
+        ExecutionError: The file cannot be read.
+    """
+    context = _context()
+    _check_key(key)
+    return context.keep_file(Path(file), key=key or "", description=description or "")
+
+
 def create_progress_artifact(
     progress: float, key: str | None = None, description: str | None = None
 ) -> int:
@@ -108,9 +127,7 @@ def update_progress_artifact(
 
 def _publish(kind: str, key: str | None, description: str | None, data: Mapping[str, Any]) -> int:
     context = _context()
-    if key is not None and not _KEY.fullmatch(key):
-        message = f"artifact key {key!r} is not made of small letters, digits and single dashes"
-        raise InvalidArgument(message, place=relative_place(calling_place()))
+    _check_key(key)
     encoded = msgspec.json.encode(data, enc_hook=str)
     if len(encoded) > MAX_BYTES:
         raise InvalidArgument(
@@ -119,6 +136,12 @@ def _publish(kind: str, key: str | None, description: str | None, data: Mapping[
             hint="return the data from the task, and publish a summary of it",
         )
     return context.publish(kind, key or "", description or "", encoded)
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not _KEY.fullmatch(key):
+        message = f"artifact key {key!r} is not made of small letters, digits and single dashes"
+        raise InvalidArgument(message, place=relative_place(calling_place()))
 
 
 def _percent(progress: float) -> float:

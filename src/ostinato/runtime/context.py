@@ -22,6 +22,7 @@ from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.current_run import CurrentRun, PreviousSuccess
+from ostinato.runtime.kept_files import described, folder_of_attempt, keep, make_folder
 from ostinato.runtime.lookups import Connections, VariableForms
 from ostinato.runtime.masking import masker
 from ostinato.runtime.messages import AttemptSpec, RunInfo
@@ -552,6 +553,41 @@ class TaskContext(Mapping[str, Any]):
         """
         args = {"artifact_id": artifact_id, "description": description, "data": data}
         self._port.call(self._spec.token, "update_artifact", args)
+
+    def files_dir(self) -> Path:
+        """Return a folder of this attempt; what is written to it is kept with the run."""
+        scope = current_scope.get()
+        task_id, path = (
+            (self._spec.task_id, self._spec.path) if scope is None else (scope.task_id, scope.path)
+        )
+        folder = folder_of_attempt(
+            self.data_dir.absolute(),
+            run_id=self.run_id,
+            task_id=task_id,
+            path=path,
+            attempt=self.attempt,
+        )
+        make_folder(folder)
+        return folder
+
+    def keep_file(self, file: Path, *, key: str = "", description: str = "") -> int:
+        """Publish a file, which is copied to ``files_dir()`` unless it lies there.
+
+        Args:
+            file: What is to be kept.
+            key: What its versions have in common, or empty.
+            description: For people.
+
+        Returns:
+            The id of the artifact.
+
+        Raises:
+            ExecutionError: The file cannot be read.
+        """
+        folder = self.files_dir()
+        kept = keep(file, folder)
+        data = described(kept, folder, self.data_dir.absolute())
+        return self.publish("file", key, description, data)
 
     @property
     def data_dir(self) -> Path:

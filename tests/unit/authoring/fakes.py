@@ -1,6 +1,8 @@
 """This module stands in for the runtime: a context and a resolver that are told everything."""
 
+import atexit
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +50,8 @@ class FakeContext:
     pushed: dict[str, Any] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
+    kept: list[Path] = field(default_factory=list)
+    _files: Path | None = None
 
     ts_nodash_with_tz: str = "20250131T000000+0000"
     run: Any = None
@@ -100,8 +104,20 @@ class FakeContext:
         return self.variables[key] if default is ... else self.variables.get(key, default)
 
     def temp_dir(self) -> Path:
-        assert self.temporary is not None
-        return Path(tempfile.mkdtemp(dir=self.temporary))
+        folder = Path(tempfile.mkdtemp(dir=self.temporary))
+        if self.temporary is None:
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def files_dir(self) -> Path:
+        if self._files is None:
+            self._files = self.temp_dir()
+        self._files.mkdir(exist_ok=True)
+        return self._files
+
+    def keep_file(self, file: Path, *, key: str = "", description: str = "") -> int:
+        self.kept.append(file)
+        return len(self.kept)
 
     def render(self, value: Any, *, field: str = "") -> Any:
         return value

@@ -111,6 +111,7 @@ def test_variable_lies_over_the_environment_and_flag_over_the_variable(read: Rea
         ("OSTINATO_POOLS__API", "2", {"pools": {"dw": 4, "api": 2}}),
         ("OSTINATO_HOME", "/somewhere", {}),
         ("OSTINATO_VAR_A__B", "x", {}),
+        ("OSTINATO_PARAM_A__B", "x", {}),
         ("OSTINATO_CONN_A__B", "x", {}),
         ("PATH", "/bin", {}),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ostinato.authoring.operators.command import Command, CommandOperator
+from ostinato.authoring.operators.handover import RESULT
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
@@ -64,6 +65,10 @@ class BashOperator(CommandOperator):
         if not isinstance(self.bash_command, str | Reference):
             message = f"bash_command of {self.node_id!r} is {self.bash_command!r}, not text"
             raise InvalidArgument(message, place=relative_place(self.place))
+
+    def may_write_result(self) -> bool:
+        """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
+        return RESULT in str(self.bash_command) or str(self.bash_command).endswith(".sh")
 
     def command(self, context: Context) -> Command:
         """Return what to run.

@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from ostinato.authoring.operators.handover import Handover
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.ports import Context
 from ostinato.authoring.references import Reference
@@ -28,6 +31,17 @@ START_S = 5.0
 #: background may hold its output open for ever.
 DRAIN_S = 0.2
 
+#: Lines of which the one is chosen that says why a command failed.
+_TAIL = 100
+_LINE_CHARACTERS = 2000
+
+#: What languages write after the line that says what went wrong: R, node, Ruby, and what node
+#: shows of an error's fields.
+_EPILOGUE = re.compile(
+    r"Execution halted$|Calls: |Quitting from |Node\.js v\d|\s+(at|from) "
+    r"|[{}\]]+,?$|  \w+: |\s*\^+$"
+)
+
 #: Seconds between looks at the command where the system cannot announce its end.
 _WATCH_S = 0.2
 _CHUNK_BYTES = 65536
@@ -39,7 +53,7 @@ class Outcome(NamedTuple):
     Attributes:
         code: Exit code; that of a signal is negative.
         stdout: The last line that it wrote to its output and was not empty.
-        stderr: The same of its errors.
+        stderr: The line of its errors that tells most.
     """
 
     code: int
@@ -59,6 +73,24 @@ class Outcome(NamedTuple):
             else f"exited with code {self.code}"
         )
         return ExecutionError(f"{name} {ended}{f': {why}' if why else ''}")
+
+
+def telling_line(lines: Iterable[str]) -> str:
+    r"""Return the line of a command's errors that tells most: the last one that is no epilogue.
+
+    Args:
+        lines: In their order, none of them empty.
+
+    >>> telling_line(["Error in f() : no rows", "Calls: f", "Execution halted"])
+    'Error in f() : no rows'
+    >>> telling_line(["one.rb:1:in `f': no rows (RuntimeError)", "\tfrom one.rb:3:in `<main>'"])
+    "one.rb:1:in `f': no rows (RuntimeError)"
+    """
+    last = ""
+    for line in lines:
+        if not last or not _EPILOGUE.match(line):
+            last = line.strip()
+    return last
 
 
 class Command:
@@ -99,7 +131,7 @@ class Command:
         finally:
             # A signal may interrupt anything of it; nothing outlives the attempt then.
             self._end()
-        return Outcome(code, last["stdout"], last["stderr"])
+        return Outcome(code, *last)
 
     def kill(self) -> None:
         """End the whole process group, gently first."""
@@ -151,6 +183,10 @@ class Command:
 class CommandOperator(Operator):
     """Run a command; the last line that it writes is the task's result.
 
+    The command sees ``OSTINATO_DS``, ``OSTINATO_PARAMS`` and more of its attempt. If it writes
+    JSON to the file ``$OSTINATO_RESULT``, that is the result; what it writes to the folder
+    ``$OSTINATO_OUT`` is kept with the run.
+
     Args:
         task_id: Unique in its group.
         env: Environment variables.
@@ -179,6 +215,7 @@ class CommandOperator(Operator):
         self.skip_on_exit_code: Any = codes or ()
         self.output_processor = output_processor
         self._command: Command | None = None
+        self._handover: Handover | None = None
         super().__init__(task_id, **options)
         self._check_surroundings()
 
@@ -195,8 +232,14 @@ class CommandOperator(Operator):
 
     @property
     def result_type(self) -> Any:
-        """Text, unless a function makes something else of it."""
-        return str if self.output_processor is None else UNTYPED
+        """Text, unless a function makes something else of it or it may write JSON."""
+        if self.output_processor is not None or self.may_write_result():
+            return UNTYPED
+        return str
+
+    def may_write_result(self) -> bool:
+        """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
+        return True
 
     def command(self, context: Context) -> Command:
         """Return what to run.
@@ -214,14 +257,19 @@ class CommandOperator(Operator):
 
         Raises:
             Skip: If it exits with a code of ``skip_on_exit_code``.
-            ExecutionError: If it exits with another code than 0, or cannot be started.
+            ExecutionError: If it exits with another code than 0, cannot be started, or writes
+                a result that is no JSON.
         """
+        self._handover = handover = Handover(context)
         self._command = command = self.command(context)
         outcome = command.run()
+        handover.keep()
         if outcome.code in self.skip_on_exit_code:
             raise Skip(f"exit code {outcome.code}")
         if outcome.code:
             raise outcome.failure(command.name)
+        if handover.result_file.exists():
+            return handover.result(default=outcome.stdout)
         if self.output_processor is None:
             return outcome.stdout
         return self.output_processor(outcome.stdout)
@@ -231,20 +279,22 @@ class CommandOperator(Operator):
         if self._command is not None:
             self._command.kill()
 
-    def environment(self) -> dict[str, str] | None:
-        """Return the command's environment, None for that of the attempt."""
+    def environment(self) -> dict[str, str]:
+        """Return the command's environment."""
+        told = {} if self._handover is None else self._handover.environment()
         if self.env is None:
-            return None
+            return {**os.environ, **told}
         own = {name: str(value) for name, value in self.env.items()}
-        return {**os.environ, **own} if self.append_env else own
+        return {**os.environ, **told, **own} if self.append_env else {**told, **own}
 
 
 class _Lines:
-    """Put chunks of bytes together to lines, copy them, and remember the last one."""
+    """Put chunks of bytes together to lines, copy them, and remember the last ones."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.last = ""
+        # Of the output the last line is the result; it may be large.
+        self.last: deque[str] = deque(maxlen=_TAIL if name == "stderr" else 1)
         self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> None:
@@ -262,13 +312,18 @@ class _Lines:
 
     def _write(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
-        self.last = text or self.last
+        if text:
+            self.last.append(text[:_LINE_CHARACTERS] if self.name == "stderr" else text)
         # Looked up by each line, for an attempt replaces the streams to capture them.
         print(text, file=sys.stderr if self.name == "stderr" else sys.stdout, flush=True)
 
 
-def _copy_output(process: subprocess.Popen[bytes]) -> dict[str, str]:
-    """Copy what a process writes until it has ended; return the last line of each stream."""
+def _copy_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
+    """Copy what a process writes until it has ended.
+
+    Returns:
+        The last line of its output, and the line of its errors that tells most.
+    """
     streams = {"stdout": _Lines("stdout"), "stderr": _Lines("stderr")}
     with selectors.DefaultSelector() as selector, _end_of(process) as end:
         for name, lines in streams.items():
@@ -288,7 +343,8 @@ def _copy_output(process: subprocess.Popen[bytes]) -> dict[str, str]:
             is_over = process.poll() is not None
     for lines in streams.values():
         lines.finish()
-    return {name: lines.last for name, lines in streams.items()}
+    output, errors = streams["stdout"].last, streams["stderr"].last
+    return output[-1] if output else "", telling_line(errors)
 
 
 def _read(fd: int, lines: _Lines) -> bool:

@@ -1,7 +1,6 @@
 """This module holds the operator that runs a script of any language."""
 
 import shlex
-import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,36 +12,21 @@ from ostinato.authoring.operators.environments import (
     python_of,
     script_metadata,
 )
+from ostinato.authoring.operators.handover import RESULT
+from ostinato.authoring.operators.interpreters import has_interpreter, interpreter_for
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
 from ostinato.authoring.references import Reference
 from ostinato.authoring.templates import is_template
 
-#: What runs a script that names no interpreter, by the end of its file's name.
-INTERPRETERS = {
-    ".sh": "bash",
-    ".bash": "bash",
-    ".zsh": "zsh",
-    ".py": sys.executable,
-    ".js": "node",
-    ".mjs": "node",
-    ".pl": "perl",
-    ".rb": "ruby",
-    ".R": "Rscript",
-    ".r": "Rscript",
-    ".jl": "julia",
-    ".lua": "lua",
-    ".php": "php",
-    ".ps1": "pwsh",
-}
-
 
 class ScriptOperator(CommandOperator):
-    """Run a script of any language; the last line that it writes is the task's result.
+    """Run a script of any language; JSON that it writes to ``$OSTINATO_RESULT`` is its result.
 
-    What runs it is the ``interpreter``, else what its first line says (``#!``), else what the
-    end of its file's name means. A Python script that says what it needs in a block
-    ``# /// script`` (PEP 723) runs in an environment with that, made by uv and kept.
+    If it writes none, the last line of its output is. What runs it is the ``interpreter``, else
+    what its first line says (``#!``), else what the end of its file's name means. A Python script
+    that says what it needs in a block ``# /// script`` (PEP 723) runs in an environment with
+    that, made by uv and kept.
 
     Args:
         task_id: Unique in its group.
@@ -110,7 +94,7 @@ class ScriptOperator(CommandOperator):
         if isinstance(self.path, str | Path) and not is_template(str(self.path)):
             self._file()
         if isinstance(self.script, str) and not is_template(self.script):
-            self._interpreter_of(self.script, "")
+            self._named_interpreter(self.script, "")
 
     def command(self, context: Context) -> Command:
         """Return what to run.
@@ -126,9 +110,16 @@ class ScriptOperator(CommandOperator):
             text, suffix = self.script, ""
             file = context.temp_dir() / "script"
             file.write_text(text)
-        program = self._environment_of(text, suffix, context) or self._interpreter_of(text, suffix)
+        program = self._environment_of(text, suffix, context) or self._program(
+            text, suffix, context
+        )
         arguments = [*program, str(file), *map(str, self.args)]
-        return Command(Path(program[0]).name, arguments, env=self.environment(), cwd=self.cwd)
+        name = file.name if self.path is not None else Path(program[0]).name
+        return Command(name, arguments, env=self.environment(), cwd=self.cwd)
+
+    def may_write_result(self) -> bool:
+        """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
+        return not isinstance(self.script, str) or RESULT in self.script
 
     def _file(self) -> Path:
         path = Path(self.path).expanduser()
@@ -141,15 +132,20 @@ class ScriptOperator(CommandOperator):
             raise self.refusal(f"there is no file {str(path)!r}", hint=hint)
         return found.absolute()
 
-    def _interpreter_of(self, text: str, suffix: str) -> list[str]:
+    def _program(self, text: str, suffix: str, context: Context) -> list[str]:
+        named = self._named_interpreter(text, suffix)
+        return named or interpreter_for(suffix, context.temp_dir())
+
+    def _named_interpreter(self, text: str, suffix: str) -> list[str]:
+        """Return what is said to run the script, nothing if the end of its name says it."""
         if self.interpreter is not None:
             return shlex.split(self.interpreter)
         if text.startswith("#!"):
             named = shlex.split(text.partition("\n")[0][2:])
             if named:
                 return named
-        if suffix in INTERPRETERS:
-            return [INTERPRETERS[suffix]]
+        if has_interpreter(suffix):
+            return []
         raise self.refusal(
             "nothing says what runs the script",
             hint="begin it with a line such as #!/usr/bin/env bash, or give interpreter=",
@@ -169,7 +165,7 @@ class ScriptOperator(CommandOperator):
             raise self.refusal(str(err)) from None
         if spec is None or spec == EnvironmentSpec():
             return []
-        return [str(python_of(spec, context.data_dir / ENVIRONMENTS, self._prepare))]
+        return [str(python_of(spec, context.data_dir / ENVIRONMENTS, self._prepare)), "-u"]
 
     def _prepare(self, command: Command) -> None:
         self._command = command

@@ -43,11 +43,11 @@ def command(
             click.echo("nothing was published")
         else:
             if key:
-                _show(rows[0])
-            _list(client, rows)
+                _show(rows[0], opened.project.data_dir)
+            _list(client, rows, opened.project.data_dir)
 
 
-def _list(client: "Client", rows: "list[ArtifactRow]") -> None:
+def _list(client: "Client", rows: "list[ArtifactRow]", data_dir: Path) -> None:
     from ostinato.cli.display import columns, moment
     from ostinato.cli.opening import name_of
 
@@ -58,7 +58,7 @@ def _list(client: "Client", rows: "list[ArtifactRow]") -> None:
     for row in rows:
         task = f"{row.task_id}[{row.path}]" if row.path else row.task_id
         version = str(row.version or "")
-        told = row.description or _summary(row)
+        told = row.description or _summary(row, data_dir)
         at = moment(row.created_us)
         lines.append([row.key or "-", version, row.kind, names[row.run_id], task, at, told])
     for line in columns(lines):
@@ -72,7 +72,9 @@ def _content(row: "ArtifactRow") -> dict[str, Any]:
     return content
 
 
-def _summary(row: "ArtifactRow") -> str:
+def _summary(row: "ArtifactRow", data_dir: Path) -> str:
+    from ostinato.cli.display import size
+
     content = _content(row)
     match row.kind:
         case "table":
@@ -83,12 +85,14 @@ def _summary(row: "ArtifactRow") -> str:
             return str(content["link"])
         case "image":
             return str(content["image_url"])
+        case "file":
+            return f"{data_dir / content['path']} ({size(content['size_bytes'])})"
         case _:
             first = str(content["markdown"]).strip().partition("\n")[0]
             return first if len(first) <= 60 else f"{first[:57]}..."
 
 
-def _show(row: "ArtifactRow") -> None:
+def _show(row: "ArtifactRow", data_dir: Path) -> None:
     from ostinato.cli.display import columns
 
     content = _content(row)
@@ -103,5 +107,5 @@ def _show(row: "ArtifactRow") -> None:
         for line in columns([[*line, *[""] * (width - len(line))] for line in lines]):
             click.echo(line)
     else:
-        click.echo(_summary(row))
+        click.echo(_summary(row, data_dir))
     click.echo()
