@@ -86,6 +86,7 @@ wait_for_input
 cross_downstream
 dag
 flow
+folder_flow
 get_connection
 get_current_context
 get_transaction

@@ -12,6 +12,7 @@ from ostinato.authoring import session as _session
 if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
     from ostinato.authoring.decorators import dag, flow, setup, task, task_group, teardown
+    from ostinato.authoring.files.folders import folder_flow
     from ostinato.authoring.futures import as_completed, unmapped
     from ostinato.authoring.groups import TaskGroup
     from ostinato.authoring.hooks import Hook, SqlHook
@@ -148,6 +149,7 @@ __all__ = [
     "cross_downstream",
     "dag",
     "flow",
+    "folder_flow",
     "get_connection",
     "get_current_context",
     "get_transaction",
@@ -167,6 +169,7 @@ __all__ = [
 _HOMES = {
     "ostinato.authoring.dag": ("DAG",),
     "ostinato.authoring.decorators": ("dag", "flow", "setup", "task", "task_group", "teardown"),
+    "ostinato.authoring.files.folders": ("folder_flow",),
     "ostinato.authoring.futures": ("as_completed", "unmapped"),
     "ostinato.authoring.groups": ("TaskGroup",),
     "ostinato.authoring.hooks": ("Hook", "SqlHook"),

@@ -11,6 +11,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── TemplateError           a template that does not parse or cannot be rendered
 │   ├── EdgeTypeError           what one task returns is not what the next accepts
 │   ├── NotInAirflow            a flow says what Airflow has no word for
+│   ├── FolderProblems          a folder of files is no flow, for these reasons
 │   ├── CallWhileLoading        a flow was called while its file was loaded
 │   └── LoadError               a file could not be imported
 ├── ParameterError              a run's parameters do not fit its flow
@@ -46,7 +47,8 @@ OstinatoError                   base: .code, .place, .hint
 └── InternalError               a broken invariant; please report it
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Place(NamedTuple):
@@ -128,6 +130,26 @@ class InvalidArgument(DefinitionError, TypeError):
     """Report a policy, an operator argument or a call with a wrong value."""
 
     code = "invalid-argument"
+
+
+class FolderProblems(DefinitionError):
+    """Report all that is wrong in a folder of files.
+
+    Args:
+        flow: Its name.
+        problems: Each with ``code``, ``message``, ``position``, ``hint`` and ``severity``;
+            warnings too.
+    """
+
+    code = "folder"
+
+    def __init__(self, flow: str, problems: Sequence[Any]) -> None:
+        self.flow = flow
+        self.problems = tuple(problems)
+        errors = [one for one in self.problems if one.severity == "error"]
+        lines = "".join(f"\n  {one}" for one in errors)
+        many = "an error" if len(errors) == 1 else f"{len(errors)} errors"
+        super().__init__(f"flow {flow!r} has {many}:{lines}")
 
 
 class TemplateError(DefinitionError):

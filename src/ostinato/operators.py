@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ostinato.authoring.operators.catalogue import MODULES
+
 if TYPE_CHECKING:
     from ostinato.authoring.operators.bash import BashOperator
     from ostinato.authoring.operators.bash_sensor import BashSensor
@@ -80,74 +82,14 @@ __all__ = [
     "WeekDay",
 ]
 
-#: Where each name is found, below ``ostinato.authoring``.
-_HOMES = {
-    "operators.bash": ("BashOperator",),
-    "operators.bash_sensor": ("BashSensor",),
-    "operators.branch": (
-        "BranchOperator",
-        "BranchPythonOperator",
-    ),
-    "operators.branch_date_time": ("BranchDateTimeOperator",),
-    "operators.branch_day_of_week": ("BranchDayOfWeekOperator",),
-    "operators.email": ("EmailOperator",),
-    "operators.empty": ("EmptyOperator",),
-    "operators.external_task_sensor": ("ExternalTaskSensor",),
-    "operators.file_sensor": ("FileSensor",),
-    "operators.http": (
-        "HttpOperator",
-        "HttpSensor",
-        "SimpleHttpOperator",
-    ),
-    "operators.latest_only": ("LatestOnlyOperator",),
-    "operators.moment_sensors": (
-        "DateTimeSensor",
-        "DayOfWeekSensor",
-        "TimeDeltaSensor",
-        "TimeSensor",
-    ),
-    "operators.operator": (
-        "BaseOperator",
-        "Operator",
-    ),
-    "operators.other_python": (
-        "ExternalPythonOperator",
-        "PythonVirtualenvOperator",
-    ),
-    "operators.person": (
-        "ApprovalOperator",
-        "InputOperator",
-    ),
-    "operators.python": ("PythonOperator",),
-    "operators.script": ("ScriptOperator",),
-    "operators.sensor": (
-        "BaseSensorOperator",
-        "PokeReturn",
-        "PythonSensor",
-        "Sensor",
-    ),
-    "operators.short_circuit": ("ShortCircuitOperator",),
-    "operators.sql": (
-        "SQLExecuteQueryOperator",
-        "SqlOperator",
-        "SqlSensor",
-    ),
-    "operators.trigger_run": (
-        "TriggerDagRunOperator",
-        "TriggerRunOperator",
-    ),
-    "weekdays": ("WeekDay",),
-}
-_MODULES = {name: module for module, names in _HOMES.items() for name in names}
-
 
 if not TYPE_CHECKING:  # to type checkers it would make every name exist
 
     def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
+        if name not in MODULES:
             message = f"module 'ostinato.operators' has no attribute {name!r}"
             raise AttributeError(message, name=name)
-        value = getattr(import_module(f"ostinato.authoring.{_MODULES[name]}"), name)
+        value = getattr(import_module(f"ostinato.authoring.{MODULES[name]}"), name)
         globals()[name] = value
         return value
 

@@ -128,7 +128,7 @@ def test_flow_is_drawn_for_mermaid_and_graphviz(project: Path, ostinato: Ostinat
 def test_definition_as_json(project: Path, ostinato: Ostinato) -> None:
     flow = json.loads(ostinato("graph", "etl", "--format", "json").out)
 
-    assert flow["name"] == "etl"
-    assert [task["id"] for task in flow["tasks"]] == [
+    assert flow["flow"] == "etl"
+    assert list(flow["tasks"]) == [
         "never", "extract", "double", "load", "report.draw",
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from ostinato.authoring.callbacks import (
 )
 from ostinato.authoring.default_args import check_default_args
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
+from ostinato.authoring.flow_json import flow_json
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.parameter_models import is_model, parameters_of_model
@@ -213,6 +214,8 @@ class DAG:
             callbacks=tuple(callback.declared for callback in self.callbacks),
             run_name=name_template(_either("run_name", run_name, "flow_run_name", flow_run_name)),
         )
+        #: What it was made of, if that is a folder of files.
+        self.folder: Any = None
         self._operators: dict[str, Operator] = {}
         self._groups: dict[str, TaskGroup] = {}
         self._edges: list[WrittenEdge] = []
@@ -262,8 +265,12 @@ class DAG:
         return self._definition
 
     def to_json(self) -> str:
-        """Return the definition as JSON; equal definitions give equal text."""
-        return msgspec.json.encode(self.definition, order="deterministic").decode()
+        """Return what it is made of as JSON, in the form of ``ostinato graph --format json``.
+
+        Raises:
+            DefinitionError: If it cannot be run.
+        """
+        return flow_json(self)
 
     def param(self, name: str) -> ParameterReference:
         """Return what stands for a parameter in the arguments of tasks.

@@ -139,6 +139,10 @@ class FunctionFlow(Generic[P, R]):
         """The flow as the engine sees it: one task, the body."""
         return self._dag
 
+    def to_json(self) -> str:
+        """Return what it is made of as JSON, in the form of ``ostinato graph --format json``."""
+        return self._dag.to_json()
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the flow here and now, and return what the function returns.
 

@@ -2,10 +2,30 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ostinato.errors import Place
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+#: Where what is made at this moment stands, if that is no line of Python.
+_ascribed: ContextVar[Place | None] = ContextVar("ostinato_ascribed", default=None)
+
+
+@contextmanager
+def ascribed_to(place: Place) -> Iterator[None]:
+    """Let whatever is made in the meantime stand in a file that is not Python.
+
+    Args:
+        place: With the file as an absolute path.
+    """
+    token = _ascribed.set(place)
+    try:
+        yield
+    finally:
+        _ascribed.reset(token)
 
 
 def calling_place(made: object = None) -> Place:
@@ -15,6 +35,9 @@ def calling_place(made: object = None) -> Place:
         made: An object under construction: the initialisers of its user-defined classes are
             passed over, so that the place is where the object is made.
     """
+    ascribed = _ascribed.get()
+    if ascribed is not None:
+        return ascribed
     frame = sys._getframe(1)
     while frame.f_back is not None:
         code = frame.f_code

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+import msgspec
 from msgspec import Struct
 
 from ostinato.errors import UsageError
@@ -35,6 +36,16 @@ class Code(Struct, frozen=True):
     project: Project
     host: CodeHost
 
+    def graphs(self) -> tuple[Manifest, dict[str, str]]:
+        """Return the manifest and the JSON of each flow; for what ``begin_drawing`` began.
+
+        Raises:
+            LoadError: The process did not survive the loading.
+        """
+        data, _ = self.host.loaded()
+        manifest, graphs = msgspec.msgpack.decode(data, type=tuple[bytes, dict[str, str]])
+        return decode_manifest(manifest), graphs
+
     def definitions(self) -> tuple[Manifest, bytes, str]:
         """Return the manifest, its encoded form and its version, once it is there.
 
@@ -58,6 +69,27 @@ def begin_loading(text: str, *, overrides: dict[str, str] | None = None) -> Code
     return Code(text, target, project, CodeHost.fork(lambda: _load(project, target)))
 
 
+def begin_drawing(text: str) -> Code:
+    """Fork a code host that loads a target and writes its flows as JSON.
+
+    Args:
+        text: The target as it was written.
+    """
+    target = parse_target(text)
+    project = find_project(target)
+    check_target(project, target)
+    return Code(text, target, project, CodeHost.fork(lambda: _draw(project, target)))
+
+
+def _draw(project: Project, target: Target):  # type: ignore[no-untyped-def]  # a Loaded, which only the child imports
+    from ostinato.authoring.flow_json import flow_json
+
+    loaded = _load(project, target)
+    graphs = {name: flow_json(flow) for name, flow in loaded.flows.items()}
+    data = msgspec.msgpack.encode((loaded.data, graphs))
+    return msgspec.structs.replace(loaded, data=data)
+
+
 def _load(project: Project, target: Target):  # type: ignore[no-untyped-def]  # a Loaded, which only the child imports
     from ostinato.project.loading import load_project
 
@@ -72,10 +104,11 @@ def choose(code: Code, manifest: Manifest) -> FlowDefinition:
         UnknownFlow: There is none of that name.
     """
     is_certain = bool(code.target.flow) and manifest.flow(code.target.flow) is not None
-    if manifest.problems and not is_certain:
-        for problem in manifest.problems[:-1]:
+    errors = [problem for problem in manifest.problems if problem.is_error]
+    if errors and not is_certain:
+        for problem in errors[:-1]:
             click.echo(f"error: {problem}", err=True)
-        raise UsageError(str(manifest.problems[-1]))
+        raise UsageError(str(errors[-1]))
     flow = choose_flow(manifest, code.target)
     warn(manifest.problems)
     return flow

@@ -16,6 +16,8 @@ class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
         file: Path as the user would write it.
         line: 1-based, 0 when unknown.
         hint: What to do.
+        column: 1-based, 0 when unknown.
+        severity: ``error`` or ``warning``; a warning keeps nothing from running.
     """
 
     code: str
@@ -23,8 +25,19 @@ class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
     file: str = ""
     line: int = 0
     hint: str = ""
+    column: int = 0
+    severity: str = "error"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it keeps a flow from running."""
+        return self.severity == "error"
 
     def __str__(self) -> str:
+        if self.column:
+            # Of a folder of files, whose problems have codes that people look up.
+            advice = f"; {self.hint}" if self.hint else ""
+            return f"{self.file}:{self.line}:{self.column} {self.code} {self.message}{advice}"
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 

@@ -18,6 +18,9 @@ IMPLICIT_NAME = "default"
 #: Folder of a project's data, in the project.
 DATA_FOLDER = ".ostinato"
 
+#: Mark a folder as a flow made of files, or as a group of one.
+FOLDER_FLOW_FILES = ("METADATA.yml", "METADATA.yaml")
+
 
 class Project(Struct, frozen=True):
     """What is loaded, versioned and stored together.
@@ -78,9 +81,10 @@ def find_project(
     file = None if root is None else root / SETTINGS_FILE
     settings = read_settings(file, overrides=overrides or {}, environ=environ)
     if root is None:
-        if target is not None and target.path is not None and target.path.is_dir():
+        folder = None if target is None else target.path
+        if folder is not None and folder.is_dir() and not is_folder_flow(folder):
             raise UsageError(
-                f"there is no {SETTINGS_FILE} in {target.path} or above",
+                f"there is no {SETTINGS_FILE} in {folder} or above",
                 hint="ostinato init makes a project",
             )
         return _project(IMPLICIT_NAME, start, settings, data_dir=home(environ), is_implicit=True)
@@ -122,6 +126,11 @@ def check_target(project: Project, target: Target) -> None:
         message = f"{target.flow!r} is no file, and {where} whose flow it could be"
         raise UsageError(message, hint=f"for a module write {target.flow}:flow")
     raise UsageError(where, hint="name a file, or make a project by ostinato init")
+
+
+def is_folder_flow(folder: Path) -> bool:
+    """Return whether a folder says by its METADATA that it is a flow, or a group of one."""
+    return any((folder / name).is_file() for name in FOLDER_FLOW_FILES)
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

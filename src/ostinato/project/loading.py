@@ -16,25 +16,22 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from ostinato.authoring import session
 from ostinato.authoring.suggestions import did_you_mean
-from ostinato.errors import DefinitionError, DuplicateFlow, LoadError, OstinatoError, Place
+from ostinato.errors import DuplicateFlow, FolderProblems, LoadError, OstinatoError, Place
 from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
-from ostinato.project.discovery import Project, check_target, find_project
+from ostinato.project.discovery import Project, check_target, find_project, is_folder_flow
 from ostinato.project.target import Target, parse_target
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
-
-#: Marks a folder under ``flows`` as a flow made of files.
-FOLDER_FLOW_FILE = "METADATA.yml"
 
 #: Paths whose module names cannot clash: single underscores, inside words.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9]+([_/][A-Za-z0-9]+)*")
@@ -91,8 +88,11 @@ def load_project(project: Project, target: Target) -> Loaded:
             _prepend_to_path(Path.cwd())
             loading.load_module(target.module)
         else:
-            for file in _files(project, target, loading.problems):
-                loading.load_file(file)
+            for file in _files(project, target, loading):
+                if file.is_dir():
+                    loading.load_folder(file)
+                else:
+                    loading.load_file(file)
         flows = loading.define()
     definitions = tuple(flow.definition for flow in flows.values())
     sources = loading.sources()
@@ -140,6 +140,25 @@ class _Loading:
             self._registered[before:] = whole
             self.problems.append(problem_of(error, file))
 
+    def load_folder(self, path: Path) -> None:
+        """Make a flow of a folder."""
+        from ostinato.authoring.files.folders import folder_flow
+
+        before = len(self._registered)
+        try:
+            folder_flow(path)
+        except FolderProblems as error:
+            del self._registered[before:]
+            self.problems.extend(map(problem_of_file, error.problems))
+        except Exception as error:  # noqa: BLE001 - users' operators may raise anything
+            del self._registered[before:]
+            self.problems.append(problem_of(error, str(path)))
+
+    def is_claimed(self, path: Path) -> bool:
+        """Whether a folder belongs to a flow that a Python file has made of it."""
+        folders = [getattr(dag, "folder", None) for dag in self._registered]
+        return any(path.is_relative_to(folder.path) for folder in folders if folder)
+
     def _import(self, path: Path) -> ModuleType:
         package = _package_of(path)
         if package:
@@ -176,10 +195,17 @@ class _Loading:
             first = flows.get(dag.name)
             if first is None:
                 flows[dag.name] = dag
+                self._note_files(dag)
             elif first is not dag and first.definition.source != definition.source:
                 # One file imported under two names declares its flows twice; that is no clash.
                 self.problems.append(self._clash(first.definition, definition))
         return flows
+
+    def _note_files(self, dag: "BuiltFlow") -> None:
+        folder = getattr(dag, "folder", None)
+        if folder is not None:
+            self._digests.update(folder.digests)
+            self.problems.extend(map(problem_of_file, folder.warnings))
 
     def _clash(self, first: FlowDefinition, second: FlowDefinition) -> DefinitionProblem:
         error = DuplicateFlow(
@@ -249,6 +275,14 @@ def private_name(path: Path, root: Path) -> str:
     return f"{plain}_{_digest(text.encode())[:8]}"
 
 
+def problem_of_file(found: Any) -> DefinitionProblem:
+    """Return a problem of a file of a folder as the manifest has it."""
+    file, line, column = found.position
+    return DefinitionProblem(
+        found.code, found.message, file, line, found.hint, column, found.severity
+    )
+
+
 def problem_of(error: BaseException, subject: str) -> DefinitionProblem:
     """Describe why something cannot be loaded, at the user's own line.
 
@@ -276,7 +310,7 @@ def _explain(error: BaseException) -> tuple[str, str]:
 
 
 def _module_hint(name: str) -> str:
-    import pkgutil  # noqa: PLC0415 - only to explain what failed
+    import pkgutil
 
     top = name.partition(".")[0]
     if top == "airflow":
@@ -309,38 +343,52 @@ def readable(file: str) -> str:
     return file.removeprefix(os.path.join(os.getcwd(), ""))
 
 
-def _files(project: Project, target: Target, problems: list[DefinitionProblem]) -> Iterator[Path]:
+def _files(project: Project, target: Target, loading: _Loading) -> Iterator[Path]:
     if target.path is not None and target.path.is_file():
         yield target.path
     elif target.path is not None and target.path != project.root:
-        yield from _modules_below(target.path, problems)
+        yield from _entries_below(_flow_around(target.path), loading)
     else:
         for name in project.settings.flows:
             entry = project.root / name
             if entry.is_file():
                 yield entry
             elif entry.is_dir():
-                yield from _modules_below(entry, problems)
+                yield from _entries_below(entry, loading)
             else:
                 message = f"'flows' names {name!r}, which is not there"
-                problems.append(
+                loading.problems.append(
                     DefinitionProblem("settings", message, readable(str(project.root / name)))
                 )
 
 
-def _modules_below(folder: Path, problems: list[DefinitionProblem]) -> Iterator[Path]:
-    if (folder / FOLDER_FLOW_FILE).exists():
-        message = "a flow made of files cannot be loaded by this version"
-        file = readable(str(folder / FOLDER_FLOW_FILE))
-        problems.append(DefinitionProblem(DefinitionError.code, message, file))
+def _entries_below(folder: Path, loading: _Loading) -> Iterator[Path]:
+    """Yield Python files, and folders that are flows: these after the files beside them.
+
+    A file may make a flow of the folder beside it, which is no flow of its own then.
+    """
+    if loading.is_claimed(folder):
         return
+    if is_folder_flow(folder):
+        yield folder
+        return
+    folders: list[Path] = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.name == "__pycache__":
             continue
         if entry.is_dir():
-            yield from _modules_below(entry, problems)
+            folders.append(entry)
         elif entry.suffix == ".py":
             yield entry
+    for entry in folders:
+        yield from _entries_below(entry, loading)
+
+
+def _flow_around(folder: Path) -> Path:
+    """Return the folder of the flow that a folder is a group of, else the folder itself."""
+    while is_folder_flow(folder) and is_folder_flow(folder.parent):
+        folder = folder.parent
+    return folder
 
 
 def _relative(file: str, below: str) -> str:

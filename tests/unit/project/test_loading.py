@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ostinato.model.flow import Source
 from ostinato.model.manifest import decode_manifest
 from ostinato.project.loading import Loaded, load_target, private_name
 
@@ -299,12 +300,61 @@ def test_settings_that_name_no_file_are_a_problem(write: Write) -> None:
     assert problems(load_target("")) == ["flows: 'flows' names 'flows', which is not there"]
 
 
-def test_flow_made_of_files_is_a_problem_yet(write: Write) -> None:
-    write("flows/files/METADATA.yml", "")
-    write("flows/files/task.py", "1 / 0")
+def test_folder_with_metadata_is_a_flow_and_its_files_are_not_imported(write: Write) -> None:
+    write("flows/shop/METADATA.yml", "description: All that is sold")
+    write("flows/shop/task.py", "1 / 0")
+    write("flows/shop/marts/sum.yml", "operator: empty\ndependencies: [task]")
 
-    assert problems(load_target("")) == [
-        "flows/files/METADATA.yml: a flow made of files cannot be loaded by this version"
+    loaded = load_target("")
+
+    assert problems(loaded) == []
+    (flow,) = loaded.manifest.flows
+    assert [task.id for task in flow.tasks] == ["task", "sum"]
+    assert flow.tasks[1].source == Source("flows/shop/marts/sum.yml", 1)
+    assert set(loaded.manifest.sources) == {
+        "flows/shop/METADATA.yml",
+        "flows/shop/task.py",
+        "flows/shop/marts/sum.yml",
+    }
+
+
+def test_broken_file_breaks_its_flow_alone(write: Write) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+    write("flows/shop/METADATA.yml", "")
+    write("flows/shop/task.yml", "operator: bash\nbash_comand: date")
+    write("flows/shop/other.yml", "operator: bush")
+
+    loaded = load_target("")
+
+    assert [flow.name for flow in loaded.manifest.flows] == ["etl"]
+    assert [str(problem) for problem in loaded.manifest.problems] == [
+        "flows/shop/other.yml:1:1 F011 operator 'bush' is unknown; did you mean 'bash'?",
+        "flows/shop/task.yml:2:1 F013 BashOperator takes no argument 'bash_comand'; "
+        "did you mean 'bash_command'?",
+        "flows/shop/task.yml:1:1 F026 BashOperator needs 'bash_command'",
+    ]
+
+
+def test_folder_that_a_python_file_makes_a_flow_of_is_no_second_one(write: Write) -> None:
+    write("flows/shop/METADATA.yml", "")
+    write("flows/shop/task.py", "1 / 0")
+    write("flows/shop.py", "from ostinato import folder_flow\nflow = folder_flow('shop')")
+
+    loaded = load_target("")
+
+    assert problems(loaded) == []
+    assert [flow.name for flow in loaded.manifest.flows] == ["shop"]
+
+
+def test_warning_of_a_folder_stops_nothing(write: Write) -> None:
+    write("flows/shop/METADATA.yml", "")
+    write("flows/shop/task.yml", "operator: empty\nmy_own: 1")
+
+    loaded = load_target("")
+
+    assert [flow.name for flow in loaded.manifest.flows] == ["shop"]
+    assert [(each.code, each.severity, each.column) for each in loaded.manifest.problems] == [
+        ("F013", "warning", 1)
     ]
 
 

@@ -74,6 +74,7 @@ class Operator(Node):
             file's content, rendered.
         attempt_limit_s: Seconds that an attempt may take where no policy says; 0 for no limit.
         place: Where the user made it.
+        written_class: Name of its class as a file writes it, where it has several.
         settings: Its policies, read and checked.
         factors: What it is mapped over, by argument; empty if it is not mapped.
 
@@ -92,6 +93,7 @@ class Operator(Node):
     ignore_downstream_trigger_rules: bool = True
     attempt_limit_s: float = 0.0
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
+    written_class: str = ""
 
     graph: Flow | None
     group: TaskGroup | None
@@ -131,7 +133,7 @@ class Operator(Node):
         raise InvalidArgument(
             f"{type(self).__name__} takes no argument {wrong!r}",
             place=relative_place(self.place),
-            hint=LATE.get(wrong) or did_you_mean(wrong, _accepted_arguments(type(self))),
+            hint=LATE.get(wrong) or did_you_mean(wrong, accepted_arguments(type(self))),
         )
 
     def join(self, group: TaskGroup) -> None:
@@ -421,7 +423,7 @@ class OperatorPartial:
             self.fixed = {**_defaults_for(self.operator_class, group, given), **self.fixed}
 
     def _check(self, names: Mapping[str, Any]) -> None:
-        accepted = _accepted_arguments(self.operator_class)
+        accepted = accepted_arguments(self.operator_class)
         for name in names:
             if name not in accepted:
                 raise InvalidArgument(
@@ -518,7 +520,7 @@ def _defaults_for(
     operator_class: type[Operator], group: TaskGroup, given: Collection[str]
 ) -> dict[str, Any]:
     """Return the defaults that an operator knows and is not given."""
-    known = _accepted_arguments(operator_class) & own_arguments(operator_class)
+    known = accepted_arguments(operator_class) & own_arguments(operator_class)
     return {
         name: value
         for name, value in group.operator_defaults.items()
@@ -536,7 +538,8 @@ def own_arguments(operator_class: type[Operator]) -> frozenset[str]:
     return frozenset(names - _NO_ARGUMENTS)
 
 
-def _accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
+def accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
+    """Return the arguments that an operator can be given, policies among them."""
     outermost = next(cls for cls in operator_class.__mro__ if "__init__" in cls.__dict__)
     signature = signature_of(outermost.__dict__["__init__"])
     if not signature.takes_any_keyword:

@@ -15,11 +15,15 @@ def command(target: str, output: str, environment: str | None) -> None:
     TARGET is a file, file.py:flow, a dotted module, a project's folder, or the name of a flow
     of this project.
     """
-    import msgspec
-
     from ostinato.cli import code, graphs
 
     code.use_environment(environment)
+    if output == "json":
+        loading = code.begin_drawing(target)
+        manifest, drawn = loading.graphs()
+        loading.host.close()
+        click.echo(drawn[code.choose(loading, manifest).name])
+        return
     loading = code.begin_loading(target)
     manifest, _, _ = loading.definitions()
     loading.host.close()
@@ -29,7 +33,5 @@ def command(target: str, output: str, environment: str | None) -> None:
             click.echo(graphs.as_mermaid(flow))
         case "dot":
             click.echo(graphs.as_dot(flow))
-        case "json":
-            click.echo(msgspec.json.encode(flow).decode())
         case _:
             click.echo(graphs.as_text(flow))

@@ -1,0 +1,420 @@
+"""This module builds a flow from what was read of its folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from ostinato.authoring.dag import DAG
+from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
+from ostinato.authoring.files.callables import set_callables
+from ostinato.authoring.files.codes import problem, strictly
+from ostinato.authoring.files.defaults import Plan, Scope, default_for
+from ostinato.authoring.files.dependencies import (
+    Names,
+    cycle_in,
+    cycle_problem,
+    wire_groups,
+    wire_tasks,
+)
+from ostinato.authoring.files.ends import Ends
+from ostinato.authoring.files.externals import DEFAULTS, External, Sensors, externals_in
+from ostinato.authoring.files.flow_arguments import flow_arguments, group_arguments
+from ostinato.authoring.files.keys import wrong_types
+from ostinato.authoring.files.levels import Level, files_of, levels_of
+from ostinato.authoring.files.operator_names import OperatorNames, OperatorNotFound, written_class
+from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
+from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
+from ostinato.authoring.files.units import GroupUnit, Origins, TaskUnit, Unit
+from ostinato.authoring.groups import TaskGroup
+from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.places import ascribed_to
+from ostinato.authoring.policies import POLICY_NAMES
+from ostinato.errors import FolderProblems, OstinatoError, Place
+
+_ID_RULE = "ids are made of letters, digits, '_', '-' and '.'"
+
+
+class BuildOptions(Struct, frozen=True, kw_only=True):
+    """What a folder is built with, besides its files.
+
+    Attributes:
+        task_group_defaults: Where the METADATA of a group says nothing.
+        wait_for_defaults: Settings of sensors that wait for other flows.
+        wait_for_class: Their class; None for the built-in one.
+        latest_only: Whether runs for past dates are skipped, where METADATA does not say.
+        extra_tags: Added to those of the flow.
+        leaf_tasks_from_dict: Further leaf tasks, by id.
+        flow_arguments: Of the flow, where METADATA says nothing.
+        operator_folders: Where ``local`` operators are looked for.
+    """
+
+    task_group_defaults: Mapping[str, Any] = {}
+    wait_for_defaults: Mapping[str, Any] = {}
+    wait_for_class: Any = None
+    latest_only: bool = False
+    extra_tags: Sequence[str] = ()
+    leaf_tasks_from_dict: Mapping[str, Mapping[str, Any]] = {}
+    flow_arguments: Mapping[str, Any] = {}
+    operator_folders: Sequence[str] = ()
+
+
+def build(
+    folder: FolderSpec, problems: list[FileProblem], options: BuildOptions | None = None
+) -> DAG:
+    """Return the flow that a folder is.
+
+    Args:
+        folder: As it was read.
+        problems: What was wrong with it already; takes what else is.
+        options: What it is built with.
+
+    Raises:
+        FolderProblems: Something is an error; it holds all of them, and the warnings too.
+    """
+    building = _Building(folder, problems, options or BuildOptions())
+    try:
+        flow = building.flow()
+    except OstinatoError as error:
+        place = error.place or Place(folder.shown)
+        problems.append(
+            problem("F026", error.message, Position(place.file, place.line), error.hint)
+        )
+        raise FolderProblems(folder.name, tuple(building.all_problems())) from error
+    found = tuple(building.all_problems())
+    if any(one.severity == "error" for one in found):
+        raise FolderProblems(folder.name, found)
+    flow.folder = building.origin(found)
+    return flow
+
+
+class FolderOrigin(Struct, frozen=True):
+    """What a flow that is a folder was made of.
+
+    Attributes:
+        path: Of the folder.
+        digests: Hash of each file that was read, by absolute path.
+        warnings: What may be wrong with it, though it can run.
+    """
+
+    path: str
+    digests: Mapping[str, str]
+    warnings: tuple[FileProblem, ...] = ()
+
+
+class _Building:
+    """One pass over a folder."""
+
+    def __init__(
+        self, folder: FolderSpec, problems: list[FileProblem], options: BuildOptions
+    ) -> None:
+        self._options = options
+        self._problems = problems
+        defaults = {"latest_only": options.latest_only, **options.flow_arguments}
+        self._levels = levels_of(folder, defaults, options.task_group_defaults)
+        self._root = self._levels[0]
+        self._names = OperatorNames(options.operator_folders)
+        self._paths = {file.shown: file.path for file in files_of(self._levels)}
+        self._own_dependencies: dict[str, Sequence[str]] = {}
+        self._origins: Origins = {}
+        self._first: dict[str, Position] = {}
+
+    def all_problems(self) -> list[FileProblem]:
+        """Return what is wrong, as it counts in this flow."""
+        found = list(dict.fromkeys(self._problems))
+        return strictly(found) if self._root.metadata.get("strict") is True else found
+
+    def origin(self, found: tuple[FileProblem, ...]) -> FolderOrigin:
+        """Return what the flow is made of."""
+        digests = {file.path: file.digest for file in files_of(self._levels) if file.digest}
+        return FolderOrigin(self._root.folder.path, digests, found)
+
+    def flow(self) -> DAG:
+        """Return the flow; what is wrong with it is among the problems."""
+        self._flow = self._make_flow()
+        for level in self._levels:
+            self._make_specs(level)
+        for level in self._levels:
+            self._make_tasks(level)
+        self._wire()
+        return self._flow
+
+    # Structures
+
+    def _make_flow(self) -> DAG:
+        root = self._root
+        if self._options.extra_tags:
+            tags = root.metadata.get("tags") or []
+            root.metadata["tags"] = list(dict.fromkeys([*tags, *self._options.extra_tags]))
+        given = flow_arguments(root, self._problems)
+        with ascribed_to(self._place(root.keys.position())):
+            flow = self._try_flow(given)
+        root.group = flow.root
+        root.unit = GroupUnit("")
+        for level in self._levels[1:]:
+            self._make_group(level, flow)
+        return flow
+
+    def _try_flow(self, given: Mapping[str, Any]) -> DAG:
+        root = self._root
+        try:
+            return DAG(root.name, **given)
+        except OstinatoError as error:
+            # Whatever it is, tasks are looked at too.
+            position = root.keys.position(*_key_in(error.message, root.metadata))
+            self._problems.append(problem("F014", error.message, position, error.hint))
+            return DAG("broken")
+
+    def _make_group(self, level: Level, flow: DAG) -> None:
+        assert level.parent is not None
+        parent = level.parent.group
+        wanted = str(level.metadata.get("group_id") or level.name)
+        if parent.child_id(wanted) in flow.groups:
+            # Folders of one name in different places are different groups.
+            wanted = f"{parent.node_id}.{wanted}" if not parent.child_prefix else wanted
+        given = group_arguments(level, self._problems)
+        try:
+            with ascribed_to(self._place(level.keys.position())):
+                group = TaskGroup(wanted, level.is_prefixed, parent_group=parent, dag=flow, **given)
+        except OstinatoError as error:
+            self._problems.append(
+                problem("F015", error.message, level.keys.position(), error.hint or _ID_RULE)
+            )
+            group = parent
+        level.group = group
+        level.unit = GroupUnit(group.node_id)
+        level.parent.unit.members.append(level.unit)
+
+    # Tasks
+
+    def _make_specs(self, level: Level) -> None:
+        for file in level.folder.files:
+            if file.is_broken:
+                continue
+            level.specs.extend(specs_of_file(file, self._problems))
+        if level.parent is None:
+            taken = {spec.task_id for spec in level.specs}
+            declared = specs_of_dict(self._options.leaf_tasks_from_dict, level.folder.shown)
+            level.specs.extend(spec for spec in declared if spec.task_id not in taken)
+
+    def _make_tasks(self, level: Level) -> None:
+        inherited = level.inherited()
+        defaults = inherited.get("default_args")
+        scope = Scope(self._flow.name, self._names, inherited, self._problems)
+        for spec in level.specs:
+            unit = self._make_task(level, spec, scope, defaults or {})
+            if unit is not None:
+                level.tasks[level.named(spec.task_id)] = unit
+                level.unit.members.append(unit)
+
+    def _make_task(
+        self, level: Level, spec: TaskSpec, scope: Scope, defaults: Mapping[str, Any]
+    ) -> Unit | None:
+        label = level.named(spec.task_id)
+        if self._is_taken(level.group.child_id(label), spec):
+            return None
+        self._problems.extend(
+            wrong_types(spec.keys, "task", besides=spec.values.keys() - POLICY_NAMES)
+        )
+        plan = self._plan(spec, scope)
+        if plan is None or not set_callables(spec, self._problems):
+            return None
+        if spec.file is not None:
+            spec.values.setdefault("file_path", spec.file.path)
+            if spec.file.suffix.lower() == ".sql":
+                spec.values["sql"] = spec.file.body
+        arguments = {**plan.arguments, **chosen_arguments(spec, plan.operator, self._problems)}
+        own = _defaults_for(plan.operator, defaults, arguments)
+        labelled = _relabelled(spec, label)
+        made = made_task(
+            labelled,
+            plan.operator,
+            {**own, **arguments},
+            group=level.group,
+            problems=self._problems,
+        )
+        if made is None:
+            return None
+        if isinstance(made, Operator):
+            made.written_class = written_class(spec.values.get("operator"))
+        named = getattr(made, "dependencies", None)
+        if named:
+            self._own_dependencies[made.node_id] = names_in(named) or ()
+        return _unit_of(made, self._flow)
+
+    def _is_taken(self, task_id: str, spec: TaskSpec) -> bool:
+        position = spec.position()
+        first = self._first.setdefault(task_id, position)
+        if first is not position:
+            message = f"task id {task_id!r} is taken"
+            self._problems.append(problem("F016", message, position, f"first used in {first}"))
+            return True
+        if task_id in self._flow.groups:
+            message = f"id {task_id!r} is that of a group"
+            self._problems.append(problem("F016", message, position, "rename the file"))
+            return True
+        return False
+
+    def _plan(self, spec: TaskSpec, scope: Scope) -> Plan | None:
+        operator = spec.values.get("operator")
+        if operator is None:
+            return default_for(spec, scope)
+        if not isinstance(operator, str):
+            if callable(operator):
+                return Plan(operator)
+            message = f"operator is {operator!r}, which is no name"
+            self._problems.append(spec.problem("F014", message, "operator"))
+            return None
+        try:
+            return Plan(self._names.find(operator.strip()))
+        except OperatorNotFound as error:
+            self._problems.append(
+                spec.problem(error.problem_code, error.message, "operator", hint=error.hint)
+            )
+            return None
+
+    # Edges
+
+    def _wire(self) -> None:
+        levels, origins, problems = self._levels, self._origins, self._problems
+        broken = [file.task_id for level in levels for file in level.folder.broken]
+        broken += [
+            name
+            for level in levels
+            for spec in level.specs
+            for name in (spec.task_id, level.named(spec.task_id))
+            if level.named(spec.task_id) not in level.tasks
+        ]
+        names = Names(levels, broken)
+        wire_groups(levels, origins, problems)
+        wire_tasks(levels, names, self._own_dependencies, origins, problems)
+        sensors = self._make_sensors()
+        for level in levels:
+            for spec in level.specs:
+                unit = level.tasks.get(level.named(spec.task_id))
+                if unit is not None:
+                    value = spec.values.get("external_dependencies")
+                    at = _below("external_dependencies", spec.position)
+                    self._wait_outside(unit, externals_in(value, at, problems), sensors)
+        for level in levels[1:]:
+            self._wait_outside(level.unit, self._externals_of(level), sensors)
+        ends = Ends(
+            self._root,
+            levels,
+            more_leaves=list(self._options.leaf_tasks_from_dict),
+            origins=origins,
+            problems=problems,
+        )
+        ends.tie_leaves()
+        known = dict(sensors.units)
+        flow_sensors = {
+            external.sensor_id: unit
+            for external in self._externals_of(self._root)
+            if (unit := sensors.unit(external)) is not None
+        }
+        ends.tie_roots(known, flow_sensors, self._latest_only())
+        cycle = cycle_in(origins)
+        if cycle:
+            problems.append(cycle_problem(cycle))
+            return
+        nodes = self._flow.known_ids()
+        for above, below in origins:
+            self._flow.connect(nodes[above], nodes[below], "")
+
+    def _make_sensors(self) -> Sensors:
+        chosen = {**DEFAULTS, **_wait_settings(self._options.wait_for_defaults)}
+        said = self._root.metadata.get("wait_for_defaults")
+        if isinstance(said, Mapping) and said is not self._options.wait_for_defaults:
+            chosen.update(said)
+        sensor = self._options.wait_for_class or self._names.find("external_task_sensor")
+        return Sensors(self._flow.root, sensor, chosen, self._place, self._problems)
+
+    def _externals_of(self, level: Level) -> list[External]:
+        said = {"dependencies", "external_dependencies"} & level.keys.values.keys()
+        value = level.keys.get("external_dependencies")
+        if level.parent is None and not said:
+            value = level.metadata.get("external_dependencies")
+        at = _below("external_dependencies", level.keys.position)
+        return externals_in(value, at, self._problems)
+
+    def _wait_outside(self, unit: Unit, externals: Sequence[External], sensors: Sensors) -> None:
+        for external in externals:
+            sensor = sensors.unit(external)
+            if sensor is not None:
+                unit.wait_for(sensor, self._origins, external.position)
+
+    def _latest_only(self) -> Unit | None:
+        if not self._root.metadata.get("latest_only"):
+            return None
+        if "latest_only" in self._flow.operators:
+            position = self._first.get("latest_only", self._root.keys.position())
+            message = "task id 'latest_only' is that of the check for the newest run"
+            self._problems.append(problem("F016", message, position, "rename the file"))
+            return None
+        with ascribed_to(self._place(self._root.keys.position("latest_only"))):
+            operator = self._names.find("latest_only")(
+                task_id="latest_only", task_group=self._flow.root
+            )
+        return TaskUnit(operator.node_id)
+
+    def _place(self, position: Position) -> Place:
+        return Place(self._paths.get(position.file, self._root.folder.path), position.line)
+
+
+def _unit_of(made: Any, flow: DAG) -> Unit:
+    if isinstance(made, Operator):
+        return TaskUnit(made.node_id)
+    group = GroupUnit(made.node_id)
+    for task in made.tasks():
+        unit = TaskUnit(task.node_id)
+        upstream, downstream = flow.neighbours(task.node_id)
+        unit.upstream_task_ids.update(upstream)
+        unit.downstream_task_ids.update(downstream)
+        group.members.append(unit)
+    return group
+
+
+def _relabelled(spec: TaskSpec, label: str) -> TaskSpec:
+    return TaskSpec(label, spec.values, spec.keys, spec.file, spec.own, spec.partial)
+
+
+def _defaults_for(
+    operator: Any, defaults: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return those of ``default_args`` that are arguments of an operator and no policies."""
+    if not defaults:
+        return {}
+    accepted = accepted_by(operator)
+    return {
+        name: value
+        for name, value in defaults.items()
+        if name in accepted and name not in POLICY_NAMES and name not in given
+    }
+
+
+#: Settings of sensors that ``wait_for_defaults`` of a call may hold; others are passed over.
+_WAIT_SETTINGS = frozenset(
+    {
+        "poke_interval",
+        "timeout",
+        "retries",
+        "mode",
+        "soft_fail",
+        "execution_delta",
+        "execution_date_fn",
+        "check_existence",
+    }
+)
+
+
+def _wait_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in given.items() if k in _WAIT_SETTINGS or k in POLICY_NAMES}
+
+
+def _below(name: str, position: Any) -> Any:
+    return lambda *path: position(name, *path)
+
+
+def _key_in(message: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    found = [(message.find(name), name) for name in values if name in message]
+    return (min(found)[1],) if found else ()
