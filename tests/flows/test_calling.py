@@ -270,16 +270,3 @@ def test_session_of_scripts_has_nothing_open_after_a_flow() -> None:
     etl()
 
     assert threading.active_count() == before
-
-
-def test_what_steps_and_flows_do_not_follow_is_refused() -> None:
-    @task(pool="narrow")
-    def pooled() -> None:
-        pass
-
-    @flow
-    def etl() -> None:
-        pooled()
-
-    with pytest.raises(InvalidArgument, match=r"pooled\(\) has pool=, which steps of flows"):
-        etl()

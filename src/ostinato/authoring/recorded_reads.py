@@ -18,6 +18,8 @@ class _Read:
 
     is_async = False
     map_name = ""
+    is_placed = False
+    retry_if: Any = None
     commit_hooks: tuple[Hook, ...] = ()
     rollback_hooks: tuple[Hook, ...] = ()
     policy = DEFAULT_POLICY

@@ -78,6 +78,16 @@ class StepTask(Protocol):
         """Template of what people call its steps, or empty."""
         ...
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether its steps are attempts of their own, executed by an executor."""
+        ...
+
+    @property
+    def retry_if(self) -> Any:
+        """Condition on errors that are worth a retry, None if it has none."""
+        ...
+
     def may_retry(self, error: BaseException) -> bool | None:
         """Return whether an error is worth a retry, None where the task does not say."""
         ...

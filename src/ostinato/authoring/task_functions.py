@@ -23,6 +23,7 @@ from ostinato.authoring.references import (
     series_of,
 )
 from ostinato.authoring.signatures import name_of, signature_of
+from ostinato.authoring.step_places import is_placed, note_task
 from ostinato.authoring.steps import Steps, steps_here
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.wiring import Declarer
@@ -32,10 +33,6 @@ from ostinato.model.policy import Policy
 P = ParamSpec("P")
 R = TypeVar("R")
 H = TypeVar("H", bound=Callable[[Any], Any])
-
-
-#: Policies that hold for tasks of graphs alone: a step executes in the process of its flow.
-_OF_GRAPHS = ("executor", "pool", "compute", "isolation", "max_active")
 
 
 class TaskFunction(Declarer, Generic[P, R]):
@@ -74,6 +71,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         self.commit_hooks: tuple[Callable[[Any], Any], ...] = ()
         self.rollback_hooks: tuple[Callable[[Any], Any], ...] = ()
         functools.update_wrapper(self, function, updated=())
+        note_task(self, options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Declare a task and return what stands for its result; elsewhere, call the function.
@@ -111,10 +109,6 @@ class TaskFunction(Declarer, Generic[P, R]):
     def settings(self) -> Settings:
         """Its policies, where it is a step of a flow that is a function."""
         own = {name: value for name, value in self._settings.items() if name in POLICY_NAMES}
-        for name in _OF_GRAPHS:
-            if own.get(name):
-                problem = f"has {name}=, which steps of flows as functions do not follow"
-                raise self._wrong_call(problem)
         return PolicyReader({}).read(own)
 
     @property
@@ -126,6 +120,16 @@ class TaskFunction(Declarer, Generic[P, R]):
     def map_name(self) -> str:
         """Template of what people call its steps, or empty."""
         return self.settings.map_name
+
+    @cached_property
+    def is_placed(self) -> bool:
+        """Whether its steps are attempts of their own, executed by an executor."""
+        return is_placed(self.policy)
+
+    @property
+    def retry_if(self) -> Any:
+        """Condition on errors that are worth a retry, None if it has none."""
+        return self.settings.retry_if
 
     def may_retry(self, error: BaseException) -> bool | None:
         """Return whether an error is worth a retry, None where the task does not say.

@@ -37,7 +37,7 @@ from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
-from ostinato.executors.protocol import Executor
+from ostinato.executors.protocol import STEPS, Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.alert import Alerts
 from ostinato.model.flow import FlowDefinition
@@ -186,10 +186,13 @@ class Runner:
         if host is not None:
             # Each kind of executor is imported only where it is used.
             from ostinato.executors.process import ProcessExecutor
+            from ostinato.executors.step_children import StepChildren
 
-            executors["process"] = ProcessExecutor(
+            processes = ProcessExecutor(
                 host, self._answer, max_children=self._project.settings.max_children
             )
+            executors["process"] = processes
+            executors[STEPS] = StepChildren(processes)
         if flows:
             from ostinato.executors.inline import InlineExecutor
             from ostinato.executors.thread import ThreadExecutor

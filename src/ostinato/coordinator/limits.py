@@ -111,6 +111,44 @@ class Limits:
             lanes.append(lane)
         return lanes
 
+    def of_step(
+        self, task_id: str, flow: str, policy: Policy, of_run: dict[str, Limit]
+    ) -> list[tuple[Limit, int]]:
+        """Return what a step of a flow that is a function takes of which limit.
+
+        The default pool is for tasks: the flow has a slot of it already.
+
+        Args:
+            task_id: Of its task.
+            flow: Whose step it is.
+            policy: Of its task.
+            of_run: Limits of tasks within the run, by task.
+
+        Raises:
+            UsageError: It names a pool that does not exist, or asks for more than there is.
+        """
+        demands = [
+            (limit, amount)
+            for limit, amount in self._of_policy(task_id, policy)
+            if policy.pool or limit is not self._pools.get(DEFAULT_POOL)
+        ]
+        if policy.max_active:
+            fresh = Limit(f"max_active of {task_id}", policy.max_active)
+            demands.append((of_run.setdefault(task_id, fresh), 1))
+        if policy.max_active_over_runs:
+            demands.append((self._limit_over_runs(flow, task_id, policy), 1))
+        return demands
+
+    def _limit_over_runs(self, flow: str, task_id: str, policy: Policy) -> Limit:
+        key = (flow, task_id)
+        limit = self._over_runs.get(key)
+        if limit is None:
+            name = f"max_active_over_runs of {flow}.{task_id}"
+            limit = self._over_runs[key] = Limit(name, policy.max_active_over_runs)
+        # Of a flow that has changed, the newest version says how many.
+        limit.slots = policy.max_active_over_runs
+        return limit
+
     def _of_policy(self, task_id: str, policy: Policy) -> Iterator[tuple[Limit, int]]:
         pool = self._pools.get(policy.pool or DEFAULT_POOL)
         if pool is not None:
@@ -152,11 +190,4 @@ class Limits:
         if policy.max_active and (task.expansion is not None or task.group):
             yield Limit(f"max_active of {task.id}", policy.max_active), 1
         if policy.max_active_over_runs:
-            key = (flow.name, task.id)
-            limit = self._over_runs.get(key)
-            if limit is None:
-                name = f"max_active_over_runs of {flow.name}.{task.id}"
-                limit = self._over_runs[key] = Limit(name, policy.max_active_over_runs)
-            # Of a flow that has changed, the newest version says how many.
-            limit.slots = policy.max_active_over_runs
-            yield limit, 1
+            yield self._limit_over_runs(flow.name, task.id, policy), 1

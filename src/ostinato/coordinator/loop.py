@@ -5,12 +5,10 @@ the ready queue, commit everything in one transaction, and only then dispatch. A
 is its own commit; under load many tasks share one. The loop belongs to one thread.
 """
 
-import gc
 import os
 import selectors
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
@@ -19,6 +17,7 @@ from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.artifacts import ArtifactDesk
 from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
+from ostinato.coordinator.calm_collector import calm_collector
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
@@ -29,16 +28,19 @@ from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.pauses import TIMER as PAUSE_TIMER
 from ostinato.coordinator.pauses import Pauses
+from ostinato.coordinator.placed_steps import TIMER as STEP_TIMER
+from ostinato.coordinator.placed_steps import PlacedSteps
 from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import StandIn, Waits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
+from ostinato.engine.placed_step import NO_POSITION
 from ostinato.engine.queueing import Lane, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
-from ostinato.executors.protocol import Executor, Later
+from ostinato.executors.protocol import STEPS, Executor, Later
 from ostinato.executors.trigger_host import Triggers
 from ostinato.model.alert import Alerts
 from ostinato.model.deferral import Resumption
@@ -60,9 +62,6 @@ from ostinato.store.records import (
 
 #: Seconds between two looks for requests of other processes; they also wake the loop.
 REQUEST_POLL_S = 2.0
-
-#: New objects that set off a collection of cyclic garbage, and how often older ones are seen.
-COLLECTOR_THRESHOLD = (100_000, 50, 100)
 
 
 class InFlight(NamedTuple):
@@ -123,7 +122,7 @@ class Coordinator:
         self._executors = dict(executors)
         self._clock = clock
         self._limits = limits
-        self._places = Executors(frozenset(executors), aliases, default_executor)
+        self._places = Executors(frozenset(executors) - {STEPS}, aliases, default_executor)
         self._chance = chance
         self._wake = wake
         self._runs: dict[int, LiveRun] = {}
@@ -149,7 +148,19 @@ class Coordinator:
         self._is_stopped = False
         self._turns_within = 0
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
-        of_steps = {**StepDesk(store, self).answers(), **self._pauses.answers}
+        desk = StepDesk(store, self)
+        self._placed = PlacedSteps(
+            self,
+            desk,
+            queue=self._queue,
+            timers=self._timers,
+            limits=limits,
+            places=self._places,
+            executor_of=self._executor_of,
+            inline=self._executors.get("inline"),
+            chance=chance,
+        )
+        of_steps = {**desk.answers(), **self._pauses.answers, **self._placed.answers}
         of_artifacts = ArtifactDesk(store, self, clock).answers
         self._cached = CachedResults(store, lease, clock)
         of_artifacts.update(self._cached.answers)
@@ -269,7 +280,7 @@ class Coordinator:
             on_linger: Called once if notices of ended runs keep the caller waiting.
         """
         self._outbox.take_orphans(self._clock.now_us())
-        with _calm_collector():
+        with calm_collector():
             # A run that a task asked for is adopted by what is asked of the next turn.
             while (self._runs or self._asked) and not self._is_stopped:
                 self._turn()
@@ -315,7 +326,7 @@ class Coordinator:
 
     def _turn(self) -> None:
         self._wait()
-        self._now_us = self._clock.now_us()
+        self._now_us = self._placed.now_us = self._clock.now_us()
         while self._asked:
             self._asked.pop(0)()
         for executor in self._executors.values():
@@ -409,13 +420,16 @@ class Coordinator:
     def _take(self, report: msg.Report) -> None:
         flight = self._in_flight.pop(report.token, None)
         if flight is None:
-            self._outbox.take(report, self._now_us, self._batch)
+            if not self._placed.take(report):
+                self._outbox.take(report, self._now_us, self._batch)
             return
         run, task_run, attempt, ready, _ = flight
         self._nested.caller_ended(report.token)
         self._cached.attempt_ended(report.token)
         if self._pauses:
             self._pauses.close(run.id, "the attempt has ended")
+        if self._placed:
+            self._placed.body_ended(run, report)
         del self._tokens[task_run]
         self._queue.release(ready)
         if task_run.attempt != attempt or task_run.state is not TaskRunState.RUNNING:
@@ -528,6 +542,9 @@ class Coordinator:
         if timer.kind == PAUSE_TIMER:
             self._pauses.time_over(run.id, timer)
             return
+        if timer.kind == STEP_TIMER:
+            self._placed.fire(run.id, timer)
+            return
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
         self._apply(run, event, timer.task_id, format_path(timer.path))
 
@@ -577,7 +594,7 @@ class Coordinator:
         batch = self._batch
         match command:
             case cmd.Record(fact):
-                task_id, path = _subject(fact)
+                task_id, path = ev.subject_of(fact)
                 if isinstance(fact, ev.TaskRunEnded) and fact.reason:
                     self._explain(run, fact)
                 batch.events.append(EventRow(run.id, task_id, path, fact.at_us, fact))
@@ -636,6 +653,9 @@ class Coordinator:
     def _start(self, executor: Executor, ready: Ready) -> None:
         run, task_run = self._runs[ready.run_id], ready.task_run
         self._token = token = self._token + 1
+        if task_run.position == NO_POSITION:
+            self._starts.append((executor, run, [self._placed.start(executor, ready, token)]))
+            return
         run.forget_outcome(task_run)
         attempt = task_run.attempt + 1
         path = task_run.path
@@ -649,6 +669,10 @@ class Coordinator:
             starts[-1][2].append(spec)
         else:
             starts.append((executor, run, [spec]))
+
+    def _executor_of(self, task_run: TaskRun) -> Executor | None:
+        token = self._tokens.get(task_run)
+        return None if token is None else self._in_flight[token].executor
 
     # Commit, then act
 
@@ -667,6 +691,8 @@ class Coordinator:
                 batch.runs.append(run.update())
                 run.is_row_dirty = False
         self._touched.clear()
+        if self._placed:
+            self._placed.write()
         if batch:
             self._store.commit(batch, self._lease)
             batch.clear()
@@ -721,13 +747,17 @@ class Coordinator:
                 if token is not None:
                     if self._pauses:
                         self._pauses.close(self._in_flight[token].run.id, reason)
-                    self._in_flight[token].executor.cancel(token, reason)
+                    flight = self._in_flight[token]
+                    flight.executor.cancel(token, reason)
+                    if self._placed:
+                        self._placed.cancel(flight.run.id, reason)
         if self._ended:
             for run in self._ended:
                 for child in self._nested.run_ended(run):
                     self.cancel(child, f"{run.row.flow}#{run.row.number} ended")
                 if run.machine.is_terminal:
                     self._runs.pop(run.id, None)
+                    self._placed.forget(run.id)
                     self._outbox.forget(run)
             self._ended.clear()
 
@@ -748,39 +778,11 @@ class Coordinator:
             return self._calls.answer_trigger(*waiting, method, args)
         if self._outbox.knows(token):
             return self._calls.answer_notice(self._outbox.run_of(token), method, args)
+        placed = self._placed.flight(token)
+        if placed is not None:
+            return self._calls.answer(placed.run, placed.body, method, args)
         flight = self._in_flight.get(token)
         if flight is None or flight.task_run.attempt != flight.attempt:
             message = "this attempt was given up; its call is refused"
             raise ExecutionError(message)
         return self._calls.answer(flight.run, flight.task_run, method, args)
-
-
-@contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Look for cyclic garbage less often while runs are driven.
-
-    A run of 100,000 task runs is a large heap without garbage in it. At the interpreter's
-    default threshold, walking it again and again made a task there cost 1.4 times what it
-    costs in a run of 1,000; at this one, 1.1 times.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(*COLLECTOR_THRESHOLD)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-def _subject(fact: ev.Fact) -> tuple[str, str]:
-    """Return the task id and path, as text, that a fact is about; empty for the run."""
-    match fact:
-        case ev.Expanded(container_id=task_id, path=path):
-            return task_id, format_path(path)
-        case (
-            ev.RetryScheduled(task_id=task_id, path=path)
-            | ev.TaskRunEnded(task_id=task_id, path=path)
-            | ev.StepEnded(task_id=task_id, path=path)
-        ):
-            return task_id, format_path(path)
-        case ev.RunEnded() | ev.RunStateChanged() | ev.DeadlineMissed():
-            return "", ""

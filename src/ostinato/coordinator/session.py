@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.authoring.function_flows import FunctionFlow
 from ostinato.authoring.parameter_models import validated
+from ostinato.authoring.step_places import are_processes_needed
 from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import Clock, SystemClock, VirtualClock
@@ -211,7 +213,10 @@ class EmbeddedSession:
         version = version_of(data)
         name = executor or definition.executor or project.settings.executor
         host = None
+        needs_processes = executor == CALLER and are_processes_needed()
         if name == "process" or any(task.policy.executor == "process" for task in flow.tasks):
+            needs_processes = True
+        if needs_processes:
             loaded = Loaded(flows=flows, manifest=manifest, data=data, version=version)
             host = CodeHost.fork(lambda: loaded, resources=resources or {})
         store = self._open(project)
@@ -257,10 +262,15 @@ def _flows_beside(dag: "BuiltFlow") -> "dict[str, BuiltFlow]":
     for module in [*sys.modules.values()]:
         # Some packages put other objects in the place of their modules.
         names: dict[str, Any] = getattr(module, "__dict__", {})
-        if any(value is dag for value in names.values()):
-            flows = [value for value in names.values() if isinstance(value, type(dag))]
-            found.update({flow.name: flow for flow in flows})
+        if any(value is dag or _flow_of(value) is dag for value in names.values()):
+            flows = [_flow_of(value) or value for value in names.values()]
+            found.update({flow.name: flow for flow in flows if isinstance(flow, type(dag))})
     return found
+
+
+def _flow_of(value: object) -> "BuiltFlow | None":
+    """Return what the engine sees of a flow that is a function, None of anything else."""
+    return value.dag if isinstance(value, FunctionFlow) else None
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.failure import Failure
-from ostinato.model.identity import MapPath
+from ostinato.model.identity import MapPath, format_path
 
 
 class RunStarted(Struct, frozen=True, tag="run_started", gc=False, omit_defaults=True):
@@ -276,6 +276,21 @@ class TaskRunEnded(Struct, frozen=True, tag="task_run_ended", gc=False, omit_def
     v: int = 1
 
 
+class StepStarted(Struct, frozen=True, tag="step_started", gc=False, omit_defaults=True):
+    """A step that is executed as attempts of its own was dispatched.
+
+    Attributes:
+        path: Its place among the calls of the flow.
+        attempt: Number of the attempt.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    attempt: int
+    v: int = 1
+
+
 class StepEnded(Struct, frozen=True, tag="step_ended", gc=False, omit_defaults=True):
     """A step of a flow that is a function ended, and what it left is recorded.
 
@@ -333,6 +348,7 @@ Fact = (
     Expanded
     | RetryScheduled
     | TaskRunEnded
+    | StepStarted
     | StepEnded
     | RunEnded
     | RunStateChanged
@@ -354,3 +370,19 @@ def encode_event(event: Event) -> bytes:
 def decode_event(data: bytes) -> Event:
     """Read what ``encode_event`` wrote."""
     return _decoder.decode(data)
+
+
+def subject_of(fact: Fact) -> tuple[str, str]:
+    """Return the task id and path, as text, that a fact is about; empty for the run."""
+    match fact:
+        case Expanded(container_id=task_id, path=path):
+            return task_id, format_path(path)
+        case (
+            RetryScheduled(task_id=task_id, path=path)
+            | TaskRunEnded(task_id=task_id, path=path)
+            | StepStarted(task_id=task_id, path=path)
+            | StepEnded(task_id=task_id, path=path)
+        ):
+            return task_id, format_path(path)
+        case RunEnded() | RunStateChanged() | DeadlineMissed():
+            return "", ""

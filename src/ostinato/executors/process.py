@@ -56,6 +56,8 @@ class _Child:
         killed_for: Why it was killed, None if it was not.
         gone_s: When its socket was found closed, None while it is open.
         cancelled: Why attempts are to be stopped, by token.
+        is_for_steps: Whether it executes steps of flows that are functions, one at a time.
+        waiting: Calls by which it waits for steps that execute elsewhere.
         has_resources: Whether it has something to close before it ends.
         is_ending: Whether it was told to end when its work is done.
     """
@@ -67,11 +69,14 @@ class _Child:
         *,
         is_fresh: bool,
         is_for_notices: bool = False,
+        is_for_steps: bool = False,
     ) -> None:
         self.number = number
         self.connection = connection
         self.is_fresh = is_fresh
         self.is_for_notices = is_for_notices
+        self.is_for_steps = is_for_steps
+        self.waiting = 0
         self.pid = 0
         self.status: int | None = None
         self.reader = FrameReader()
@@ -92,7 +97,7 @@ class _Child:
     @property
     def is_warm(self) -> bool:
         """Whether it executes attempts of tasks, one after the other."""
-        return not self.is_fresh and not self.is_for_notices
+        return not self.is_fresh and not self.is_for_notices and not self.is_for_steps
 
     @property
     def first(self) -> msg.AttemptSpec | None:
@@ -150,6 +155,12 @@ class ProcessExecutor:
         now_s = self._clock.monotonic_s()
         given: dict[int, list[msg.AttemptSpec]] = {}
         for spec in attempts:
+            if spec.step is not None:
+                child = self._choose_for_step(is_fresh=spec.is_fresh)
+                self._give(child, spec, now_s)
+                last = msg.Drain() if spec.is_fresh else None
+                self._send(child, self._introduction(child, run), msg.RunAttempts((spec,)), last)
+                continue
             if spec.is_fresh:
                 self._fresh.append((spec, run))
                 continue
@@ -286,6 +297,30 @@ class ProcessExecutor:
                 return child
         return self._fork(is_fresh=False, is_for_notices=True)
 
+    def step_credits(self) -> int:
+        """Return how many steps it takes; those that wait for other steps are not counted."""
+        if self._host_is_gone or not self._host.is_loaded:
+            return 0
+        busy = sum(
+            1 for c in self._children.values() if c.is_for_steps and c.attempts and not c.waiting
+        )
+        return self._max_children - busy
+
+    def _choose_for_step(self, *, is_fresh: bool) -> _Child:
+        """Return a child that has nothing to do: bodies of flows may be in all others.
+
+        They wait for their steps, which must not wait for them.
+        """
+        for child in () if is_fresh else self._children.values():
+            if (
+                child.is_for_steps
+                and not child.attempts
+                and not child.is_ending
+                and child.gone_s is None
+            ):
+                return child
+        return self._fork(is_fresh=is_fresh, is_for_steps=True)
+
     def _count_warm(self) -> int:
         return sum(
             1 for c in self._children.values() if c.is_warm and not c.is_ending and c.gone_s is None
@@ -314,11 +349,19 @@ class ProcessExecutor:
 
     # Forking
 
-    def _fork(self, *, is_fresh: bool, is_for_notices: bool = False) -> _Child:
+    def _fork(
+        self, *, is_fresh: bool, is_for_notices: bool = False, is_for_steps: bool = False
+    ) -> _Child:
         self._numbers += 1
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
-        child = _Child(self._numbers, ours, is_fresh=is_fresh, is_for_notices=is_for_notices)
+        child = _Child(
+            self._numbers,
+            ours,
+            is_fresh=is_fresh,
+            is_for_notices=is_for_notices,
+            is_for_steps=is_for_steps,
+        )
         child.idle_since_s = self._clock.monotonic_s()
         self._children[child.number] = child
         self._host.fork_child(child.number, theirs)
@@ -329,7 +372,9 @@ class ProcessExecutor:
 
     def _fork_fresh(self) -> None:
         while self._fresh and not self._host_is_gone and self._host.is_loaded:
-            under_way = sum(1 for child in self._children.values() if child.is_fresh)
+            under_way = sum(
+                1 for child in self._children.values() if child.is_fresh and not child.is_for_steps
+            )
             if under_way >= self._max_children + FORKS_AHEAD:
                 return
             spec, run = self._fresh.popleft()
@@ -442,7 +487,7 @@ class ProcessExecutor:
         child.revoked.discard(report.token)
         child.cancelled.pop(report.token, None)
         if not isinstance(report, msg.Revoked):
-            if not child.is_for_notices:
+            if child.is_warm or child.is_fresh:
                 self._credit.learn((report.ended_us - report.started_us) / 1e6)
             child.began_s = child.idle_since_s = self._clock.monotonic_s()
             child.kill_at_s = child.killed_for = None
@@ -462,7 +507,14 @@ class ProcessExecutor:
             self._send(child, msg.Reply(call.id, None, f"{call.method}: {error}"))
             return
         if isinstance(answer, Later):
-            answer.then(lambda late: self._send(child, msg.Reply(call.id, late.value, late.error)))
+            is_waiting = call.method == "place"
+            child.waiting += is_waiting
+
+            def reply(late: Later) -> None:
+                child.waiting -= is_waiting
+                self._send(child, msg.Reply(call.id, late.value, late.error))
+
+            answer.then(reply)
         else:
             self._send(child, msg.Reply(call.id, answer))
 

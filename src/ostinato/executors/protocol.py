@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from ostinato.runtime.messages import AttemptSpec, Report, RunInfo
 
+#: Executor of steps that have processes of their own; its children are not those of tasks.
+STEPS = "steps"
+
 
 class Later:
     """An answer that is not there yet: it comes after a commit, or when something has ended.

@@ -10,9 +10,12 @@ import signal
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
+
+import msgspec
 
 from ostinato.authoring import signals
 from ostinato.authoring.function_flows import FlowBody
@@ -45,6 +48,7 @@ from ostinato.runtime.interruption import Interruption
 from ostinato.runtime.log_writer import AttemptLog
 from ostinato.runtime.masking import masker
 from ostinato.runtime.notices import NoticeContext, execute_notice
+from ostinato.runtime.step_limits import time_limit
 from ostinato.runtime.templates import Renderer, resolve_arguments
 from ostinato.runtime.values import Containers, encode_value
 
@@ -123,6 +127,8 @@ class Executing:
                     interruption.begin()
                 if dag is None or spec.notice is not None:
                     report = self._tell(spec, dag, context, started_us)
+                elif spec.step is not None:
+                    report = self._call_step(spec, spec.step, info, started_us)
                 else:
                     report = self._call(spec, dag, info, context, rendered, started_us)
             except BaseException as error:
@@ -158,6 +164,10 @@ class Executing:
         if spec.notice is not None:
             return NoticeContext(spec, spec.notice, info, dag, self._port, self._clock)
         assert dag is not None
+        if spec.step is not None:
+            from ostinato.runtime.step_calls import as_of_the_body  # noqa: PLC0415 - as above
+
+            spec = as_of_the_body(spec)
         return TaskContext(spec, info, dag, self._port, self._clock)
 
     def _tell(
@@ -223,12 +233,8 @@ class Executing:
                 _clean_up(operator)
             raise
         except BaseException as error:
-            may_retry = (
-                None if isinstance(error, signals.TaskSignal) else _may_retry(operator, error)
-            )
-            if may_retry is not None:
-                # Not by the way of users' classes, whose __setattr__ may refuse.
-                object.__setattr__(error, _MAY_RETRY, may_retry)
+            if not isinstance(error, signals.TaskSignal):
+                _note_may_retry(error, operator.may_retry, operator.node_id)
             raise
         if os.getpid() != self._pid:
             _leave_fork(None)
@@ -275,6 +281,38 @@ class Executing:
         with session, executing_flow(session, info.flow):
             return body.execute(context)
 
+    def _call_step(
+        self, spec: msg.AttemptSpec, call: msg.StepCall, info: msg.RunInfo, started_us: int
+    ) -> msg.Ended:
+        """Call a step of a flow that is a function and that executes elsewhere."""
+        from ostinato.runtime.step_calls import call_step, may_retry  # noqa: PLC0415 - see above
+
+        if spec.timeout_s or spec.memory_bytes:
+            self._set_limits(spec)
+        try:
+            try:
+                if spec.timeout_s and _is_in_thread():
+                    with time_limit(spec.timeout_s, spec.name):
+                        result = call_step(spec, call, info, self._port, self._clock)
+                else:
+                    result = call_step(spec, call, info, self._port, self._clock)
+            finally:
+                if self.interruption.is_wanted and not _is_in_thread():
+                    self.interruption.deliver()
+        except Exception as error:
+            if not isinstance(error, signals.TaskSignal):
+                _note_may_retry(error, partial(may_retry, call), spec.name)
+            raise
+        if os.getpid() != self._pid:
+            _leave_fork(None)
+        if self._limits:
+            self._lift_limits()
+        ended_us = self._clock.now_us()
+        values: tuple[StoredValue, ...] = ()
+        if result is not None or call.is_known:
+            values = (encode_value(RETURN_VALUE, result, spec, info.values_root),)
+        return msg.Succeeded(spec.token, started_us, ended_us, values)
+
     def _succeeded(
         self,
         spec: msg.AttemptSpec,
@@ -308,6 +346,22 @@ class Executing:
     # Ends that are no success
 
     def _ended_by(
+        self,
+        error: BaseException,
+        spec: msg.AttemptSpec,
+        started_us: int,
+        rendered: str | None,
+        log: AttemptLog,
+    ) -> msg.Ended:
+        report = self._end_of(error, spec, started_us, rendered, log)
+        if spec.step is None or not isinstance(report, msg.Failed | msg.Skipped):
+            return report
+        from ostinato.runtime.step_errors import pickled_error  # noqa: PLC0415 - see above
+
+        data = pickled_error(error) if isinstance(error, Exception) else b""
+        return msgspec.structs.replace(report, error=data)
+
+    def _end_of(
         self,
         error: BaseException,
         spec: msg.AttemptSpec,
@@ -359,8 +413,7 @@ class Executing:
             return describe_failure(error, FailureKind.TIMEOUT)
         if isinstance(error, MemoryError) and spec.memory_bytes:
             exceeded = MemoryLimitExceeded(
-                f"task {spec.task_id!r} needed more than its limit of "
-                f"{format_bytes(spec.memory_bytes)}"
+                f"{spec.subject} needed more than its limit of {format_bytes(spec.memory_bytes)}"
             ).with_traceback(error.__traceback__)
             return describe_failure(exceeded, FailureKind.MEMORY)
         return describe_failure(error)
@@ -419,14 +472,19 @@ def format_bytes(size: int) -> str:
     return f"{size / MIB:g} MiB"
 
 
-def _may_retry(operator: Any, error: BaseException) -> bool | None:
+def _note_may_retry(
+    error: BaseException, condition: Callable[[BaseException], bool | None], name: str
+) -> None:
+    """Keep with an error what the task's ``retry_if`` says of it."""
     try:
-        may_retry: bool | None = operator.may_retry(error)
+        may_retry = condition(error)
     except Exception:
         # Users' code; the error of the task is what counts, and its policy decides.
-        logger.exception("retry_if of %s raised", operator.node_id)
-        return None
-    return None if may_retry is None else bool(may_retry)
+        logger.exception("retry_if of %s raised", name)
+        return
+    if may_retry is not None:
+        # Not by the way of users' classes, whose __setattr__ may refuse.
+        object.__setattr__(error, _MAY_RETRY, bool(may_retry))
 
 
 def _is_in_thread() -> bool:
@@ -451,7 +509,7 @@ def _leave_fork(error: BaseException | None) -> NoReturn:
 
 def _limit_time(spec: msg.AttemptSpec, interruption: Interruption) -> Callable[[], None]:
     """Raise ``AttemptTimeout`` in the user's code when its time is over; return how to stop it."""
-    message = f"task {spec.task_id!r} ran longer than its timeout of {spec.timeout_s:g} s"
+    message = f"{spec.subject} ran longer than its timeout of {spec.timeout_s:g} s"
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         interruption.post(AttemptTimeout(message))

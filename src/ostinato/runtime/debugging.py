@@ -175,6 +175,9 @@ class _Untraced(StepSession):
     def _find_cached(self, *_: Any) -> None:
         return None
 
+    def _execute_elsewhere(self, *_: Any) -> None:
+        return None
+
 
 class _RecordedUpTo(RecordedSteps):
     """What is recorded of steps, but for one of them, which is executed again."""

@@ -12,8 +12,9 @@ from msgspec import Struct
 from ostinato.model.alert import Channel
 from ostinato.model.deferral import Deferral, Resumption, TriggerSpec
 from ostinato.model.failure import Failure
-from ostinato.model.identity import MapPath
+from ostinato.model.identity import MapPath, TaskRunKey
 from ostinato.model.notice import Moment, NoticeFacts
+from ostinato.model.policy import Policy
 from ostinato.model.step import StepInfo
 from ostinato.model.value import StoredValue
 
@@ -102,6 +103,28 @@ class NoticeSpec(Struct, frozen=True, tag="notice", array_like=True):
     is_sent: bool = True
 
 
+class StepCall(Struct, frozen=True, tag="step_call", array_like=True):
+    """The call of a step that is executed as an attempt of its own.
+
+    Attributes:
+        module: In which its function is found.
+        function: Its name there, dotted where it is a method.
+        arguments: A list of those by position, and a dict of those by name.
+        since: The attempt since which the steps that it calls itself are replayed.
+        is_known: Whether something is recorded of the step, which its result must replace.
+        is_retry: Whether its flow is tried again, and with it what has failed in it.
+        retry_if: The condition of the task on errors, pickled; empty if it has none.
+    """
+
+    module: str
+    function: str
+    arguments: StoredValue
+    since: int = 0
+    is_known: bool = False
+    is_retry: bool = False
+    retry_if: bytes = b""
+
+
 class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
     """An attempt to execute.
 
@@ -122,6 +145,7 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
         resumption: What it goes on with after a deferral; None to execute from the start.
         notice: What is told, where this is no attempt of the task run but of a notice on it;
             ``task_id`` is empty where it is on the run.
+        step: What is called, where this is a step of a flow that is a function.
     """
 
     token: int
@@ -139,10 +163,18 @@ class AttemptSpec(Struct, frozen=True, tag="attempt", array_like=True):
     first_started_us: int = 0
     resumption: Resumption | None = None
     notice: NoticeSpec | None = None
+    step: StepCall | None = None
+
+    @property
+    def name(self) -> str:
+        """Task and indices, for messages."""
+        return str(TaskRunKey(self.task_id, self.path))
 
     @property
     def subject(self) -> str:
         """What is executed, for messages."""
+        if self.step is not None:
+            return f"step {self.name!r}"
         if self.notice is None:
             return f"task {self.task_id!r}"
         return "the alert" if self.notice.facts.callback < 0 else "the callback"
@@ -215,6 +247,7 @@ class Failed(Struct, frozen=True, tag="failed", array_like=True):
         may_retry: False where the task said that no retry helps.
         retry_after_s: Delay that the task asked for; None for the policy's.
         inputs: As in ``Succeeded``.
+        error: Of a step: the exception, pickled, for the flow that called it.
     """
 
     token: int
@@ -224,16 +257,18 @@ class Failed(Struct, frozen=True, tag="failed", array_like=True):
     may_retry: bool = True
     retry_after_s: float | None = None
     inputs: str | None = None
+    error: bytes = b""
 
 
 class Skipped(Struct, frozen=True, tag="skipped", array_like=True):
-    """An attempt raised ``Skip``."""
+    """An attempt raised ``Skip``; ``error`` as in ``Failed``."""
 
     token: int
     started_us: int
     ended_us: int
     reason: str = ""
     inputs: str | None = None
+    error: bytes = b""
 
 
 class Deferred(Struct, frozen=True, tag="deferred", array_like=True):
@@ -375,6 +410,32 @@ class RecordedStep(Struct, frozen=True, array_like=True):
     name: str = ""
 
 
+class PlacedStep(Struct, frozen=True, array_like=True):
+    """A step that its flow wants to be executed as attempts of its own.
+
+    Attributes:
+        path: Its place among the calls of the flow.
+        task_id: Of its task.
+        policy: What its attempts follow.
+        call: What is executed.
+        info: What a replay compares.
+        attempt: Number of its first attempt; those that follow count on.
+        inputs: Its arguments as JSON, shortened.
+        name: What people call it, or empty.
+        kept: Where its result is kept for other runs, or None.
+    """
+
+    path: MapPath
+    task_id: str
+    policy: Policy
+    call: StepCall
+    info: StepInfo
+    attempt: int = 1
+    inputs: str | None = None
+    name: str = ""
+    kept: KeptResult | None = None
+
+
 #: ``pull(task_id, prefix, key, offset, limit)`` returns a page of a task's results below a
 #: prefix of indices (of a task that is not mapped: a list of one), each a ``StoredValue`` or
 #: None; ``push(value)`` stores one under its key and answers after the commit. Over a socket
@@ -397,6 +458,8 @@ class RecordedStep(Struct, frozen=True, array_like=True):
 #: date the states of that flow's newest run, or of tasks in it; none where there is no run.
 #: ``step(record)`` records a ``RecordedStep`` and answers after the commit; ``steps(cursor,
 #: limit)`` returns a page of those that are recorded, and the cursor of the next page.
+#: ``place(step)`` has a ``PlacedStep`` executed by the executor that its policy names, and returns
+#: the ``RecordedStep`` once that is durable; or None, if who asks shall execute it itself.
 #: ``subflow(definition, params, place, again, token)`` returns ``{"spec", "info"}``, an attempt of
 #: the subflow's run to be executed by who asks, or ``{"run_id", "state", "reason"}`` if it has
 #: ended; ``subflow_ended(run_id, report)`` takes how that attempt ended and returns the same;
@@ -425,6 +488,7 @@ CALLS = (
     "states_elsewhere",
     "step",
     "steps",
+    "place",
     "pause",
     "subflow",
     "subflow_ended",

@@ -22,6 +22,8 @@ class OwnTask:
         self.policy = DEFAULT_POLICY
         self.caching: Caching | None = None
         self.map_name = ""
+        self.is_placed = False
+        self.retry_if: Any = None
 
     def may_retry(self, error: BaseException) -> bool | None:
         """Leave it to the policy."""

@@ -19,7 +19,14 @@ from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.capture import current_log
 from ostinato.runtime.context import Port
 from ostinato.runtime.failures import describe_failure
-from ostinato.runtime.messages import AttemptSpec, KeptResult, RecordedStep, RunInfo
+from ostinato.runtime.messages import (
+    AttemptSpec,
+    KeptResult,
+    PlacedStep,
+    RecordedStep,
+    RunInfo,
+    StepCall,
+)
 from ostinato.runtime.own_steps import OwnTask
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.step_errors import pickled_error, recorded_error
@@ -30,6 +37,9 @@ S = TypeVar("S", bound=Struct)
 
 #: Numbers of tries of a step in one attempt of the body.
 ATTEMPTS_OF_STEP = 1_000
+
+#: States of steps that execute elsewhere, or are about to.
+_UNDER_WAY = (TaskRunState.QUEUED, TaskRunState.RUNNING, TaskRunState.RETRYING)
 
 #: Recorded steps that are fetched at a time.
 PAGE = 2_000
@@ -73,6 +83,7 @@ class RecordedSteps:
 
     Attributes:
         claims: Of steps that execute: where their results are to be kept for other runs.
+        is_retry: Whether the body failed before: then what failed in it is executed again.
     """
 
     def __init__(self, spec: AttemptSpec, info: RunInfo, port: Port, clock: Clock) -> None:
@@ -81,8 +92,7 @@ class RecordedSteps:
         self._port = port
         self._clock = clock
         self.claims: dict[MapPath, KeptResult] = {}
-        #: Whether the body failed before: then what failed in it is executed again.
-        self._is_retry = spec.try_number > 1 or spec.generation > 0
+        self.is_retry = spec.try_number > 1 or spec.generation > 0
         self._found = self._fetch()
         #: Whether a step has been executed that was recorded otherwise; then others may follow.
         self._is_rewriting = False
@@ -123,13 +133,14 @@ class RecordedSteps:
             raise self._divergence(step, told, recorded)
         if recorded.state == TaskRunState.SUCCEEDED:
             return StepState("succeeded", decode_value(recorded.value, self._info.values_root))
-        if recorded.state == TaskRunState.DEFERRED or recorded.state == TaskRunState.CANCELLED:
-            # It was waiting for a person when its process ended.
+        state = TaskRunState(recorded.state)
+        if state is TaskRunState.CANCELLED or not state.is_terminal:
+            # It executed elsewhere, or was waiting for a person, when its process ended.
             return None
-        if self._is_retry:
+        if self.is_retry:
             self._is_rewriting = True
             return None
-        return StepState(TaskRunState(recorded.state).label, error=recorded_error(recorded))
+        return StepState(state.label, error=recorded_error(recorded))
 
     def _divergence(self, step: Step, told: Told, recorded: RecordedStep) -> FlowDiverged:
         number = ".".join(map(str, step.path))
@@ -241,6 +252,33 @@ class RecordedSteps:
         record = self.row(step, told, state, number, started_us, info, value, failure, kept)
         self._port.call(self._spec.token, "step", {"record": record})
 
+    def is_under_way(self, path: MapPath) -> bool:
+        """Whether a step was executing elsewhere when the body was executed before."""
+        recorded = self._found.get(path)
+        return recorded is not None and recorded.state in _UNDER_WAY
+
+    def placed(self, step: Step, told: Told, call: StepCall) -> PlacedStep:
+        """Return what is asked for of a step that is executed elsewhere."""
+        digest = told.digest
+        return PlacedStep(
+            step.path,
+            step.task.task_id,
+            step.task.policy,
+            call,
+            StepInfo(digest.value, digest.is_exact, step.place),
+            self.attempt(1),
+            told.inputs,
+            step_name(step.task, told.args, told.kwargs) if step.task.map_name else "",
+            self.claims.get(step.path),
+        )
+
+    def take(self, step: Step, *, is_kept: bool) -> None:
+        """Note that a step has ended elsewhere, where it was recorded."""
+        kept = self.claims.pop(step.path, None)
+        if kept is not None and not is_kept:
+            args = {"key": kept.key, "token": self._spec.token}
+            self._port.call(self._spec.token, "cache_release", args)
+
     def row(
         self,
         step: Step,
@@ -286,7 +324,7 @@ class RecordedSteps:
                 return
             step, told = _transaction_step(path, place)
             raise self._divergence(step, told, recorded)
-        if recorded.state != TaskRunState.SUCCEEDED and self._is_retry:
+        if recorded.state != TaskRunState.SUCCEEDED and self.is_retry:
             self._is_rewriting = True
             # What a later attempt of the body has recorded since is not undone.
             last = recorded.attempt // ATTEMPTS_OF_STEP

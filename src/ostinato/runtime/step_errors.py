@@ -2,7 +2,9 @@
 
 import pickle
 
-from ostinato.errors import StepFailed
+from ostinato.errors import AttemptTimeout, StepFailed
+from ostinato.model.failure import FailureKind
+from ostinato.model.identity import TaskRunKey
 from ostinato.runtime.messages import RecordedStep
 
 
@@ -27,5 +29,9 @@ def recorded_error(recorded: RecordedStep) -> Exception:
             error = None
         if isinstance(error, Exception):
             return error
-    summary = recorded.failure.summary if recorded.failure is not None else "it failed"
-    return StepFailed(f"step {recorded.task_id!r} failed in an earlier attempt: {summary}")
+    failure = recorded.failure
+    if failure is not None and failure.kind is FailureKind.TIMEOUT:
+        return AttemptTimeout(failure.message)
+    name = TaskRunKey(recorded.task_id, recorded.path)
+    summary = failure.summary if failure is not None else "it failed"
+    return StepFailed(f"step {str(name)!r} failed: {summary}")

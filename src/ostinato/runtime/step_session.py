@@ -385,10 +385,14 @@ class StepSession:
         replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return replayed
-        if step.task.caching is not None:
+        if step.task.caching is not None and not self._recorded.is_under_way(step.path):
             cached = self._find_cached(step, told, step.task.caching)
             if cached is not None:
                 return cached
+        if step.task.is_placed:
+            elsewhere = self._execute_elsewhere(step, told)
+            if elsewhere is not None:
+                return elsewhere
         log_token = scope_token = None
         failures = 0
         while True:
@@ -421,11 +425,15 @@ class StepSession:
         replayed = self._recorded.replay(step, told)
         if replayed is not None:
             return replayed
-        if step.task.caching is not None:
+        if step.task.caching is not None and not self._recorded.is_under_way(step.path):
             find = partial(self._find_cached, step, told, step.task.caching)
             cached = await asyncio.to_thread(find)
             if cached is not None:
                 return cached
+        if step.task.is_placed:
+            elsewhere = await asyncio.to_thread(self._execute_elsewhere, step, told)
+            if elsewhere is not None:
+                return elsewhere
         failures = 0
         while True:
             log = self._log(step, failures + 1)
@@ -448,6 +456,14 @@ class StepSession:
                 current_log.reset(log_token)
                 log.close()
             await asyncio.sleep(delay_s)
+
+    def _execute_elsewhere(self, step: Step, told: Told) -> StepState[Any] | None:
+        """Have a step executed as attempts of its own; None if it is to be executed here."""
+        # Most flows have no such steps.
+        from ostinato.runtime.step_placing import StepPlacing  # noqa: PLC0415 - see above
+
+        placing = StepPlacing(self._spec, self._info, self._port, self._recorded)
+        return placing.execute(step, told)
 
     def _perform_beside(self, step: Step) -> StepState[Any]:
         """Perform a step in a thread of its own."""

@@ -173,7 +173,7 @@ class Tally:
                 self.state = RunState.RUNNING
             case ev.RunStateChanged() | ev.RunEnded():
                 self.state = _RUN_STATES[event.state]
-            case ev.StepEnded() | ev.AttemptProgressed():
+            case ev.StepStarted() | ev.StepEnded() | ev.AttemptProgressed():
                 return
             case ev.CancelRequested() | ev.Recovered() | ev.TaskRunsCleared() | ev.TimerFired():
                 return
