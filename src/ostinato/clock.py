@@ -56,6 +56,14 @@ class VirtualClock:
         """
         self._now_us = max(self._now_us, at_us)
 
+    def go_back_to(self, at_us: int) -> None:
+        """Move back to a moment at which something begins beside what has passed since.
+
+        Args:
+            at_us: Microseconds since the epoch.
+        """
+        self._now_us = min(self._now_us, at_us)
+
 
 def draw_chance() -> float:
     """Return a number from 0 to 1, by chance."""

@@ -228,7 +228,8 @@ class Killed:
 
     def _going_on(self) -> "subprocess.Popen[bytes]":
         """Return the process that drives the run, started again if it is no more."""
-        if self._process is None or self._process.returncode == -signal.SIGKILL:
+        # A coordinator gives up, too, when its code host is killed while that starts again.
+        if self._process is None or self._process.returncode:
             arguments = ("run", "many") if self._process is None else ("resume", "many")
             with open(self._folder / "output.txt", "ab") as output:
                 self._process = subprocess.Popen(

@@ -99,7 +99,9 @@ class FlowBody(FunctionOperator):
             number_tasks(asyncio.get_running_loop())
             return await coroutine
 
-        return asyncio.run(numbered())
+        steps = current_steps.get()
+        with asyncio.Runner(loop_factory=steps.new_loop if steps is not None else None) as runner:
+            return runner.run(numbered())
 
 
 class FunctionFlow(Generic[P, R]):

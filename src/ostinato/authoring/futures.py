@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, TypeVar
 
+from ostinato.clock import VirtualClock
+
 R = TypeVar("R")
 
 
@@ -43,6 +45,50 @@ class StepState(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<StepState {self.name}>"
+
+
+class EndedFuture(Future[R]):
+    """Stand for what is known already and has ended at a moment that is yet to come.
+
+    Args:
+        outcome: What is known; it is done.
+        clock: Moved on by whoever waits.
+        ended_us: When it is over, in microseconds since the epoch.
+    """
+
+    def __init__(self, outcome: "Future[R]", clock: VirtualClock, ended_us: int) -> None:
+        super().__init__()
+        self._clock = clock
+        self.ended_us = ended_us
+        error = outcome.exception()
+        if error is None:
+            self.set_result(outcome.result())
+        else:
+            self.set_exception(error)
+
+    def done(self) -> bool:
+        """Whether the clock has come to its end."""
+        return self._clock.now_us() >= self.ended_us
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it is over."""
+        return max(self.ended_us - self._clock.now_us(), 0) / 1e6
+
+    def result(self, timeout: float | None = None) -> R:
+        """Move the clock on to its end and return the result.
+
+        Args:
+            timeout: Seconds by which the clock is moved at most.
+
+        Raises:
+            TimeoutError: If it is not over by then.
+        """
+        if timeout is not None and self.left_s > timeout:
+            self._clock.advance_to(self._clock.now_us() + int(timeout * 1e6))
+            raise TimeoutError
+        self._clock.advance_to(self.ended_us)
+        return super().result()
 
 
 class StepFuture(Generic[R]):
@@ -100,6 +146,9 @@ class StepFuture(Generic[R]):
         import asyncio  # noqa: PLC0415 - only in flows that use it
 
         self.is_awaited = True
+        if isinstance(self._inner, EndedFuture):
+            yield from asyncio.sleep(self._inner.left_s).__await__()
+            return self._inner.result().result()
         state = yield from asyncio.wrap_future(self._inner).__await__()
         return state.result()
 
@@ -142,11 +191,17 @@ def as_completed(
     """
     by_inner = {one._inner: one for one in futures}
     left = set(by_inner)
+    places = {inner: place for place, inner in enumerate(by_inner)}
+
+    def order(inner: "Future[StepState[R]]") -> tuple[int, int]:
+        return getattr(inner, "ended_us", 0), places[inner]
+
     while left:
         done, left = wait(left, timeout, return_when=FIRST_COMPLETED)
         if not done:
             raise TimeoutError(f"none of {len(left)} steps ended within {timeout} s")
-        for inner in done:
+        # The ones that are done are taken in an order that does not depend on chance.
+        for inner in sorted(done, key=order):
             future = by_inner[inner]
             future.is_awaited = True
             yield future

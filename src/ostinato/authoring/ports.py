@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.model.flow import FlowDefinition
+from ostinato.model.step import BODY
 
 if TYPE_CHECKING:
     from ostinato.authoring.hooks import Hook
@@ -364,8 +365,8 @@ class RunHandle(Protocol):
         """Its task runs, in the order of task and index."""
         ...
 
-    def result(self, task_id: str, *, map_index: int | None = None) -> Any:
-        """Return what a task returned; of a mapped task the list of all results."""
+    def result(self, task_id: str = BODY, *, map_index: int | None = None) -> Any:
+        """Return what a task, or a flow that is a function, returned; of a mapped task a list."""
         ...
 
     def raise_for_state(self) -> "RunHandle":

@@ -121,6 +121,9 @@ class StepFlow(Protocol):
 class Steps(Protocol):
     """Execute the steps of one flow, each recorded before the next line runs."""
 
+    #: Makes the event loop of a flow that is a coroutine function; None for asyncio's own.
+    new_loop: Callable[[], Any] | None
+
     def call(
         self,
         task: StepTask,

@@ -144,7 +144,7 @@ class Coordinator:
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
         self._laters: list[tuple[Later, Any]] = []
-        self._pauses = Pauses(store, self, self._timers)
+        self._pauses = Pauses(store, self, self._timers, answers)
         self._is_stopped = False
         self._turns_within = 0
         about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
@@ -330,7 +330,11 @@ class Coordinator:
         while self._asked:
             self._asked.pop(0)()
         for executor in self._executors.values():
-            for report in executor.poll():
+            reports = executor.poll()
+            if reports and not self._uses_reported_times:
+                # What executed has moved the clock on.
+                self._now_us = self._clock.now_us()
+            for report in reports:
                 self._take(report)
         for ended in self._waits.poll(self._take_token):
             self._end_wait(*ended)
@@ -362,6 +366,8 @@ class Coordinator:
                 self._waits.refuse_to_wait_for_ever()
             elif self._past:
                 self._past.refuse_to_wait_for_ever()
+            elif self._pauses:
+                self._pauses.refuse_to_wait_for_ever()
             return
         for key, _ in self._selector.select(timeout_s):
             key.data()

@@ -1,17 +1,19 @@
 """This module keeps the steps whose processes wait for a person."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.steps import Committer, step_row
+from ostinato.coordinator.waits import StandIn
 from ostinato.engine.commands import SetTimer
 from ostinato.engine.task_run import TaskRun
+from ostinato.errors import UsageError
 from ostinato.executors.protocol import Later
 from ostinato.model.deferral import Deferral, Outcome, Resumption, encode_wait
-from ostinato.model.identity import format_path
+from ostinato.model.identity import TaskRunKey, format_path, parse_path
 from ostinato.model.state import TaskRunState
 from ostinato.runtime.messages import RecordedStep
 from ostinato.store.protocol import Store
@@ -38,12 +40,20 @@ class Pauses:
         store: Where rows are kept.
         committer: Writes them.
         timers: Tell when a pause has lasted too long.
+        answers: Stands in for people; None where they answer themselves.
     """
 
-    def __init__(self, store: Store, committer: Committer, timers: Timekeeper) -> None:
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        timers: Timekeeper,
+        answers: StandIn | None = None,
+    ) -> None:
         self._store = store
         self._committer = committer
         self._timers = timers
+        self._answers = answers
         self._rows: dict[_Key, TaskRunRow] = {}
         self._waiting: dict[_Key, Later] = {}
         self.answers: dict[str, Callable[..., Any]] = {"pause": self._begin}
@@ -64,9 +74,22 @@ class Pauses:
         key = (run.id, step.task_id, path)
         self._rows[key] = row
         later = self._waiting[key] = Later(_nothing)
-        if until_us:
+        found = self._answers(step.task_id, told) if self._answers is not None else None
+        if found is not None:
+            self._end(key, found)
+        elif until_us:
             self._timers.add(run.id, SetTimer(until_us, TIMER, step.task_id, step.path))
         return later
+
+    def refuse_to_wait_for_ever(self) -> NoReturn:
+        """Say what waits for a person, where there is nobody who could answer.
+
+        Raises:
+            UsageError: Always.
+        """
+        _, task_id, path = next(iter(self._rows))
+        message = f"step {TaskRunKey(task_id, parse_path(path))} waits for a person, and nobody"
+        raise UsageError(f"{message} answers", hint=f"give answers={{{task_id!r}: …}}")
 
     def resume(self, run: LiveRun) -> None:
         """Note what a run that is taken over was waiting for."""

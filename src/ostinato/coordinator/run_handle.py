@@ -10,6 +10,7 @@ from ostinato.errors import RunFailed, RunNotFound, UnknownTask
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath, RunId, parse_path
 from ostinato.model.state import TaskRunState
+from ostinato.model.step import BODY
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow, TaskRunRow
@@ -132,11 +133,11 @@ class Run:
         message = f"run {self.name} has no task run {task_id!r}" + (f" {path}" if path else "")
         raise UnknownTask(message)
 
-    def result(self, task_id: str, *, map_index: int | MapPath | None = None) -> Any:
+    def result(self, task_id: str = BODY, *, map_index: int | MapPath | None = None) -> Any:
         """Return what a task returned; of a mapped task the list of all results, in order.
 
         Args:
-            task_id: Of the task.
+            task_id: Of the task; by default what a function with ``@flow`` returned.
             map_index: Of one task run of a mapped task.
 
         Raises:

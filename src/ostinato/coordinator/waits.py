@@ -10,12 +10,14 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UsageError
 from ostinato.executors.trigger_host import Triggers
-from ostinato.model.deferral import Outcome, Resumption
+from ostinato.model.deferral import Deferral, Outcome, Resumption
 from ostinato.model.state import TaskRunState
+from ostinato.model.step import BODY
 from ostinato.runtime import messages as msg
 
-#: Returns what a task run that waits for a person goes on with, or None.
-StandIn = Callable[[TaskRun], Resumption | None]
+#: Returns what a task run that waits for a person goes on with, or None; takes the name of its
+#: task, or of the step, and what it waits for.
+StandIn = Callable[[str, Deferral], Resumption | None]
 
 #: What was waited for, and what it gave.
 Ended = tuple[LiveRun, TaskRun, Resumption]
@@ -85,7 +87,9 @@ class Waits:
             elif deferral.request is not None:
                 self._for_people[task_run] = run
                 self.held_nothing += deferral.holds_nothing
-                found = self._answers(task_run) if self._answers is not None else None
+                found = None
+                if self._answers is not None:
+                    found = self._answers(task_run.task_id, deferral)
                 if found is not None:
                     yield run, task_run, found
         for report in self._triggers.poll():
@@ -113,7 +117,7 @@ class Waits:
         """
         task_run = next(iter(self._for_people))
         message = f"task {str(task_run.key)!r} waits for a person, and nobody answers"
-        raise UsageError(message, hint=f"give answers={{{task_run.task_id!r}: …}}")
+        raise UsageError(message, hint=f"give answers={{{_name(task_run)!r}: …}}")
 
     def close(self) -> None:
         """Forget all triggers; what waits goes on waiting in the store."""
@@ -130,6 +134,14 @@ class Waits:
         if token is not None:
             del self._of_token[token]
             self._triggers.stop(token)
+
+
+def _name(task_run: TaskRun) -> str:
+    """Return under which name an answer is given: a question of a flow has its title."""
+    deferral = task_run.deferral
+    if task_run.task_id == BODY and deferral is not None and deferral.request is not None:
+        return deferral.request.title
+    return task_run.task_id
 
 
 def _resumption(task_run: TaskRun, report: msg.TriggerReport) -> Resumption:

@@ -278,7 +278,8 @@ class Executing:
         from ostinato.runtime.step_session import StepSession  # noqa: PLC0415 - see above
 
         session = StepSession(spec, info, self._port, self._clock)
-        with session, executing_flow(session, info.flow):
+        limit = session.time.limit_body(spec.timeout_s, spec.task_id)
+        with limit, session, executing_flow(session, info.flow):
             return body.execute(context)
 
     def _call_step(

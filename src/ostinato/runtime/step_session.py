@@ -1,10 +1,7 @@
 """This module executes the steps of a flow that is a function, and never one of them twice."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -61,14 +58,11 @@ from ostinato.runtime.recorded_steps import RecordedSteps, Step, Told, converted
 from ostinato.runtime.step_answers import answer_of, converted_answer
 from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
-from ostinato.runtime.step_limits import time_limit
+from ostinato.runtime.step_time import time_of
 from ostinato.runtime.subflow_access import SubflowParameters, SubflowPort
 from ostinato.runtime.values import decode_value, encode_value
 
 S = TypeVar("S", bound=Struct)
-
-#: Submitted steps of one flow that execute at a time.
-MAX_THREADS = 64
 
 #: Seconds until it is looked again whether an equal call has ended: at first, and at most.
 CACHE_DELAY_S = 0.02
@@ -99,7 +93,9 @@ class StepSession:
         self._port = port
         self._clock = clock
         self._recorded = recorded or RecordedSteps(spec, info, port, clock)
-        self._pool: ThreadPoolExecutor | None = None
+        #: How time passes.
+        self.time = time_of(clock)
+        self.new_loop = self.time.new_loop
         self._futures: list[StepFuture[Any]] = []
         #: Steps that are coroutines of which nobody has asked for the result.
         self._unawaited: dict[MapPath, Step] = {}
@@ -117,9 +113,7 @@ class StepSession:
 
     def close(self) -> None:
         """Wait for submitted steps that nobody waited for, and say so."""
-        if self._pool is None:
-            return
-        self._pool.shutdown(wait=True)
+        self.time.close()
         for future in self._futures:
             state = future.state
             if not future.is_awaited and state is not None and state.error is not None:
@@ -164,10 +158,7 @@ class StepSession:
     ) -> StepFuture[Any]:
         """Begin a step in a thread of its own and return a future of its result."""
         step = self._step(task, args, kwargs, wait_for)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="step")
-        context = copy_context()
-        inner = self._pool.submit(context.run, self._perform_beside, step)
+        inner = self.time.begin(partial(self._perform_beside, step))
         future: StepFuture[Any] = StepFuture(step.name, inner)
         self._futures.append(future)
         transaction = current_transaction.get()
@@ -306,7 +297,8 @@ class StepSession:
                 name: resolve(value, SubflowParameters(info))
                 for name, value in body.arguments().items()
             }
-            with session, executing_flow(session, info.flow):
+            limit = session.time.limit_body(spec.timeout_s, spec.task_id)
+            with limit, session, executing_flow(session, info.flow):
                 value = body.bind(arguments).execute(context)
             values: tuple[StoredValue, ...] = ()
             if value is not None:
@@ -401,7 +393,7 @@ class StepSession:
             scope_token = current_scope.set(Scope(step.path, step.task.task_id))
             started_us = self._clock.now_us()
             try:
-                with time_limit(step.task.policy.timeout_s, step.name):
+                with self.time.limit(step.task.policy.timeout_s, step.name):
                     result = step.task.function(*told.args, **told.kwargs)
                 return self._recorded.succeed(step, told, result, failures + 1, started_us)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
@@ -414,7 +406,7 @@ class StepSession:
                 current_scope.reset(scope_token)
                 current_log.reset(log_token)
                 log.close()
-            time.sleep(delay_s)
+            self.time.sleep(delay_s)
 
     async def _await_result(self, step: Step) -> Any:
         self._unawaited.pop(step.path, None)
@@ -469,7 +461,8 @@ class StepSession:
         """Perform a step in a thread of its own."""
         try:
             if step.task.is_async:
-                return asyncio.run(self._perform_async(step))
+                with asyncio.Runner(loop_factory=self.new_loop) as runner:
+                    return runner.run(self._perform_async(step))
             return self._perform(step)
         except Exception as error:  # noqa: BLE001 - it is for whoever waits for the future
             return StepState("failed", error=error)
@@ -509,7 +502,7 @@ class StepSession:
                 return None
             if not may_wait:
                 return None
-            time.sleep(delay_s)
+            self.time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, MAX_CACHE_DELAY_S)
 
     def _tell(self, step: Step) -> Told:

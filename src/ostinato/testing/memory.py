@@ -7,16 +7,19 @@ an hour comes at once, an hour later.
 
 import shutil
 import tempfile
+import time
 import weakref
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from ostinato.authoring.function_flows import FunctionFlow
 from ostinato.authoring.parameter_models import validated
+from ostinato.authoring.steps import current_steps
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.client.answers import check_answer
 from ostinato.client.local import notice_view
@@ -27,15 +30,15 @@ from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine import events as ev
-from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UnknownTask
-from ostinato.model.deferral import Resumption
+from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.identity import RunId, TaskRunKey
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
 from ostinato.project.alert_settings import AlertSettings
 from ostinato.project.discovery import Project
 from ostinato.project.settings import Settings
+from ostinato.runtime.step_time import pass_time
 from ostinato.runtime.values import decode_value
 from ostinato.store.protocol import Store
 from ostinato.store.records import LoggedEvent
@@ -140,7 +143,7 @@ class MemoryRun(Run):
 
 
 def run(
-    flow: "DAG",
+    flow: "DAG | FunctionFlow[..., Any]",
     *,
     params: Mapping[str, Any] | None = None,
     resources: Mapping[str, Any] | None = None,
@@ -152,14 +155,16 @@ def run(
     connections: Mapping[str, Any] | None = None,
     variables: Mapping[str, Any] | None = None,
     answers: Mapping[str, Any] | None = None,
-    flows: "Iterable[DAG]" = (),
+    flows: "Iterable[DAG | FunctionFlow[..., Any]]" = (),
     after: MemoryRun | None = None,
     alerts: Mapping[str, Any] | None = None,
 ) -> MemoryRun:
     """Run a flow in memory under virtual time.
 
     Args:
-        flow: What ``@dag`` or ``DAG`` made.
+        flow: What ``@dag``, ``DAG`` or ``@flow`` made. In a function with ``@flow``,
+            ``time.sleep`` and ``asyncio.sleep`` take virtual time too, and submitted steps
+            execute where they are submitted, beside one another in virtual time.
         params: Values of its parameters.
         resources: Objects that replace its resources, by name.
         date: Logical date; the virtual now by default.
@@ -169,7 +174,8 @@ def run(
         timezone: Zone of flows that name none.
         connections: How to reach systems outside, by id: a URI, fields or a ``Connection``.
         variables: Values of variables by name; what tasks set is seen by the others.
-        answers: What a person answers, by task; one that is not there waits for its time-out.
+        answers: What a person answers, by task, or by the title of what a function with
+            ``@flow`` asks; one that is not there waits for its time-out.
         flows: Other flows, which tasks may run.
         after: An earlier run, which this one finds in its store: for what depends on the past.
             Time goes on where that run ended.
@@ -199,10 +205,11 @@ def run(
         >>> run.result("load")
         3
     """
-    definition = flow.definition
+    dag = _graph_of(flow)
+    definition = dag.definition
     values = validate_params(definition, params or {})
-    if flow.parameter_model is not None:
-        validated(flow.parameter_model, values, flow.name)
+    if dag.parameter_model is not None:
+        validated(dag.parameter_model, values, dag.name)
     narrowed = narrow(definition, select_tasks(definition, select)) if select else definition
     clock = VirtualClock(int(start.timestamp() * 1_000_000))
     store: Store
@@ -216,8 +223,10 @@ def run(
     with ExitStack() as in_vain:
         if after is None:
             in_vain.callback(_free, store, folder)
-        loaded = {**{other.name: other for other in flows}, flow.name: flow}
-        others = [each.definition for name, each in loaded.items() if name != flow.name]
+        loaded = {**{other.name: _graph_of(other) for other in flows}, dag.name: dag}
+        others = [each.definition for name, each in loaded.items() if name != dag.name]
+        given = answers or {}
+        asked: set[str] = {task.id for each in loaded.values() for task in each.definition.tasks}
         data = encode_manifest(Manifest(project=project.name, flows=(narrowed, *others)))
         version = version_of(data)
         store.save_manifest(version, project.name, data)
@@ -231,7 +240,7 @@ def run(
             resources=resources,
             inline_for=("process", "thread"),
             given=GivenSource(connections or {}, variables or {}),
-            answers=lambda task_run: _answer(task_run, answers or {}),
+            answers=lambda name, deferral: _answer(name, deferral, given, asked),
             is_sending=False,
         ) as runner:
             row = runner.create(
@@ -241,12 +250,10 @@ def run(
                 date_us=parse_moment_us(date, narrowed.timezone or timezone),
                 trigger="test",
             )
-            runner.drive()
-        if answers:
-            # Steps of flows that are functions are known only now.
-            asked = {row.task_id for row in store.all_task_runs(row.id)}
-            asked.update(task.id for each in loaded.values() for task in each.definition.tasks)
-            _check_names(answers, asked)
+            with _sleeping_by(clock):
+                runner.drive()
+        # What flows that are functions ask is known only now.
+        _check_names(given, asked)
         in_vain.pop_all()
     return MemoryRun(store, row.id, folder, after)
 
@@ -278,14 +285,40 @@ def _check_names(answers: Mapping[str, Any], asked: Collection[str]) -> None:
             raise UnknownTask(message, hint=did_you_mean(name, asked))
 
 
-def _answer(task_run: TaskRun, answers: Mapping[str, Any]) -> Resumption | None:
-    deferral = task_run.deferral
-    if deferral is None or task_run.task_id not in answers:
-        return None
-    answer = answers[task_run.task_id]
-    if deferral.request is not None:
-        check_answer(deferral.request, answer, task_run.task_id)
-    return Resumption(deferral.method, payload=answer, by="test")
+def _answer(
+    name: str, deferral: Deferral, answers: Mapping[str, Any], asked: set[str]
+) -> Resumption | None:
+    request = deferral.request
+    names = [name] if request is None else [name, request.title]
+    asked.update(names)
+    for each in names:
+        if each in answers:
+            if request is not None:
+                check_answer(request, answers[each], each)
+            return Resumption(deferral.method, payload=answers[each], by="test")
+    return None
+
+
+def _graph_of(flow: "DAG | FunctionFlow[..., Any]") -> "DAG":
+    return flow.dag if isinstance(flow, FunctionFlow) else flow
+
+
+@contextmanager
+def _sleeping_by(clock: VirtualClock) -> Iterator[None]:
+    """Have ``time.sleep`` move a clock on in flows that are functions, and wait elsewhere."""
+    sleep = time.sleep
+
+    def sleep_in_flow(seconds: Any) -> None:
+        if current_steps.get() is None:
+            sleep(seconds)
+        else:
+            pass_time(clock, seconds)
+
+    time.sleep = sleep_in_flow
+    try:
+        yield
+    finally:
+        time.sleep = sleep
 
 
 def _free(store: Store, folder: Path) -> None:
