@@ -187,7 +187,7 @@ def test_subflows_have_retries_of_their_own() -> None:
 
     @flow
     def outer() -> str:
-        return inner("b") + asyncio.run(beside())
+        return f"{inner('b')}{asyncio.run(beside())}"
 
     run = testing.run(outer)
 
