@@ -96,7 +96,7 @@ def _front_matter(text: str) -> Header:
         return Header(body=text, is_there=False)
     for index in range(1, len(lines)):
         if lines[index].startswith("---") and _BOUNDARY.fullmatch(lines[index]):
-            header = "\n".join(lines[1:index])
+            header = "\n".join([*lines[1:index], ""])
             body, line = _stripped("\n".join(lines[index + 1 :]), index + 2)
             return Header(header, Origin(2), body, line)
     raise UnclosedHeaderError(1, "a line `---`")
@@ -134,7 +134,7 @@ def _comment(text: str, mark: str) -> Header:
             if not _says_keys("\n".join(inner)):
                 return Header(body=text, is_there=False)
             origin = Origin(start + 2, tuple(shifts))
-            return Header(_without_jupyter(inner), origin, text, 1)
+            return Header(_without_jupyter([*inner, ""]), origin, text, 1)
         inner.append(content)
         shifts.append(shift)
     if not _says_keys("\n".join(inner)):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jinja2 import DebugUndefined
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
 #: Letters or items that a template may make by repeating.
@@ -29,8 +30,17 @@ class KeptName(DebugUndefined):
         parts += [f"{name}={_written(value)}" for name, value in kwargs.items()]
         return self._grown(f"{self._undefined_name}({', '.join(parts)})")
 
+    def __str__(self) -> str:
+        self._refuse_unsafe()
+        return super().__str__()
+
     def _grown(self, expression: str) -> "KeptName":
+        self._refuse_unsafe()
         return KeptName(name=expression)
+
+    def _refuse_unsafe(self) -> None:
+        if self._undefined_exception is SecurityError:
+            raise SecurityError(self._undefined_hint)
 
 
 class LoadingEnvironment(SandboxedEnvironment):

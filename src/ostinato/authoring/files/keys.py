@@ -4,14 +4,15 @@ Validation, the JSON Schema for editors and the reference are made from it. Argu
 are keys too; they are asked of the operators themselves.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ostinato.authoring.files.asset_keys import ASSET_KEYS
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.key import FLOW, GROUP, TASK, Key
 from ostinato.authoring.files.metadata_keys import METADATA_KEYS
 from ostinato.authoring.files.policy_keys import POLICY_KEYS
-from ostinato.authoring.files.spec import FileProblem, Keys
+from ostinato.authoring.files.spec import FileProblem, KeyPath, Keys
 from ostinato.authoring.files.task_keys import TASK_KEYS
 
 #: Every key, in the order of the reference.
@@ -44,14 +45,29 @@ def wrong_types(
         besides: Keys that somebody else answers for, such as arguments of a local operator.
         only: Keys that are looked at; None for all.
     """
+    found = _wrong_among(keys, keys.values, (), _BY_SCOPE[scope], besides, only)
+    defaults = keys.values.get("default_args")
+    if scope != TASK and isinstance(defaults, Mapping):
+        policies = {key.name: key for key in POLICY_KEYS}
+        found += _wrong_among(keys, defaults, ("default_args",), policies, besides, only)
+    return found
+
+
+def _wrong_among(
+    keys: Keys,
+    values: Mapping[str, Any],
+    around: KeyPath,
+    known: Mapping[str, Key],
+    besides: Collection[str],
+    only: Collection[str] | None,
+) -> list[FileProblem]:
     found = []
-    known = _BY_SCOPE[scope]
-    for name, value in keys.values.items():
+    for name, value in values.items():
         key = known.get(name)
         if key is None or value is None or name in besides or (only and name not in only):
             continue
         for path, expected in key.kind.faults(value):
-            found.append(_wrong_type(keys, (name, *path), expected))
+            found.append(_wrong_type(keys, (*around, name, *path), expected))
     return found
 
 

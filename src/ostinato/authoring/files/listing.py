@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.spec import FileProblem, Position
+from ostinato.authoring.places import relative_file
 
 #: What a flow's or group's own settings are called; the first counts.
 METADATA_FILES = ("METADATA.yml", "METADATA.yaml")
@@ -59,13 +60,13 @@ class Listing(NamedTuple):
 
 
 def list_folder(
-    path: str, shown: str, *, hooks: Collection[str], has_seeds: bool, only_gusty: bool
+    path: str, root: str, *, hooks: Collection[str], has_seeds: bool, only_gusty: bool
 ) -> Listing | None:
     """Return what lies in a folder; None if it says that it is to be ignored.
 
     Args:
         path: Absolute.
-        shown: As the user would write it.
+        root: From which files are shown.
         hooks: Suffixes that parse hooks read.
         has_seeds: Whether tables in files are tasks.
         only_gusty: Whether types that gusty does not know are left out.
@@ -78,7 +79,7 @@ def list_folder(
         return None
     except OSError as error:
         message = f"this folder cannot be read: {error.strerror}"
-        return Listing((), (), "", (problem("F006", message, Position(shown)),))
+        return Listing((), (), "", (problem("F006", message, Position(relative_file(path, root))),))
     names = {entry.name for entry in entries}
     if IGNORE_FILE in names:
         return None
@@ -90,10 +91,10 @@ def list_folder(
     for entry in entries:
         if entry.name.startswith(_HIDDEN) or entry.name in METADATA_FILES:
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             if entry.is_symlink():
                 message = "a link to a folder is not followed"
-                position = Position(os.path.join(shown, entry.name))
+                position = Position(relative_file(entry.path, root))
                 problems.append(problem("F041", message, position))
             else:
                 folders.append(entry.path)
@@ -101,7 +102,7 @@ def list_folder(
             files.append(listed)
     metadata = [name for name in METADATA_FILES if name in names]
     if len(metadata) > 1:
-        position = Position(os.path.join(shown, metadata[1]), 1, 1)
+        position = Position(relative_file(os.path.join(path, metadata[1]), root), 1, 1)
         message = f"{metadata[0]} stands beside it and counts alone"
         problems.append(problem("F040", message, position))
     own = os.path.join(path, metadata[0]) if metadata else ""
@@ -120,6 +121,13 @@ def _listed(
     if not only_gusty and suffix not in SEED_SUFFIXES and _has_shebang(entry):
         return ListedFile(entry.path, entry.name, suffix)
     return None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # A link that leads to itself; reading it says so.
 
 
 def _has_shebang(entry: "os.DirEntry[str]") -> bool:

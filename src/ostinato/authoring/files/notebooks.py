@@ -65,7 +65,7 @@ def _fenced(source: str, parts: object, data: bytes) -> Header:
         tuple(column for _, column in inner),
         tuple(line for line, _ in inner),
     )
-    return Header("\n".join(lines[1:end]), origin)
+    return Header("\n".join([*lines[1:end], ""]), origin)
 
 
 def _places(parts: object, data: bytes) -> list[tuple[int, int]]:

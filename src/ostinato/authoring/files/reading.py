@@ -143,7 +143,7 @@ class _Reading:
         shown = relative_file(path, self._root)
         name = os.path.basename(path)
         listing = list_folder(
-            path, shown, hooks=self._hooks, has_seeds=True, only_gusty=self._only_gusty
+            path, self._root, hooks=self._hooks, has_seeds=True, only_gusty=self._only_gusty
         )
         if listing is None:
             return None
@@ -316,7 +316,7 @@ class _Parsing:
                 text = text_of(data)
                 self.header = find_header(text, self._suffix)
                 if text.startswith("#!"):
-                    self.shebang = text[2 : text.find("\n")].strip()
+                    self.shebang = text[2:].partition("\n")[0].strip()
                 if self._suffix == ".py":
                     self.python = read_python(text, self._shown, self._problems)
         except UnclosedHeaderError as error:

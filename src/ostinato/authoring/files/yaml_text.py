@@ -297,7 +297,8 @@ class _Reader:
         try:
             hash(name)
         except TypeError:
-            raise _WrongNodeError("F001", "this cannot be a key", node) from None
+            hint = "write a template in quotes" if node.tag == f"{_STANDARD}map" else ""
+            raise _WrongNodeError("F001", "this cannot be a key", node, hint) from None
         return name
 
     def _merged(self, node: Any, path: KeyPath) -> dict[Any, Any]:
@@ -371,6 +372,8 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             if node.tag.startswith("!"):
                 return self._value(node, ())
+            if node.tag not in (f"{_STANDARD}map", f"{_STANDARD}seq"):
+                raise self._unknown_tag(node)
             if id(node) in self._open:
                 raise _WrongNodeError("F001", "this value holds itself", node)
             self._open.add(id(node))
