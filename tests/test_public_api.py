@@ -58,6 +58,7 @@ ShortCircuitOperator
 SimpleHttpOperator
 Skip
 SqlHook
+SqlModelOperator
 SqlOperator
 SqlSensor
 TaskGroup

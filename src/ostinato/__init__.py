@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
     from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
+    from ostinato.authoring.operators.sql_model import SqlModelOperator
     from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
@@ -124,6 +125,7 @@ __all__ = [
     "SimpleHttpOperator",
     "Skip",
     "SqlHook",
+    "SqlModelOperator",
     "SqlOperator",
     "SqlSensor",
     "TaskGroup",
@@ -215,6 +217,7 @@ _HOMES = {
         "Sensor",
         "ShortCircuitOperator",
         "SimpleHttpOperator",
+        "SqlModelOperator",
         "SqlOperator",
         "SqlSensor",
         "TimeDeltaSensor",

@@ -35,6 +35,9 @@ OstinatoError                   base: .code, .place, .hint
 ├── RunFailed                   raised by Run.raise_for_state()
 ├── ExecutionError              an attempt went wrong outside the user's code
 │   ├── AttemptTimeout          longer than its timeout
+│   ├── QueryError              a database refused a query
+│   ├── ColumnsChanged          a query gives other columns than the table has that it adds to
+│   ├── KeyNotUnique            rows of a query cannot be told apart by their unique key
 │   ├── FlowDiverged            a flow went another way than its record says
 │   ├── StepFailed              a recorded step failed with an error that is no longer known
 │   ├── DeferralTimeout         what a task was deferred for did not come in time
@@ -57,13 +60,17 @@ class Place(NamedTuple):
     Attributes:
         file: Path as the user would write it.
         line: 1-based line, or 0 when only the file is known.
+        column: 1-based column, or 0 when only the line is known.
     """
 
     file: str
     line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
 
 
 class OstinatoError(Exception):
@@ -306,6 +313,36 @@ class AttemptTimeout(ExecutionError, TimeoutError):
     """Report an attempt that ran longer than its timeout or its task's deadline."""
 
     code = "timeout"
+
+
+class QueryError(ExecutionError):
+    """Report a query that a database refused.
+
+    Args:
+        message: What the database says, in one line.
+        position: Index in the query, None where it is not known.
+        place: File and line of it.
+    """
+
+    code = "query"
+
+    def __init__(
+        self, message: str, position: int | None = None, *, place: Place | None = None
+    ) -> None:
+        super().__init__(message, place=place)
+        self.position = position
+
+
+class ColumnsChanged(ExecutionError):
+    """Report a query that gives other columns than the table has that it adds to."""
+
+    code = "columns-changed"
+
+
+class KeyNotUnique(ExecutionError):
+    """Report rows of a query that cannot be told apart by their unique key."""
+
+    code = "key-not-unique"
 
 
 class FlowDiverged(ExecutionError):

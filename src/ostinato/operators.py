@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
     from ostinato.authoring.operators.sql import SQLExecuteQueryOperator, SqlOperator, SqlSensor
+    from ostinato.authoring.operators.sql_model import SqlModelOperator
     from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.weekdays import WeekDay
 
@@ -73,6 +74,7 @@ __all__ = [
     "Sensor",
     "ShortCircuitOperator",
     "SimpleHttpOperator",
+    "SqlModelOperator",
     "SqlOperator",
     "SqlSensor",
     "TimeDeltaSensor",

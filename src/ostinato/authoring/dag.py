@@ -210,7 +210,7 @@ class DAG:
             tags=tuple(dict.fromkeys([*(around.default.tags if around else ()), *_tags(tags)])),
             owner=owner or self.root.policies.default.owner,
             doc=doc_md or description,
-            source=Source(*relative_place(self.place, self.source_root)),
+            source=Source(*relative_place(self.place, self.source_root)[:2]),
             callbacks=tuple(callback.declared for callback in self.callbacks),
             run_name=name_template(_either("run_name", run_name, "flow_run_name", flow_run_name)),
         )

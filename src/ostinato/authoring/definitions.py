@@ -102,6 +102,7 @@ def build_parts(
             else (),
             operator.settings.inlets,
             operator.settings.outlets,
+            operator.asset,
         )
         for task_id, operator in operators.items()
     )

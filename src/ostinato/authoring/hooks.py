@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
+from ostinato.authoring.sql_dialects import SqlDialect
 from ostinato.authoring.sql_script import split_statements
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidConnection, MissingPackage, UsageError
@@ -96,6 +97,20 @@ class SqlHook(Hook):
     Parameters are written in statements as the database's driver has them: ``?`` or ``:name``
     for SQLite, ``?`` or ``$name`` for DuckDB, ``%s`` or ``%(name)s`` for PostgreSQL.
     """
+
+    @property
+    def dialect(self) -> SqlDialect:
+        """How its database makes tables and views."""
+        return SqlDialect()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Give a cursor in a transaction, which an error rolls back.
+
+        Where a database has one writer at a time, it waits to be the one.
+        """
+        with self._cursor() as cursor:
+            yield cursor
 
     def open(self) -> SqlConnection:
         """Return an open connection; a ``with`` commits it, or rolls back on errors, and closes it.

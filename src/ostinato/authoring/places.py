@@ -59,7 +59,7 @@ def relative_place(place: Place, root: str = "") -> Place:
         place: With the file as the interpreter names it.
         root: The folder; empty for the working directory.
     """
-    return Place(relative_file(place.file, root), place.line)
+    return Place(relative_file(place.file, root), place.line, place.column)
 
 
 def relative_file(file: str, root: str = "") -> str:

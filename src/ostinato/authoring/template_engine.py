@@ -114,6 +114,21 @@ class Engine:
             return str(rendered)
         return rendered
 
+    def render_pieces(self, template: jinja2.Template, names: Mapping[str, Any]) -> list[str]:
+        """Return what a template says in the pieces that it is made of.
+
+        Args:
+            template: As compiled.
+            names: What it can use; looked up as it does.
+        """
+        try:
+            return [
+                str(piece)
+                for piece in template.root_render_func(template.new_context({_NAMES: names}))
+            ]
+        except Exception:  # noqa: BLE001 - it is raised again, at the lines of the template
+            self.environment.handle_exception()
+
     def problem_of(self, error: Exception, known: Iterable[str]) -> TemplateProblem:
         """Describe why a template does not parse or cannot be rendered.
 

@@ -6,7 +6,11 @@ from importlib import import_module
 from typing import Any
 
 from ostinato.authoring.hooks import SqlHook, missing_package
+from ostinato.authoring.sql_dialects import SqlDialect
 from ostinato.errors import UsageError
+from ostinato.integrations.duckdb import DuckDbDialect
+from ostinato.integrations.postgres import PostgresDialect
+from ostinato.integrations.sqlite import SqliteDialect
 
 #: Name of a field of the connection → names of the driver's argument, unless ``extra`` has others.
 _ARGUMENTS = {
@@ -17,6 +21,15 @@ _ARGUMENTS = {
     "schema": "database",
 }
 
+#: Driver → what makes tables in its database. Of others only what is common is known.
+_DIALECTS: dict[str, type[SqlDialect]] = {
+    "duckdb": DuckDbDialect,
+    "pg8000": PostgresDialect,
+    "psycopg": PostgresDialect,
+    "psycopg2": PostgresDialect,
+    "sqlite3": SqliteDialect,
+}
+
 
 class DbApiHook(SqlHook):
     """Speak to a database by a driver that ``extra`` names.
@@ -25,6 +38,21 @@ class DbApiHook(SqlHook):
     that are set are its arguments ``host``, ``port``, ``user``, ``password`` and ``database``,
     and so is everything under ``extra.arguments``, which wins.
     """
+
+    @property
+    def dialect(self) -> SqlDialect:
+        """How its database makes tables and views, as far as the driver tells."""
+        driver = str(self.connection.extra.get("driver", ""))
+        return _DIALECTS.get(driver.partition(".")[0], SqlDialect)()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Give a cursor in a transaction, which an error rolls back."""
+        with self._cursor() as cursor:
+            # By themselves SQLite's and DuckDB's drivers begin none for what defines tables.
+            if self.dialect.name in ("sqlite", "duckdb"):
+                cursor.execute("BEGIN IMMEDIATE" if self.dialect.name == "sqlite" else "BEGIN")
+            yield cursor
 
     def open(self) -> Any:
         """Connect.

@@ -8,10 +8,46 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ostinato.authoring.hooks import SqlHook
+from ostinato.authoring.sql_dialects import Relation, RelationKind, SqlDialect, literal
 from ostinato.errors import UsageError
 
 #: Keys of ``extra`` that ``sqlite3.connect`` understands, with what reads them.
 _OPTIONS = {"timeout": float, "isolation_level": str, "cached_statements": int, "uri": bool}
+
+#: Seconds that what makes tables waits for other writers, unless ``extra`` says otherwise.
+LOCK_TIMEOUT_S = 600.0
+
+
+class SqliteDialect(SqlDialect):
+    """Make tables as SQLite does; its schemas are other files, so none is made."""
+
+    name = "sqlite"
+    has_schemas = False
+
+    def placed(self, cursor: Any, relation: Relation) -> Relation:
+        """Return a relation without a schema that is no attached file."""
+        if not relation.schema:
+            return relation
+        cursor.execute("PRAGMA database_list")
+        attached = {str(row[1]).lower() for row in cursor.fetchall()}
+        return relation if relation.schema.lower() in attached else Relation(relation.name)
+
+    def kind_of(self, cursor: Any, relation: Relation) -> RelationKind | None:
+        """Return what stands under a name, None if there is nothing."""
+        schema = self.quote_name(relation.schema or "main")
+        cursor.execute(
+            f"SELECT type FROM {schema}.sqlite_master WHERE type IN ('table', 'view') "
+            f"AND name = {literal(relation.name)} COLLATE NOCASE"
+        )
+        row = cursor.fetchone()
+        return None if row is None else RelationKind(row[0])
+
+    def rename(self, cursor: Any, relation: Relation, name: str) -> None:
+        """Give a table another name."""
+        # Else views that read the replaced table, which is gone for this moment, are refused.
+        cursor.execute("PRAGMA legacy_alter_table = ON")
+        super().rename(cursor, relation, name)
+        cursor.execute("PRAGMA legacy_alter_table = OFF")
 
 
 class ClosingConnection(sqlite3.Connection):
@@ -73,6 +109,26 @@ class SqliteHook(SqlHook):
             if cursor.connection.isolation_level is not None:
                 cursor.execute("BEGIN")
             yield cursor
+
+    @property
+    def dialect(self) -> SqlDialect:
+        """How SQLite makes tables and views."""
+        return SqliteDialect()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Give a cursor in a transaction of the only writer; others are waited for."""
+        with self.open() as connection:
+            if "timeout" not in self.connection.extra:
+                connection.execute(f"PRAGMA busy_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            # Who has only read so far is refused, and not made wait, once it wants to write.
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+            finally:
+                cursor.close()
 
     def split(self, script: str) -> list[str]:
         """Return the statements of a script; SQLite knows where a trigger's body ends."""

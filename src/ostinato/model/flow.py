@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ostinato.model.asset import AssetDefinition
 from ostinato.model.notice import Callback
 from ostinato.model.policy import DEFAULT_POLICY, Policy
 
@@ -110,6 +111,7 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
         tags: For searching.
         callbacks: What is called at its moments.
         inlets, outlets: Keys of the data objects that it reads and writes.
+        asset: What is known of what it makes.
     """
 
     id: str
@@ -129,6 +131,7 @@ class TaskDefinition(Struct, frozen=True, omit_defaults=True):
     callbacks: tuple[Callback, ...] = ()
     inlets: tuple[str, ...] = ()
     outlets: tuple[str, ...] = ()
+    asset: AssetDefinition | None = None
 
 
 class GroupDefinition(Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,7 @@ def problems_of_alerts(project: Project) -> Iterator[DefinitionProblem]:
                 path = ("alerts", "rules", str(index), field)
                 place = read_document(file, name).place(path) if file.is_file() else (name, 0)
                 text = f"alerts.rules.{index}.{field}: {message}"
-                yield DefinitionProblem("template", text, *place, hint)
+                yield DefinitionProblem("template", text, place[0], place[1], hint)
 
 
 def problems_of_callbacks(

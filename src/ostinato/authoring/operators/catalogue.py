@@ -52,6 +52,7 @@ HOMES = {
         "SqlOperator",
         "SqlSensor",
     ),
+    "operators.sql_model": ("SqlModelOperator",),
     "operators.trigger_run": (
         "TriggerDagRunOperator",
         "TriggerRunOperator",

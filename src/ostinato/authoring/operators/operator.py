@@ -29,6 +29,7 @@ from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.templates import is_template, names_file
 from ostinato.authoring.wiring import Node
 from ostinato.errors import DeferralTimeout, InvalidArgument
+from ostinato.model.asset import AssetDefinition
 from ostinato.model.flow import TaskKind
 from ostinato.model.policy import Policy
 
@@ -77,6 +78,7 @@ class Operator(Node):
         written_class: Name of its class as a file writes it, where it has several.
         settings: Its policies, read and checked.
         factors: What it is mapped over, by argument; empty if it is not mapped.
+        asset: What is known of what it makes, None if nothing is.
 
     Raises:
         InvalidArgument: If an argument is unknown or has a wrong value.
@@ -94,6 +96,7 @@ class Operator(Node):
     attempt_limit_s: float = 0.0
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
     written_class: str = ""
+    asset: AssetDefinition | None = None
 
     graph: Flow | None
     group: TaskGroup | None
