@@ -117,6 +117,30 @@ def test_selection_runs_a_part_with_values_of_an_earlier_run(
     ] == {"total": 6}
 
 
+def test_what_was_changed_since_the_last_run_is_selected(folder: Path, ostinato: Ostinato) -> None:
+    task = "from ostinato import task\n\n@task\ndef {name}({argument}):\n    return {value}\n"
+    for name, argument in (("first", ""), ("second", "x"), ("third", "x")):
+        text = task.format(name=name, argument=argument, value=1)
+        (folder / f"{name}_task.py").write_text(text)
+    (folder / "flow.py").write_text(
+        "from first_task import first\nfrom second_task import second\n"
+        "from third_task import third\nfrom ostinato import dag\n\n"
+        "@dag\ndef chain():\n    third(second(first()))\n\nchain()\n"
+    )
+    select = ("run", "flow.py", "-s", "state:modified+", "--format", "json")
+    assert "has no run that state: could be compared with" in ostinato(*select, code=2).err
+    ostinato("run", "flow.py")
+    assert "chooses no task (nothing has changed)" in ostinato(*select, code=2).err
+    (folder / "flow.py").write_text((folder / "flow.py").read_text().replace("(second(", "(("))
+
+    changed = ostinato(*select).json
+    again = ostinato(*select, "--state", changed["name"], code=2)
+
+    # All tasks are declared in the file that was changed, but one that is no longer there.
+    assert changed["counts"] == {"succeeded": 2}
+    assert "nothing has changed" in again.err
+
+
 def test_date_is_midnight_in_the_flows_zone(project: Path, ostinato: Ostinato) -> None:
     (project / "ostinato.yaml").write_text("timezone: Europe/Berlin\n")
 

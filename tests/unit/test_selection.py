@@ -2,11 +2,13 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ostinato.errors import UnknownTask, UsageError
+from ostinato.model.changes import changed_tasks
 from ostinato.model.flow import (
     Edge,
     Expansion,
@@ -18,9 +20,11 @@ from ostinato.model.flow import (
     LiteralLength,
     MinLength,
     ResultLength,
+    Source,
     SumLength,
     TaskDefinition,
 )
+from ostinato.model.policy import Policy
 from ostinato.model.selection import dependencies, narrow, select_tasks
 
 
@@ -224,3 +228,124 @@ def ancestors(flow: FlowDefinition) -> dict[str, frozenset[str]]:
         return found[name]
 
     return {name: above(name) for name in direct}
+
+
+# Files and changes
+
+
+def in_files(*files: str) -> FlowDefinition:
+    """A chain of tasks, each in a file; a task's id is the stem of its file."""
+    ids = [file.rpartition("/")[2].partition(".")[0] for file in files]
+    return FlowDefinition(
+        "shop",
+        tasks=tuple(
+            TaskDefinition(task_id, source=Source(file, 1))
+            for task_id, file in zip(ids, files, strict=True)
+        ),
+        edges=tuple(Edge(up, down) for up, down in pairwise(ids)),
+    )
+
+
+SHOP = in_files(
+    "flows/shop/raw/orders.py", "flows/shop/marts/daily/revenue.sql", "flows/shop/marts/top.sql"
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "chosen"),
+    [
+        ("marts/top.sql", {"top"}),
+        ("top.sql", {"top"}),
+        ("flows/shop/marts/top.sql", {"top"}),
+        ("./flows/shop/marts/top.sql", {"top"}),
+        ("marts/", {"revenue", "top"}),
+        ("shop/marts", {"revenue", "top"}),
+        ("marts/*.sql", {"top"}),
+        ("*.sql", {"revenue", "top"}),
+        ("raw/orders.py+1", {"orders", "revenue"}),
+        ("+marts/daily/revenue.sql", {"orders", "revenue"}),
+        ("flows/shop", {"orders", "revenue", "top"}),
+    ],
+)
+def test_files_and_folders_are_selected_by_their_path(expression: str, chosen: set[str]) -> None:
+    assert select_tasks(SHOP, expression) == chosen
+
+
+def test_an_unknown_file_is_told_with_the_nearest() -> None:
+    with pytest.raises(UnknownTask) as raised:
+        select_tasks(SHOP, "flows/shop/marts/topp.sql")
+
+    assert str(raised.value) == (
+        "flow 'shop' has no file or folder 'flows/shop/marts/topp.sql' "
+        "(did you mean 'flows/shop/marts/top.sql'?)"
+    )
+
+
+def test_changes_are_asked_for_only_where_they_are_named() -> None:
+    asked: list[str] = []
+
+    def changes() -> dict[str, frozenset[str]]:
+        asked.append("once")
+        return {"new": frozenset(["top"]), "modified": frozenset(["top", "revenue"])}
+
+    assert select_tasks(SHOP, "orders", changes=changes) == {"orders"}
+    assert asked == []
+    assert select_tasks(SHOP, "state:modified and not state:new", changes=changes) == {"revenue"}
+    assert select_tasks(SHOP, "+state:modified", changes=changes) == {"orders", "revenue", "top"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("state:old", "there is no state:old (use state:modified or state:new)"),
+        ("state:new", "there is nothing that state:new could be compared with"),
+        ("tag:x", "nothing can be selected by 'tag': (use 'group:' or 'state:')"),
+    ],
+)
+def test_a_state_that_cannot_be_told_is_refused(expression: str, problem: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        select_tasks(SHOP, expression)
+
+    assert str(raised.value) == problem
+
+
+def changed(now: FlowDefinition, before: FlowDefinition, *files: str) -> tuple[set[str], set[str]]:
+    every = {task.source.file: "old" for task in (*now.tasks, *before.tasks)}
+    found = changed_tasks(
+        now,
+        {**every, **dict.fromkeys(files, "new")},
+        before=before,
+        sources_before={**every, "flows/shop/METADATA.yml": "old"}
+        if "flows/shop/METADATA.yml" in files
+        else every,
+    )
+    return set(found["new"]), set(found["modified"])
+
+
+def test_what_stands_elsewhere_in_its_file_is_unchanged() -> None:
+    moved = msgspec.structs.replace(
+        SHOP,
+        tasks=tuple(
+            msgspec.structs.replace(task, source=Source(task.source.file, 99))
+            for task in SHOP.tasks
+        ),
+    )
+
+    assert changed(moved, SHOP) == (set(), set())
+
+
+def test_a_task_changes_with_its_file_its_metadata_its_policy_and_its_edges() -> None:
+    later = msgspec.structs.replace(SHOP.tasks[2], policy=Policy(retries=3))
+    stricter = msgspec.structs.replace(SHOP, tasks=(*SHOP.tasks[:2], later))
+
+    assert changed(SHOP, SHOP, "flows/shop/raw/orders.py") == (set(), {"orders"})
+    assert changed(SHOP, SHOP, "flows/shop/marts/METADATA.yml")[1] == {"revenue", "top"}
+    assert changed(SHOP, SHOP, "flows/shop/METADATA.yml")[1] == {"orders", "revenue", "top"}
+    assert changed(stricter, SHOP)[1] == {"top"}
+    assert changed(msgspec.structs.replace(SHOP, edges=()), SHOP)[1] == {"revenue", "top"}
+
+
+def test_a_task_that_was_not_there_is_new_and_modified() -> None:
+    before = in_files("flows/shop/raw/orders.py", "flows/shop/marts/daily/revenue.sql")
+
+    assert changed(SHOP, before) == ({"top"}, {"top"})

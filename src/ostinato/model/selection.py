@@ -7,13 +7,15 @@
     single     = "not" single | traversal
     traversal  = [[n] "+"] (name | "(" expression ")") ["+" [n]]
     name       = task id or group id, with globs | "group:" group id, with globs
+               | path of a file or folder, with globs | "state:" ("new" | "modified")
 
 ``+x`` adds everything upstream of ``x``, ``x+`` everything downstream, ``2+x+1`` two steps
-up and one step down.
+up and one step down. A path is told by its slash or by being the name of a task's file, and
+may leave out the folders that it begins with.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -48,13 +50,20 @@ _GLOB = re.compile(r"[*?\[]")
 
 Tasks = frozenset[str]
 
+#: Returns the tasks that are ``new`` and ``modified``.
+Changes = Callable[[], Mapping[str, Tasks]]
 
-def select_tasks(flow: FlowDefinition, expression: str) -> frozenset[str]:
+
+def select_tasks(
+    flow: FlowDefinition, expression: str, *, changes: Changes | None = None
+) -> frozenset[str]:
     """Return the ids of the tasks that an expression chooses; all if it is empty.
 
     Args:
         flow: The flow.
         expression: In the grammar of this module.
+        changes: Returns the tasks that are ``new`` and ``modified``; called if the expression
+            asks for them. None where there is nothing to compare with.
 
     Raises:
         UnknownTask: It names a task or group that the flow does not have.
@@ -62,7 +71,7 @@ def select_tasks(flow: FlowDefinition, expression: str) -> frozenset[str]:
     """
     if not expression.strip():
         return frozenset(task.id for task in flow.tasks)
-    return _Parser(flow, expression).parse()
+    return _Parser(flow, expression, changes).parse()
 
 
 def narrow(flow: FlowDefinition, selected: frozenset[str]) -> FlowDefinition:
@@ -111,11 +120,11 @@ def dependencies(flow: FlowDefinition) -> dict[str, set[str]]:
 class _Parser:
     """Read an expression from left to right; every rule returns the tasks that it chooses."""
 
-    def __init__(self, flow: FlowDefinition, text: str) -> None:
+    def __init__(self, flow: FlowDefinition, text: str, changes: Changes | None) -> None:
         self._text = text
         self._tokens = _tokenise(text)
         self._at = 0
-        self._names = _Names(flow)
+        self._names = _Names(flow, changes)
 
     def parse(self) -> Tasks:
         chosen = self._union()
@@ -177,9 +186,10 @@ class _Token(NamedTuple):
 class _Names:
     """What the words of an expression stand for."""
 
-    def __init__(self, flow: FlowDefinition) -> None:
+    def __init__(self, flow: FlowDefinition, changes: Changes | None) -> None:
         self.tasks: Tasks = frozenset(task.id for task in flow.tasks)
         self._flow = flow
+        self._changes = changes
         self._members = _tasks_of_groups(flow)
         self._upstream: Mapping[str, Iterable[str]] = dependencies(flow)
         downstream: dict[str, list[str]] = {task: [] for task in self.tasks}
@@ -202,22 +212,32 @@ class _Names:
         return chosen | _reach(chosen, self._upstream, up) | _reach(chosen, self._downstream, down)
 
     def named(self, name: str) -> Tasks:
-        """Return the tasks with a name: their own or their group's, globs allowed."""
+        """Return the tasks with a name: their own, their group's or their file's."""
         kind, separator, rest = name.partition(":")
         if separator:
+            if kind == "state":
+                return self._of_state(rest)
             if kind != "group":
-                raise UsageError(f"nothing can be selected by {kind!r}:", hint="use 'group:'")
+                hint = "use 'group:' or 'state:'"
+                raise UsageError(f"nothing can be selected by {kind!r}:", hint=hint)
             return self._of_groups(rest)
         if name in self.tasks:
             return frozenset([name])
-        if not _GLOB.search(name):
-            if name in self._members:
-                return self._members[name]
-            raise self._unknown("task or group", name, [*self.tasks, *self._members])
+        if "/" in name:
+            files = sorted({task.source.file for task in self._flow.tasks})
+            in_files = self._of_files(name)
+            if not in_files:
+                raise self._unknown("file or folder", name, files, listed=files)
+            return in_files
+        if name in self._members:
+            return self._members[name]
         matching = frozenset(task for task in self.tasks if fnmatchcase(task, name))
-        if not matching:
+        matching = matching or self._of_files(name)
+        if matching:
+            return matching
+        if _GLOB.search(name):
             raise self._unknown("task like", name, [])
-        return matching
+        raise self._unknown("task or group", name, [*self.tasks, *self._members])
 
     def _of_groups(self, name: str) -> Tasks:
         matching = [group for group in self._members if fnmatchcase(group, name)]
@@ -225,11 +245,30 @@ class _Names:
             raise self._unknown("group", name, list(self._members))
         return frozenset().union(*(self._members[group] for group in matching))
 
-    def _unknown(self, kind: str, name: str, known: list[str]) -> UnknownTask:
+    def _of_files(self, name: str) -> Tasks:
+        """Return the tasks whose file, or a folder around it, has a path that ends so."""
+        wanted = name.removeprefix("./").strip("/").split("/")
+        return frozenset(
+            task.id
+            for task in self._flow.tasks
+            if task.source.file and _is_at(task.source.file.split("/"), wanted, "/" in name)
+        )
+
+    def _of_state(self, name: str) -> Tasks:
+        if name not in ("new", "modified"):
+            raise UsageError(f"there is no state:{name}", hint="use state:modified or state:new")
+        if self._changes is None:
+            raise UsageError(f"there is nothing that state:{name} could be compared with")
+        return self._changes()[name]
+
+    def _unknown(
+        self, kind: str, name: str, known: list[str], listed: list[str] | None = None
+    ) -> UnknownTask:
         close = get_close_matches(name, known, n=1)
-        names = [task.id for task in self._flow.tasks]
-        listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-        hint = f"did you mean {close[0]!r}?" if close else f"its tasks are {listed}"
+        names = listed or [task.id for task in self._flow.tasks]
+        shown = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
+        are = "files" if listed else "tasks"
+        hint = f"did you mean {close[0]!r}?" if close else f"its {are} are {shown}"
         return UnknownTask(f"flow {self._flow.name!r} has no {kind} {name!r}", hint=hint)
 
 
@@ -249,6 +288,16 @@ def _tokenise(text: str) -> list[_Token]:
         tokens.append(_Token(kind, found[0].strip(), found["up"], found["down"]))
         at = found.end()
     return tokens
+
+
+def _is_at(path: list[str], wanted: list[str], is_path: bool) -> bool:  # noqa: FBT001 - private
+    """Whether the wanted parts end the path of a file, or, of a path, that of a folder around."""
+    ends = range(len(wanted), len(path) + 1) if is_path else [len(path)]
+    return any(
+        all(map(fnmatchcase, path[end - len(wanted) : end], wanted))
+        for end in ends
+        if end >= len(wanted)
+    )
 
 
 def _steps(sign: str | None) -> int:

@@ -11,6 +11,7 @@ from ostinato.cli import options
 if TYPE_CHECKING:
     from ostinato.cli.code import Code
     from ostinato.cli.opening import Opened
+    from ostinato.client.local import LocalClient
     from ostinato.model.flow import FlowDefinition
     from ostinato.model.manifest import Manifest
     from ostinato.store.records import RunRow
@@ -34,10 +35,17 @@ if TYPE_CHECKING:
     help="A JSON file with parameters; -p is stronger.",
 )
 @click.option(
+    "-s",
     "--select",
     metavar="EXPRESSION",
     default="",
-    help="Tasks to run, such as 'clean+', '+load', 'group:marts and not report'.",
+    help="Tasks to run, such as 'clean+', '+load', 'marts/revenue.sql', 'state:modified+'.",
+)
+@click.option(
+    "--state",
+    metavar="RUN",
+    default="",
+    help="The run that state:modified compares with; by default the flow's last one.",
 )
 @click.option(
     "--date",
@@ -54,6 +62,7 @@ def command(
     assignments: tuple[str, ...],
     params_file: Path | None,
     select: str,
+    state: str,
     date: str | None,
     executor: str | None,
     environment: str | None,
@@ -80,7 +89,7 @@ def command(
             dates = _read_dates(date, flow.timezone or loading.project.settings.timezone)
             tags: tuple[str, ...] = ()
             if select:
-                flow, data, version = _narrowed(manifest, flow, select)
+                flow, data, version = _narrowed(manifest, flow, select, opened.client, state)
                 tags = (code.PARTIAL,)
             code.refuse_unsound(flow, loading.project)
             opened.store.save_manifest(version, loading.project.name, data)
@@ -139,15 +148,17 @@ def _read_dates(text: str | None, timezone: str) -> list[int | None]:
 
 
 def _narrowed(
-    manifest: "Manifest", flow: "FlowDefinition", select: str
+    manifest: "Manifest", flow: "FlowDefinition", select: str, client: "LocalClient", state: str
 ) -> "tuple[FlowDefinition, bytes, str]":
+    from ostinato.cli.changes import changes_since
     from ostinato.errors import UsageError
     from ostinato.model.manifest import Manifest, encode_manifest, version_of
     from ostinato.model.selection import narrow, select_tasks
 
-    selected = select_tasks(flow, select)
+    selected = select_tasks(flow, select, changes=changes_since(client, state, flow, manifest))
     if not selected:
-        raise UsageError(f"the selection {select!r} chooses no task")
+        hint = "nothing has changed" if select.strip().startswith("state:") else ""
+        raise UsageError(f"the selection {select!r} chooses no task", hint=hint)
     flow = narrow(flow, selected)
     # The others stay whole: a task may run them.
     flows = tuple(flow if each.name == flow.name else each for each in manifest.flows)
