@@ -94,6 +94,7 @@ get_transaction
 transaction
 pause
 setup
+start_flow
 suspend
 task
 task_group

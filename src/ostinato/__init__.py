@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.ports import Context, Resource
     from ostinato.authoring.questions import pause, suspend, wait_for_input
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
+    from ostinato.authoring.started_runs import start_flow
     from ostinato.authoring.transactions import get_transaction, transaction
     from ostinato.authoring.triggers import Trigger
     from ostinato.authoring.weekdays import WeekDay
@@ -157,6 +158,7 @@ __all__ = [
     "get_transaction",
     "pause",
     "setup",
+    "start_flow",
     "suspend",
     "task",
     "task_group",
@@ -235,6 +237,7 @@ _HOMES = {
         "create_table_artifact",
         "update_progress_artifact",
     ),
+    "ostinato.authoring.started_runs": ("start_flow",),
     "ostinato.runtime.context": ("get_current_context",),
     "ostinato.runtime.vault": ("Variable", "get_connection"),
 }

@@ -21,6 +21,7 @@ from ostinato.authoring.default_args import check_default_args
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
 from ostinato.authoring.flow_json import flow_json
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
+from ostinato.authoring.not_run import NotRun
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.parameter_models import is_model, parameters_of_model
 from ostinato.authoring.parameters import converter_of, parameter_of
@@ -36,7 +37,7 @@ from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.template_checks import check_templates
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Node
-from ostinato.errors import CallWhileLoading, DefinitionError, DuplicateTask, InvalidArgument, Place
+from ostinato.errors import DefinitionError, DuplicateTask, InvalidArgument, Place
 from ostinato.model.flow import FlowDefinition, Parameter, Source
 from ostinato.model.graph import check_graph
 
@@ -348,6 +349,27 @@ class DAG:
         finally:
             open_group.reset(token)
 
+    def start(
+        self,
+        *,
+        date: datetime | str | None = None,
+        key: str = "",
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> RunHandle:
+        """Ask for a run of the flow and do not wait for it; see ``start_flow``.
+
+        Args:
+            date: Logical date; now by default.
+            key: Whoever asks for a run of the flow with it gets the same run.
+            params: Parameters by name; for names that this method takes itself.
+            more_params: Parameters by name.
+        """
+        # 25 ms, which few flows need.
+        from ostinato.authoring.started_runs import start_flow  # noqa: PLC0415 - see above
+
+        return start_flow(self, params={**(params or {}), **more_params}, date=date, key=key)
+
     def test(
         self,
         *,
@@ -457,27 +479,6 @@ class DAG:
         registry = session.registry.get()
         if registry is not None:
             registry.register(self)
-
-
-class NotRun:
-    """Stand for a run that was asked for while its file was loaded, and not started.
-
-    Args:
-        name: Of the flow.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._place = calling_place()
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):
-            raise AttributeError(attribute)
-        raise CallWhileLoading(
-            f"flow {self._name!r} is run while its file is loaded",
-            place=relative_place(self._place),
-            hint='put the call under `if __name__ == "__main__":`',
-        )
 
 
 def _either(name: str, value: Any, alias: str, aliased: Any) -> Any:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ostinato.authoring import session
-from ostinato.authoring.dag import DAG, NotRun
+from ostinato.authoring.dag import DAG
 from ostinato.authoring.groups import open_group
+from ostinato.authoring.not_run import NotRun
 from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.parameters import REQUIRED
 from ostinato.authoring.places import calling_place, relative_place
@@ -18,6 +19,7 @@ from ostinato.authoring.ports import Context, RunHandle
 from ostinato.authoring.run_names import NameFunction, called_name
 from ostinato.authoring.signals import Suspended
 from ostinato.authoring.signatures import UNTYPED, name_of, signature_of
+from ostinato.authoring.started_runs import start_flow
 from ostinato.authoring.step_scopes import number_tasks
 from ostinato.authoring.steps import current_outcome, current_steps
 from ostinato.errors import InvalidArgument, UsageError
@@ -193,6 +195,24 @@ class FunctionFlow(Generic[P, R]):
             more_params: Parameters by name.
         """
         return self._dag.run(executor=executor, date=date, params={**(params or {}), **more_params})
+
+    def start(
+        self,
+        *,
+        date: datetime | str | None = None,
+        key: str = "",
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> RunHandle:
+        """Ask for a run of the flow and do not wait for it; see ``start_flow``.
+
+        Args:
+            date: Logical date; now by default.
+            key: Whoever asks for a run of the flow with it gets the same run.
+            params: Parameters by name; for names that this method takes itself.
+            more_params: Parameters by name.
+        """
+        return start_flow(self._dag, params={**(params or {}), **more_params}, date=date, key=key)
 
     def serve(
         self,

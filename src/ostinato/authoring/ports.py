@@ -221,8 +221,13 @@ class Context(Protocol):
         params: Mapping[str, Any] | None = None,
         logical_date: datetime | None = None,
         logical_key: str = "",
+        declared: FlowDefinition | None = None,
     ) -> TriggeredRun:
         """Run another flow that was loaded with this one, and do not wait for it."""
+        ...
+
+    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
+        """Return what is known of a run: ``name``, ``state``, ``is_over``, ``reason`` ..."""
         ...
 
     @property
@@ -351,6 +356,11 @@ class RunHandle(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """Flow and number, such as ``etl#17``."""
+        ...
+
+    @property
     def run_name(self) -> str:
         """What people call it, by the template of its flow; or ""."""
         ...
@@ -365,8 +375,12 @@ class RunHandle(Protocol):
         """Its task runs, in the order of task and index."""
         ...
 
+    def wait(self, timeout: float | None = None) -> "RunHandle":
+        """Return the run once it has ended."""
+        ...
+
     def result(self, task_id: str = BODY, *, map_index: int | None = None) -> Any:
-        """Return what a task, or a flow that is a function, returned; of a mapped task a list."""
+        """Return what the flow's function returned, or a task; of a mapped one all results."""
         ...
 
     def raise_for_state(self) -> "RunHandle":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # `import ostinato` loads this module and must stay fast
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from ostinato.authoring.ports import BuiltFlow, RunHandle
+    from ostinato.authoring.ports import BuiltFlow, Context, RunHandle
     from ostinato.authoring.steps import StepFlow
 
 
@@ -35,6 +35,17 @@ class LocalSession(Protocol):
 
     def call(self, flow: StepFlow, arguments: Mapping[str, Any]) -> Any:
         """Run a flow that is a function, and return or raise what the function does."""
+        ...
+
+    def start(
+        self,
+        flow: BuiltFlow | str,
+        *,
+        params: Mapping[str, Any],
+        date: datetime | str | None,
+        key: str,
+    ) -> RunHandle:
+        """Ask for a run of a flow, which waits for who serves it."""
         ...
 
     def serve(self, flow: StepFlow, *, params: Mapping[str, Any], runs: int | None) -> None:
@@ -81,6 +92,20 @@ def defaults_for(file: str) -> Mapping[str, Any]:
     if known is not None:
         return known
     return {} if _find_defaults is None else _find_defaults(file)
+
+
+_find_context: Callable[[], Context | None] | None = None
+
+
+def set_context_finder(finder: Callable[[], Context | None]) -> None:
+    """Say how the context of what executes is found; called once by what executes it."""
+    global _find_context  # noqa: PLW0603 - the hook that lets authoring not know the runtime
+    _find_context = finder
+
+
+def running_context() -> Context | None:
+    """Return the context of the task that executes here, None if none does."""
+    return None if _find_context is None else _find_context()
 
 
 _make_local_session: Callable[[], LocalSession] | None = None

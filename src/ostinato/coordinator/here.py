@@ -1,7 +1,6 @@
 """This module runs flows here and now: coordinator, executors and store in one process."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,12 +10,12 @@ import msgspec
 
 from ostinato.authoring.quantities import bytes_of
 from ostinato.client.parameters import validate_params
-from ostinato.client.run_names import run_name
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Budget, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.nested_runs import NESTED, NestedRuns
+from ostinato.coordinator.new_runs import LOCAL, code_version, leave_run, run_to_create
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.retrying import (
@@ -35,22 +34,21 @@ from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
-from ostinato.engine.timetable import data_interval
 from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
 from ostinato.executors.protocol import STEPS, Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.alert import Alerts
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import RunId
+from ostinato.model.manifest import Manifest
 from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.project.alert_settings import read_alerts
-from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.project.settings import ComputeSettings
 from ostinato.runtime.messages import RunInfo
 from ostinato.store.protocol import Store
-from ostinato.store.records import NewRun, RunRow, TaskRunRow
+from ostinato.store.records import RunRow, TaskRunRow
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
@@ -104,8 +102,7 @@ class Runner:
         self._given = given
         self._store = store
         self._clock = clock or SystemClock()
-        versions = {"commit": read_commit(project.root), "python": sys.version.split()[0]}
-        self._code = msgspec.json.encode(versions).decode()
+        self._code = code_version(project)
         self._closing = ExitStack()
         wake = WakeSocket()
         self._closing.callback(wake.close)
@@ -124,6 +121,8 @@ class Runner:
             # Users' code never runs in a process that has not loaded it.
             aliases |= {"inline": "process", "thread": "process"}
         default = executor or settings.executor
+        #: Default executor of runs that tasks ask for: the thread that calls is taken.
+        self._beside = "thread" if "thread" in executors and self.caller is not None else ""
         #: Runs that tasks asked for and that the loop takes up at its next turn.
         self._coming: set[int] = set()
         self._coordinator = Coordinator(
@@ -242,6 +241,7 @@ class Runner:
         target: str = "",
         tags: tuple[str, ...] = (),
         logical_key: str | None = None,
+        home: str = LOCAL,
     ) -> RunRow:
         """Create a run, own it and start it at the next turn.
 
@@ -256,6 +256,7 @@ class Runner:
             target: What a code host loads to find the flow again.
             tags: For searching.
             logical_key: There is one run of the flow with it.
+            home: Who goes on with it if this process does not end it.
 
         Raises:
             UsageError: The flow names a pool or an executor that does not exist.
@@ -270,6 +271,7 @@ class Runner:
             target=target,
             tags=tags,
             logical_key=logical_key,
+            home=home,
         )
         if row.owner == self._lease.id:
             self._coordinator.adopt(run, [], ev.RunStarted(self._clock.now_us()))
@@ -296,6 +298,7 @@ class Runner:
             target=target_of(parent, asked.flow.name),
             tags=(asked.tag,),
             logical_key=asked.logical_key,
+            executor=self._beside,
         )
         if row.state.is_terminal or self._coordinator.drives(row.id) or row.id in self._coming:
             return row
@@ -306,7 +309,8 @@ class Runner:
                 row = self._store.take_run(row.id, self._lease)
             except RunOwned:
                 return row
-            run, commands = self._restore(row, pinned_flow(self._store, row))
+            flow = pinned_flow(self._store, row)
+            run, commands = self._restore(row, flow, self._beside)
             if row.state is not RunState.QUEUED:
                 event = ev.Recovered(self._clock.now_us())
         self._coming.add(row.id)
@@ -319,6 +323,21 @@ class Runner:
         self._coordinator.ask(adopt)
         return row
 
+    def leave_asked(self, asked: Asked) -> RunRow:
+        """Return the run that a task asked for, which is left to who serves its flow.
+
+        Args:
+            asked: For what; its definitions come with it.
+        """
+        return leave_run(
+            self._store,
+            self._project,
+            Manifest(project=self._project.name, flows=(asked.flow,)),
+            asked,
+            code=self._code,
+            now_us=self._clock.now_us(),
+        )
+
     def _create(
         self,
         flow: FlowDefinition,
@@ -330,28 +349,27 @@ class Runner:
         target: str,
         tags: tuple[str, ...],
         logical_key: str | None = None,
+        home: str = LOCAL,
+        executor: str = "",
     ) -> tuple[RunRow, LiveRun]:
         """Create a run that this runner owns, or find the one with its logical key."""
         now_us = self._clock.now_us()
         date_us = now_us if date_us is None else date_us
         # All that can be wrong is found before there is a run.
-        lanes = self._coordinator.lanes(flow)
+        lanes = self._coordinator.lanes(flow, executor)
         outside = outside_values(self._store, flow)
-        start_us, end_us = data_interval(flow.schedule, self._timezone(flow), date_us)
-        new = NewRun(
-            project=self._project.name,
-            flow=flow.name,
-            manifest_version=manifest_version,
-            params=msgspec.json.encode(params),
-            trigger=trigger,
-            logical_key=logical_key,
-            logical_date_us=date_us,
-            interval_start_us=start_us,
-            interval_end_us=end_us,
-            tags=(*flow.tags, *tags),
-            target=target,
+        new = run_to_create(
+            flow,
+            manifest_version,
+            params,
+            project=self._project,
+            date_us=date_us,
             code=self._code,
-            name=run_name(flow, params, date_us, self._timezone(flow)),
+            trigger=trigger,
+            home=home,
+            target=target,
+            tags=tags,
+            logical_key=logical_key,
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
         info = self._info(row, flow, now_us)
@@ -480,10 +498,12 @@ class Runner:
         """Cancel all runs at the next turn; safe in signal handlers and threads."""
         self._coordinator.ask(lambda: self._coordinator.cancel_all(by))
 
-    def _restore(self, row: RunRow, flow: FlowDefinition) -> tuple[LiveRun, list[Any]]:
+    def _restore(
+        self, row: RunRow, flow: FlowDefinition, executor: str = ""
+    ) -> tuple[LiveRun, list[Any]]:
         now_us = self._clock.now_us()
         info = self._info(row, flow, row.started_us)
-        lanes = self._coordinator.lanes(flow)
+        lanes = self._coordinator.lanes(flow, executor)
         return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
 
     def _check_params(self, row: RunRow, flow: FlowDefinition) -> None:
@@ -502,9 +522,6 @@ class Runner:
             return self._info(row, pinned_flow(self._store, row), row.started_us)
         except RunNotFound:
             return None
-
-    def _timezone(self, flow: FlowDefinition) -> str:
-        return flow.timezone or self._project.settings.timezone
 
     def _info(self, row: RunRow, flow: FlowDefinition, started_us: int) -> RunInfo:
         return info_of(self._project, row, flow, started_us)

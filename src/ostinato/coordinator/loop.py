@@ -19,6 +19,7 @@ from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
 from ostinato.coordinator.earlier_runs import EarlierRuns
+from ostinato.coordinator.ended_attempts import unsuccessful
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
@@ -44,7 +45,7 @@ from ostinato.executors.protocol import STEPS, Executor, Later
 from ostinato.executors.trigger_host import Triggers
 from ostinato.model.alert import Alerts
 from ostinato.model.deferral import Resumption
-from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.failure import FailureKind
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import format_path, parse_path
 from ostinato.model.state import TaskRunState
@@ -147,7 +148,8 @@ class Coordinator:
         self._pauses = Pauses(store, self, self._timers, answers)
         self._is_stopped = False
         self._turns_within = 0
-        about_runs = {**EarlierRuns(store).answers, **OtherRuns(store).answers}
+        self._other_runs = OtherRuns(store, lease)
+        about_runs = {**EarlierRuns(store).answers, **self._other_runs.answers}
         desk = StepDesk(store, self)
         self._placed = PlacedSteps(
             self,
@@ -223,13 +225,18 @@ class Coordinator:
 
     # Runs
 
-    def lanes(self, flow: FlowDefinition) -> list[Lane]:
+    def lanes(self, flow: FlowDefinition, executor: str = "") -> list[Lane]:
         """Return the lanes of a run of a flow.
+
+        Args:
+            flow: What runs.
+            executor: Of tasks that name none; the coordinator's default if empty.
 
         Raises:
             UsageError: It asks for a pool or an executor that does not exist.
         """
-        return self._limits.lanes(flow, self._places)
+        places = self._places._replace(default=executor) if executor else self._places
+        return self._limits.lanes(flow, places)
 
     def adopt(self, run: LiveRun, commands: list[cmd.Command], event: ev.Input | None) -> None:
         """Take up a run that this coordinator's lease owns.
@@ -444,68 +451,30 @@ class Coordinator:
         task_id, path = task_run.task_id, task_run.path
         now_us = self._now_us
         event: ev.Input
-        # Ordered by how often they come.
         if type(report) is msg.Succeeded:
             for value in report.values:
                 self.keep(run, task_run, value)
             if report.inputs is not None:
                 run.inputs[task_run] = report.inputs
-            times = self._times(report)
+            times = (report.started_us, report.ended_us) if self._uses_reported_times else (0, 0)
             event = ev.AttemptSucceeded(
                 now_us, task_id, path, attempt, report.length, report.chosen, report.stop, *times
             )
-        elif type(report) is msg.Failed:
-            run.failures[task_run] = report.failure
-            if report.inputs is not None:
-                run.inputs[task_run] = report.inputs
-            event = ev.AttemptFailed(
-                now_us,
-                task_id,
-                path,
-                attempt,
-                report.failure,
-                report.may_retry,
-                report.retry_after_s,
-                self._chance(),
-                *self._times(report),
-            )
-        elif type(report) is msg.Skipped:
-            run.reasons[task_run] = report.reason
-            event = ev.AttemptSkipped(
-                now_us, task_id, path, attempt, report.reason, *self._times(report)
-            )
-        elif type(report) is msg.Deferred:
-            event = ev.AttemptDeferred(
-                now_us,
-                task_id,
-                path,
-                attempt,
-                report.until_us,
-                *self._times(report),
-                report.deferral,
-            )
-            if report.inputs is not None:
-                run.inputs[task_run] = report.inputs
-            if report.deferral is not None:
-                self._waits.begin(run, task_run)
-        elif type(report) is msg.Lost:
-            run.failures[task_run] = Failure(FailureKind.LOST, "ChildDied", report.reason)
-            if report.has_started:
-                event = ev.AttemptLost(now_us, task_id, path, attempt, report.reason)
-            else:
-                event = ev.AttemptRevoked(now_us, task_id, path, attempt)
-        elif type(report) is msg.Revoked:
-            event = ev.AttemptRevoked(now_us, task_id, path, attempt)
         else:
-            assert_never(report)  # type: ignore[arg-type]  # type() narrows no union for mypy
+            is_timed = self._uses_reported_times
+            chance = self._chance
+            event = unsuccessful(
+                run,
+                task_run,
+                attempt,
+                report,  # type: ignore[arg-type]  # type() narrows no union for mypy
+                now_us=now_us,
+                is_timed=is_timed,
+                chance=chance,
+            )
+            if type(event) is ev.AttemptDeferred and event.deferral is not None:
+                self._waits.begin(run, task_run)
         self._apply(run, event, task_id, format_path(path) if path else "")
-
-    def _times(
-        self, report: msg.Succeeded | msg.Failed | msg.Skipped | msg.Deferred
-    ) -> tuple[int, int]:
-        if self._uses_reported_times:
-            return report.started_us, report.ended_us
-        return 0, 0
 
     def keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
         """Add a value of a task run to the next commit."""
@@ -759,6 +728,7 @@ class Coordinator:
                         self._placed.cancel(flight.run.id, reason)
         if self._ended:
             for run in self._ended:
+                self._other_runs.run_ended(run.id)
                 for child in self._nested.run_ended(run):
                     self.cancel(child, f"{run.row.flow}#{run.row.number} ended")
                 if run.machine.is_terminal:

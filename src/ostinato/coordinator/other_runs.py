@@ -8,11 +8,13 @@ import msgspec
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import RunNotFound, UnknownFlow, UnknownTask
+from ostinato.executors.protocol import Later
 from ostinato.model.flow import FlowDefinition, TaskDefinition
+from ostinato.model.identity import RunId
 from ostinato.model.manifest import decode_manifest
 from ostinato.model.state import TaskRunState
 from ostinato.store.protocol import Store
-from ostinato.store.records import RunRow
+from ostinato.store.records import CoordinatorLease, RunRow
 
 #: What is said of a task that has not begun.
 PENDING = TaskRunState.PENDING.label
@@ -23,10 +25,14 @@ class OtherRuns:
 
     Args:
         store: Where the runs lie.
+        lease: Of the coordinator that answers; None where nothing is driven.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lease: CoordinatorLease | None = None) -> None:
         self._store = store
+        self._lease = lease
+        #: Who waits for the end of a run that is driven here.
+        self._waiting: dict[int, list[Later]] = {}
         self._flows: dict[tuple[str, str], FlowDefinition | None] = {}
         #: By method; each takes the run, the task run and the call's arguments by name.
         self.answers: Mapping[str, Callable[..., Any]] = {
@@ -34,15 +40,34 @@ class OtherRuns:
             "states_elsewhere": self._states,
         }
 
-    def _run_state(self, _run: LiveRun, _task_run: TaskRun, *, run_id: str) -> dict[str, Any]:
+    def _run_state(
+        self, _run: LiveRun, _task_run: TaskRun, *, run_id: str, is_waiting: bool = False
+    ) -> dict[str, Any] | Later:
         row = self._store.find_run(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id}")
+        is_driven = self._lease is not None and row.owner == self._lease.id
+        if is_waiting and is_driven and not row.state.is_terminal:
+            later = Later(_nothing)
+            self._waiting.setdefault(row.id, []).append(later)
+            return later
+        return self._known(row)
+
+    def run_ended(self, run_id: RunId) -> None:
+        """Tell those who wait for a run that it has ended."""
+        waiting = self._waiting.pop(run_id, None)
+        row = self._store.run(run_id) if waiting else None
+        if waiting and row is not None:
+            for later in waiting:
+                later.settle(self._known(row))
+
+    def _known(self, row: RunRow) -> dict[str, Any]:
         return {
             "name": f"{row.flow}#{row.number}",
             "state": row.state.label,
             "is_over": row.state.is_terminal,
             "reason": row.reason,
+            "run_name": row.name,
         }
 
     def _states(
@@ -122,6 +147,10 @@ class OtherRuns:
             data = self._store.load_manifest(row.manifest_version)
             self._flows[key] = decode_manifest(data).flow(row.flow) if data is not None else None
         return self._flows[key]
+
+
+def _nothing() -> None:
+    """Hasten nothing: a run ends when it ends."""
 
 
 def _is_within(task: TaskDefinition, group: str, flow: FlowDefinition) -> bool:

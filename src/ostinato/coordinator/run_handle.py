@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import msgspec
 
+from ostinato.authoring.run_waits import wait_for_end
 from ostinato.errors import RunFailed, RunNotFound, UnknownTask
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath, RunId, parse_path
@@ -133,11 +134,23 @@ class Run:
         message = f"run {self.name} has no task run {task_id!r}" + (f" {path}" if path else "")
         raise UnknownTask(message)
 
+    def wait(self, timeout: float | None = None) -> Self:
+        """Return the run once it has ended.
+
+        Args:
+            timeout: Seconds to wait at most; by default as long as it takes.
+
+        Raises:
+            TimeoutError: It goes on.
+        """
+        wait_for_end(self.name, lambda: self._row.state.is_terminal, timeout)
+        return self
+
     def result(self, task_id: str = BODY, *, map_index: int | MapPath | None = None) -> Any:
         """Return what a task returned; of a mapped task the list of all results, in order.
 
         Args:
-            task_id: Of the task; by default what a function with ``@flow`` returned.
+            task_id: Of the task; by default what the function of the flow returned.
             map_index: Of one task run of a mapped task.
 
         Raises:

@@ -3,22 +3,31 @@
 import atexit
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.authoring.function_flows import FunctionFlow
+import msgspec
+
+from ostinato.authoring.dag import DAG
 from ostinato.authoring.parameter_models import validated
 from ostinato.authoring.step_places import are_processes_needed
 from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.parameters import parse_moment_us, validate_params
-from ostinato.clock import Clock, SystemClock, VirtualClock
+from ostinato.clock import Clock, SystemClock
 from ostinato.coordinator.here import Runner
+from ostinato.coordinator.new_runs import (
+    LOCAL,
+    SERVICE,
+    code_version,
+    known_manifest,
+    leave_run,
+)
 from ostinato.coordinator.run_handle import Run
-from ostinato.engine.timetable import next_tick_us
+from ostinato.coordinator.serving import Server
+from ostinato.coordinator.triggered_runs import Asked, target_in_file
 from ostinato.errors import FlowSuspended
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
@@ -29,6 +38,7 @@ from ostinato.project.loading import Loaded
 from ostinato.project.target import Target
 from ostinato.runtime.values import decode_value
 from ostinato.store.protocol import Store
+from ostinato.store.records import RunRow
 from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
@@ -38,10 +48,6 @@ if TYPE_CHECKING:
 
 #: Executor of a flow's body that is called: the thread that calls.
 CALLER = "caller"
-
-
-#: Seconds after which who waits for a moment looks at the clock again.
-LOOK_AGAIN_S = 30.0
 
 
 class EmbeddedSession:
@@ -107,7 +113,7 @@ class EmbeddedSession:
             FlowSuspended: It waits for a person, and holds nothing meanwhile.
             StoreError: The store cannot be written.
         """
-        outcome, run = self._execute(flow, arguments)
+        outcome, run = self.execute(flow, arguments)
         if run.state == "succeeded":
             return outcome.value
         if outcome.error is not None:
@@ -143,43 +149,84 @@ class EmbeddedSession:
             StoreError: The store cannot be written.
         """
         clock = clock or SystemClock()
-        definition = flow.dag.definition
-        validate_params(definition, params)
-        timezone = definition.timezone or self._project(definition).settings.timezone
-        count = 0
-        try:
-            while runs is None or count < runs:
-                tick_us = next_tick_us(definition.schedule, timezone, clock.now_us())
-                _say(f"{flow.name}: the next run is at {_moment(tick_us)}")
-                _wait_until(clock, tick_us)
-                self._serve_tick(flow, params, tick_us)
-                count += 1
-        except KeyboardInterrupt:
-            _say(f"{flow.name}: no longer served")
+        project = self._project(flow.dag.definition)
+        store = self._open(project)
+        Server(self, flow, project, store, clock=clock, params=params).serve(runs)
 
-    def _serve_tick(self, flow: "StepFlow", params: Mapping[str, Any], tick_us: int) -> None:
-        key = f"schedule:{tick_us}"
-        outcome, run = self._execute(flow, params, date_us=tick_us, logical_key=key)
-        if not outcome.is_executed:
-            _say(f"{run.name} was started already")
-            return
-        _say(f"{run.name} {run.state}" + (f": {run.reason}" if run.reason else ""))
-        if outcome.error is not None and not isinstance(outcome.error, Exception):
-            # Ctrl-C in the middle of the body.
-            raise outcome.error
+    def start(
+        self,
+        flow: "BuiltFlow | str",
+        *,
+        params: Mapping[str, Any],
+        date: datetime | str | None,
+        key: str,
+    ) -> Run:
+        """Ask for a run of a flow, which waits for who serves it.
 
-    def _execute(
+        Args:
+            flow: The flow, or the name of one that has run or is served.
+            params: Values of its parameters.
+            date: Logical date; now by default.
+            key: Whoever asks for a run of the flow with it gets the same run.
+
+        Raises:
+            ParameterError: They do not fit the flow.
+            UnknownFlow: There is no flow of this name.
+            StoreError: The store cannot be written.
+        """
+        if isinstance(flow, str):
+            project = find_project(None)
+            store = self._open(project)
+            manifest = known_manifest(store, project, flow)
+            definition = next(each for each in manifest.flows if each.name == flow)
+        else:
+            definition = flow.definition
+            project = self._project(definition)
+            store = self._open(project)
+            manifest = _manifest(project, flow, definition, _flows_beside(flow))
+        values = validate_params(definition, params)
+        model = None if isinstance(flow, str) else flow.parameter_model
+        if model is not None:
+            validated(model, values, definition.name)
+        date_us = parse_moment_us(date, definition.timezone or project.settings.timezone)
+        logical_key = f"api:{key}" if key else ""
+        row = leave_run(
+            store,
+            project,
+            manifest,
+            Asked(definition, values, date_us, logical_key, "", trigger="script"),
+            code=code_version(project),
+            now_us=SystemClock().now_us(),
+        )
+        return _handle(store, project, row)
+
+    def execute(
         self, flow: "StepFlow", params: Mapping[str, Any], **more: Any
     ) -> tuple[Outcome, Run]:
-        """Execute a flow in this thread, and return how it ended."""
-        outcome = Outcome()
-        token = current_outcome.set(outcome)
-        try:
-            with self._started(flow.dag, params=params, executor=CALLER, **more) as (runner, run):
-                _serve(runner)
-        finally:
-            current_outcome.reset(token)
-        return outcome, run
+        """Execute a flow in this thread, and return how it ended.
+
+        Args:
+            flow: The flow.
+            params: Values of its parameters.
+            more: Of ``_started``.
+        """
+        with self._started(flow.dag, params=params, executor=CALLER, **more) as started:
+            return _outcome_of(*started)
+
+    def take_up(self, flow: "StepFlow", row: RunRow) -> tuple[Outcome, Run]:
+        """Go on, in this thread, with a run that nobody drives, and return how it ended.
+
+        Args:
+            flow: Its flow.
+            row: The run.
+
+        Raises:
+            RunOwned: Somebody drives it by now.
+            ParameterError: It has not started, and its parameters do not fit.
+        """
+        params = msgspec.json.decode(row.params)
+        with self._started(flow.dag, params=params, executor=CALLER, again=row) as started:
+            return _outcome_of(*started)
 
     def _project(self, definition: FlowDefinition) -> Project:
         file = definition.source.file
@@ -198,17 +245,16 @@ class EmbeddedSession:
         select: str = "",
         date_us: int | None = None,
         logical_key: str | None = None,
+        again: RunRow | None = None,
     ) -> Iterator[tuple[Runner, Run]]:
         definition = dag.definition
-        file = definition.source.file
         project = self._project(definition)
         values = validate_params(definition, params)
         if dag.parameter_model is not None:
             validated(dag.parameter_model, values, dag.name)
         flow = narrow(definition, select_tasks(definition, select)) if select else definition
         flows = {**_flows_beside(dag), dag.name: dag}
-        others = [each.definition for name, each in flows.items() if name != dag.name]
-        manifest = Manifest(project=project.name, flows=(flow, *others))
+        manifest = _manifest(project, dag, flow, flows)
         data = encode_manifest(manifest)
         version = version_of(data)
         name = executor or definition.executor or project.settings.executor
@@ -231,19 +277,23 @@ class EmbeddedSession:
                 resources=resources,
                 has_caller=executor == CALLER,
             ) as runner:
-                row = runner.create(
-                    flow,
-                    version,
-                    params=values,
-                    date_us=parse_moment_us(date, flow.timezone or project.settings.timezone)
-                    if date_us is None
-                    else date_us,
-                    trigger="script" if logical_key is None else "schedule",
-                    logical_key=logical_key,
-                    target=f"{file}:{dag.name}" if file else "",
+                row = (
+                    runner.resume(again.id, flow)
+                    if again is not None
+                    else runner.create(
+                        flow,
+                        version,
+                        params=values,
+                        date_us=parse_moment_us(date, flow.timezone or project.settings.timezone)
+                        if date_us is None
+                        else date_us,
+                        trigger="script" if logical_key is None else "schedule",
+                        logical_key=logical_key,
+                        target=target_in_file(definition),
+                        home=LOCAL if logical_key is None else SERVICE,
+                    )
                 )
-                root = str(project.values_root)
-                yield runner, Run(store, row.id, lambda value: decode_value(value, root))
+                yield runner, _handle(store, project, row)
         finally:
             if host is not None:
                 host.close()
@@ -256,39 +306,52 @@ class EmbeddedSession:
         return store
 
 
+def _outcome_of(runner: Runner, run: Run) -> tuple[Outcome, Run]:
+    """Drive a runner's run, executing its body in this thread, and return how it ended."""
+    outcome = Outcome()
+    token = current_outcome.set(outcome)
+    try:
+        _serve(runner)
+    finally:
+        current_outcome.reset(token)
+    return outcome, run
+
+
+def _handle(store: Store, project: Project, row: RunRow) -> Run:
+    root = str(project.values_root)
+    return Run(store, row.id, lambda value: decode_value(value, root))
+
+
+def _manifest(
+    project: Project,
+    dag: "BuiltFlow",
+    flow: FlowDefinition,
+    flows: "Mapping[str, BuiltFlow]",
+) -> Manifest:
+    others = [each.definition for name, each in flows.items() if name != dag.name]
+    return Manifest(project=project.name, flows=(flow, *others))
+
+
 def _flows_beside(dag: "BuiltFlow") -> "dict[str, BuiltFlow]":
     """Return the flows at the top of the modules that hold a flow: its tasks may run them."""
     found: dict[str, BuiltFlow] = {}
     for module in [*sys.modules.values()]:
         # Some packages put other objects in the place of their modules.
         names: dict[str, Any] = getattr(module, "__dict__", {})
-        if any(value is dag or _flow_of(value) is dag for value in names.values()):
-            flows = [_flow_of(value) or value for value in names.values()]
-            found.update({flow.name: flow for flow in flows if isinstance(flow, type(dag))})
+        flows = [graph for value in names.values() if (graph := _graph(value)) is not None]
+        if any(flow is dag for flow in flows):
+            found.update({flow.name: flow for flow in flows})
     return found
 
 
-def _flow_of(value: object) -> "BuiltFlow | None":
-    """Return what the engine sees of a flow that is a function, None of anything else."""
-    return value.dag if isinstance(value, FunctionFlow) else None
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def _moment(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _wait_until(clock: Clock, at_us: int) -> None:
-    """Return when a moment has come, also where the machine's clock is set meanwhile."""
-    if isinstance(clock, VirtualClock):
-        clock.advance_to(at_us)
-        return
-    while (left_us := at_us - clock.now_us()) > 0:
-        time.sleep(min(left_us / 1e6, LOOK_AGAIN_S))
+def _graph(value: object) -> "BuiltFlow | None":
+    """Return the graph of what may be a flow."""
+    # Where nobody has such a flow, what defines it is not imported: 25 ms.
+    functions = sys.modules.get("ostinato.authoring.function_flows")
+    if functions is not None and isinstance(value, functions.FunctionFlow):
+        dag: BuiltFlow = value.dag
+        return dag
+    return value if isinstance(value, DAG) else None
 
 
 def _serve(runner: Runner) -> None:

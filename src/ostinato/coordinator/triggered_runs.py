@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from ostinato.client.parameters import validate_params
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
@@ -12,6 +14,8 @@ from ostinato.model.identity import format_path
 from ostinato.model.manifest import Manifest, decode_manifest
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
+
+_decode_flow = msgspec.msgpack.Decoder(FlowDefinition).decode
 
 #: What ``trigger`` says of a run that a task asked for.
 TRIGGER = "task"
@@ -46,6 +50,10 @@ class Starter(Protocol):
         """Return the run that was asked for, which is created if it is not there."""
         ...
 
+    def leave_asked(self, asked: "Asked") -> RunRow:
+        """Return the run that was asked for, which is left to who serves its flow."""
+        ...
+
 
 class TriggeredRuns:
     """Answer the call ``trigger_run``; what it means is said at ``runtime.messages.CALLS``.
@@ -71,14 +79,20 @@ class TriggeredRuns:
         params: dict[str, Any],
         date_us: int | None,
         logical_key: str,
+        definition: bytes = b"",
     ) -> dict[str, Any]:
-        definition = self._flow(run.row, flow)
+        known = self._manifest(run.row).flow(flow)
+        is_loaded = known is not None or not definition
+        declared = self._flow(run.row, flow) if is_loaded else _decode_flow(definition)
         tag = f"from:{run.row.flow}#{run.row.number}/{task_run.task_id}"
         if task_run.path:
             tag = f"{tag}[{format_path(task_run.path)}]"
-        values = validate_params(definition, params)
-        asked = Asked(definition, values, date_us, logical_key, tag)
-        row = self._starter.start_asked(run.row, asked)
+        values = validate_params(declared, params)
+        asked = Asked(declared, values, date_us, logical_key, tag)
+        if is_loaded:
+            row = self._starter.start_asked(run.row, asked)
+        else:
+            row = self._starter.leave_asked(asked)
         return {
             "run_id": str(row.id),
             "name": f"{row.flow}#{row.number}",
@@ -91,12 +105,7 @@ class TriggeredRuns:
         Raises:
             UnknownFlow: It was not loaded together with that run's flow.
         """
-        version = row.manifest_version
-        if version not in self._manifests:
-            data = self._store.load_manifest(version)
-            assert data is not None, "the definitions of a run that is driven are in the store"
-            self._manifests[version] = decode_manifest(data)
-        manifest = self._manifests[version]
+        manifest = self._manifest(row)
         flow = manifest.flow(name)
         if flow is None:
             loaded = ", ".join(sorted(each.name for each in manifest.flows))
@@ -104,6 +113,20 @@ class TriggeredRuns:
             hint = f"loaded are {loaded}; run the project or a file that has both flows"
             raise UnknownFlow(message, hint=hint)
         return flow
+
+    def _manifest(self, row: RunRow) -> Manifest:
+        version = row.manifest_version
+        if version not in self._manifests:
+            data = self._store.load_manifest(version)
+            assert data is not None, "the definitions of a run that is driven are in the store"
+            self._manifests[version] = decode_manifest(data)
+        return self._manifests[version]
+
+
+def target_in_file(flow: FlowDefinition) -> str:
+    """Return where the code of a flow is found by its file; empty where it has none."""
+    file = flow.source.file
+    return f"{file}:{flow.name}" if file else ""
 
 
 def target_of(parent: RunRow, flow: str) -> str:

@@ -13,12 +13,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ostinato.authoring import session
 from ostinato.authoring.parameter_models import ModelParameters, validated
 from ostinato.authoring.ports import BuiltFlow, Context, TriggeredRun
 from ostinato.authoring.step_scopes import current_scope
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
 from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
+from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.current_run import CurrentRun, PreviousSuccess
@@ -481,6 +483,7 @@ class TaskContext(Mapping[str, Any]):
         params: Mapping[str, Any] | None = None,
         logical_date: datetime | None = None,
         logical_key: str = "",
+        declared: FlowDefinition | None = None,
     ) -> TriggeredRun:
         """Run another flow that was loaded with this one, and do not wait for it.
 
@@ -492,6 +495,7 @@ class TaskContext(Mapping[str, Any]):
             params: Values of its parameters.
             logical_date: The moment that the run stands for; now by default.
             logical_key: Whoever asks for a run of the flow with it gets the same run.
+            declared: Of a flow that may not be loaded: its run waits for who serves it then.
 
         Raises:
             ExecutionError: The flow is not loaded, or the parameters do not fit.
@@ -499,13 +503,30 @@ class TaskContext(Mapping[str, Any]):
         self._triggered += 1
         number = f"#{self._triggered}" if self._triggered > 1 else ""
         date_us = None if logical_date is None else round(logical_date.timestamp() * 1e6)
-        args = {
+        args: dict[str, Any] = {
             "flow": flow,
             "params": dict(params or {}),
             "date_us": date_us,
             "logical_key": logical_key or f"task:{self.idempotency_key}{number}",
         }
+        if declared is not None:
+            args["definition"] = msgspec.msgpack.encode(declared)
         return TriggeredRun(**self._port.call(self._spec.token, "trigger_run", args))
+
+    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
+        """Return what is known of a run: ``name``, ``state``, ``is_over``, ``reason`` and more.
+
+        Args:
+            run_id: Its id as text.
+            is_waiting: Whether the answer may take until the run has ended.
+        """
+        args = {"run_id": run_id, "is_waiting": is_waiting}
+        try:
+            known: Mapping[str, Any] = self._port.call(self._spec.token, "run_state", args)
+        except TimeoutError:
+            # A thread of the coordinator's process waits for a minute only.
+            return self.run_state(run_id)
+        return known
 
     def publish(self, kind: str, key: str, description: str, data: bytes) -> int:
         """Keep an artifact; durable when this returns.
@@ -732,6 +753,9 @@ _NAMES = {
 }
 
 current_context: ContextVar[TaskContext | None] = ContextVar("ostinato_context", default=None)
+
+
+session.set_context_finder(current_context.get)
 
 
 def get_current_context() -> Context:

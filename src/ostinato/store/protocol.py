@@ -168,6 +168,10 @@ class Store(Protocol):
         """Keep encoded definitions under their version; a known version changes nothing."""
         ...
 
+    def manifests(self, project: str) -> Iterable[bytes]:
+        """Yield the encoded definitions of all versions of a project."""
+        ...
+
     def load_manifest(self, version: str) -> bytes | None:
         """Return the encoded definitions of a version."""
         ...
@@ -373,6 +377,10 @@ class Store(Protocol):
             RunNotFound: No run has this id.
             UsageError: The run has ended.
         """
+        ...
+
+    def has_requests(self, run_id: RunId) -> bool:
+        """Whether something is asked of a run that nobody has answered yet."""
         ...
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:

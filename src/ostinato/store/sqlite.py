@@ -151,6 +151,11 @@ class SqliteStore:
             with self._database.writing() as connection:
                 connection.execute(self._sql["insert_manifest"], (version, project, data))
 
+    def manifests(self, project: str) -> Iterable[bytes]:
+        """Yield the encoded definitions of all versions of a project."""
+        for (data,) in self._database.read(self._sql["select_manifests"], (project,)):
+            yield data
+
     def load_manifest(self, version: str) -> bytes | None:
         """Return the encoded definitions of a version."""
         found = self._database.read(self._sql["select_manifest"], (version,))
@@ -474,6 +479,10 @@ class SqliteStore:
         if owner is not None and owner.wake_address:
             wake(owner.wake_address)
         return RunRequest(made[0], *columns)
+
+    def has_requests(self, run_id: RunId) -> bool:
+        """Whether something is asked of a run that nobody has answered yet."""
+        return bool(self._database.read(self._sql["any_request"], (run_id,)))
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
         """Return what was asked of the runs that a coordinator owns."""

@@ -15,6 +15,7 @@ from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.ports import TriggeredRun
 from ostinato.authoring.references import resolve
 from ostinato.model.connection import Connection
+from ostinato.model.flow import FlowDefinition
 
 LOGGER = logging.getLogger("test")
 DATE = datetime(2025, 1, 31, tzinfo=UTC)
@@ -91,7 +92,11 @@ class FakeContext:
         params: Mapping[str, Any] | None = None,
         logical_date: datetime | None = None,
         logical_key: str = "",
+        declared: FlowDefinition | None = None,
     ) -> TriggeredRun:
+        raise NotImplementedError
+
+    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
         raise NotImplementedError
 
     def connection(self, conn_id: str) -> Connection:

@@ -8,6 +8,10 @@ INSERT INTO manifests (version, project, data) VALUES (?, ?, ?) ON CONFLICT DO N
 -- Definitions of a version. Primary key.
 SELECT data FROM manifests WHERE version = ?
 
+-- name: select_manifests
+-- Definitions of all versions of a project; there are few. No index.
+SELECT data FROM manifests WHERE project = ?
+
 -- name: next_run_number
 -- Number of the next run of a flow. runs_by_number.
 SELECT coalesce(max(number), 0) + 1 FROM runs WHERE flow = ?
@@ -274,6 +278,10 @@ FROM requests JOIN runs ON runs.id = requests.run_id WHERE runs.owner = ? ORDER 
 -- name: delete_request
 -- A request was answered. Primary key.
 DELETE FROM requests WHERE id = ?
+
+-- name: any_request
+-- Whether something is asked of a run. The table holds unanswered requests only.
+SELECT 1 FROM requests WHERE run_id = ? LIMIT 1
 
 -- name: delete_requests
 -- A run has ended: nothing can be asked of it any more. The table holds unanswered ones only.

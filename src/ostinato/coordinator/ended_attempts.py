@@ -1,0 +1,72 @@
+"""This module tells the engine of attempts that ended without a result."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.engine import events as ev
+from ostinato.engine.task_run import TaskRun
+from ostinato.model.failure import Failure, FailureKind
+from ostinato.runtime import messages as msg
+
+
+def unsuccessful(
+    run: LiveRun,
+    task_run: TaskRun,
+    attempt: int,
+    report: msg.Failed | msg.Skipped | msg.Deferred | msg.Lost | msg.Revoked,
+    *,
+    now_us: int,
+    is_timed: bool,
+    chance: Callable[[], float],
+) -> ev.Input:
+    """Return what happened to a task run, and note in its run what its attempt left.
+
+    Args:
+        run: Its run.
+        task_run: The task run.
+        attempt: Number of the attempt.
+        report: How it ended.
+        now_us: The time.
+        is_timed: Whether times of the report mean anything.
+        chance: Draws a number from 0 to 1.
+    """
+    task_id, path = task_run.task_id, task_run.path
+    match report:
+        case msg.Lost():
+            run.failures[task_run] = Failure(FailureKind.LOST, "ChildDied", report.reason)
+            if report.has_started:
+                return ev.AttemptLost(now_us, task_id, path, attempt, report.reason)
+            return ev.AttemptRevoked(now_us, task_id, path, attempt)
+        case msg.Revoked():
+            return ev.AttemptRevoked(now_us, task_id, path, attempt)
+        case _:
+            pass
+    times = (report.started_us, report.ended_us) if is_timed else (0, 0)
+    match report:
+        case msg.Skipped():
+            run.reasons[task_run] = report.reason
+            return ev.AttemptSkipped(now_us, task_id, path, attempt, report.reason, *times)
+        case msg.Failed():
+            run.failures[task_run] = report.failure
+            if report.inputs is not None:
+                run.inputs[task_run] = report.inputs
+            return ev.AttemptFailed(
+                now_us,
+                task_id,
+                path,
+                attempt,
+                report.failure,
+                report.may_retry,
+                report.retry_after_s,
+                chance(),
+                *times,
+            )
+        case msg.Deferred():
+            if report.inputs is not None:
+                run.inputs[task_run] = report.inputs
+            return ev.AttemptDeferred(
+                now_us, task_id, path, attempt, report.until_us, *times, report.deferral
+            )
+        case _:
+            assert_never(report)
