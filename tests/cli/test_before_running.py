@@ -64,7 +64,6 @@ def test_problems_are_listed_with_their_places(project: Path, ostinato: Ostinato
     text = ostinato("check", code=2)
 
     assert text.out.splitlines() == [
-        "flows/worse.py:2: ZeroDivisionError: division by zero",
         "flows/bad.py:3: flow 'a': '0 0 30 2 *' is no schedule: Bad day-of-month",
         "flows/bad.py:3: flow 'a' asks for the executor 'proces', which does not exist "
         "(did you mean 'process'?)",
@@ -73,6 +72,7 @@ def test_problems_are_listed_with_their_places(project: Path, ostinato: Ostinato
         "flows/bad.py:4: task 't' asks for the pool 'dw', which does not exist "
         "(declare it under 'pools' in ostinato.yaml, or by ostinato pools set)",
         "flows/bad.py:5: task 'u' takes 3 slots of pool 'api' of 2 (it would never run)",
+        "flows/worse.py:2: ZeroDivisionError: division by zero",
         "3 flows, 10 tasks: 6 problems",
     ]
     assert text.err == ""
@@ -87,8 +87,10 @@ def test_problems_as_json(project: Path, ostinato: Ostinato) -> None:
     assert result["problems"] == [
         {
             "code": "load",
+            "severity": "error",
             "file": "flows/worse.py",
             "line": 2,
+            "column": 0,
             "message": "ZeroDivisionError: division by zero",
             "hint": "",
         }

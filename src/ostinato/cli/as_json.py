@@ -194,8 +194,10 @@ def problem(data: DefinitionProblem) -> Json:
     """Return why something cannot be used."""
     return {
         "code": data.code,
+        "severity": data.severity,
         "file": data.file,
         "line": data.line,
+        "column": data.column,
         "message": data.message,
         "hint": data.hint,
     }

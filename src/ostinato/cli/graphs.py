@@ -1,6 +1,8 @@
 """This module draws a flow as text, Mermaid or Graphviz."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from ostinato.model.flow import FlowDefinition, GroupDefinition, TaskDefinition
 from ostinato.model.selection import dependencies
@@ -10,10 +12,38 @@ _INDENT = "  "
 #: Marks what runs once for each of many values.
 _MAPPED = " ×n"  # noqa: RUF001 - it is the sign that is meant
 
+#: What lies outside of a flow, by the task that waits for it.
+Outside = Mapping[str, Sequence[str]]
+
+#: What lies outside of flows in which nothing waits for anything.
+NOTHING_OUTSIDE: Outside = MappingProxyType({})
+
 Members = dict[str, list[TaskDefinition | GroupDefinition]]
 
 
-def as_text(flow: FlowDefinition) -> str:
+def outside_of(graph: Mapping[str, Any]) -> Outside:
+    """Return what the tasks of a flow wait for in other flows.
+
+    Args:
+        graph: The flow as ``flow_json`` has it.
+
+    >>> outside_of({"tasks": {"wait": {"params": {"external_dag_id": "crm"}}}})
+    {'wait': ['crm']}
+    """
+    found: dict[str, Sequence[str]] = {}
+    for task_id, task in graph["tasks"].items():
+        params = task["params"]
+        flow = params.get("external_dag_id")
+        if not isinstance(flow, str):
+            continue
+        named = params.get("external_task_ids") or params.get("external_task_id") or ()
+        group = params.get("external_task_group_id")
+        names = [named] if isinstance(named, str) else [*named, *([group] if group else [])]
+        found[task_id] = [f"{flow}: {name}" for name in names] or [flow]
+    return found
+
+
+def as_text(flow: FlowDefinition, outside: Outside = NOTHING_OUTSIDE) -> str:
     """Return a flow as a list of tasks by group, each with what it waits for."""
     upstream, members = dependencies(flow), _by_group(flow)
     order = {task.id: index for index, task in enumerate(flow.tasks)}
@@ -28,14 +58,16 @@ def as_text(flow: FlowDefinition) -> str:
                 draw(member.id, indent + _INDENT)
                 continue
             waits_for = sorted(upstream[member.id], key=order.__getitem__)
-            lines.append(f"{indent}{name}{mapped}" + _arrow(waits_for))
+            lines.append(
+                f"{indent}{name}{mapped}" + _arrow([*outside.get(member.id, ()), *waits_for])
+            )
 
     draw("", _INDENT)
     return "\n".join(lines)
 
 
-def as_mermaid(flow: FlowDefinition) -> str:
-    """Return a flow as a Mermaid flowchart."""
+def as_mermaid(flow: FlowDefinition, outside: Outside = NOTHING_OUTSIDE) -> str:
+    """Return a flow as a Mermaid flowchart; what lies outside is dashed."""
     members = _by_group(flow)
     names = {task.id: f"t{index}" for index, task in enumerate(flow.tasks)}
     names |= {group.id: f"g{index}" for index, group in enumerate(flow.groups)}
@@ -55,14 +87,20 @@ def as_mermaid(flow: FlowDefinition) -> str:
                 lines.append(f'{indent}{names[member.id]}["{text}"]')
 
     draw("", _INDENT)
+    externals = {name: f"x{index}" for index, name in enumerate(_names_outside(outside))}
+    for name, node in externals.items():
+        lines.append(f'{_INDENT}{node}(["{_mermaid_text(name)}"])')
+        lines.append(f"{_INDENT}style {node} stroke-dasharray: 4")
+    for task_id, waits_for in outside.items():
+        lines.extend(f"{_INDENT}{externals[name]} -.-> {names[task_id]}" for name in waits_for)
     for upstream, downstream, label in _edges(flow):
         middle = f'-->|"{_mermaid_text(label)}"|' if label else "-->"
         lines.append(f"{_INDENT}{names[upstream]} {middle} {names[downstream]}")
     return "\n".join(lines)
 
 
-def as_dot(flow: FlowDefinition) -> str:
-    """Return a flow as a Graphviz digraph."""
+def as_dot(flow: FlowDefinition, outside: Outside = NOTHING_OUTSIDE) -> str:
+    """Return a flow as a Graphviz digraph; what lies outside is dashed."""
     members = _by_group(flow)
     lines = [f"digraph {_dot_text(flow.name)} {{", f"{_INDENT}rankdir=LR; node [shape=box];"]
 
@@ -80,6 +118,15 @@ def as_dot(flow: FlowDefinition) -> str:
                 lines.append(f"{indent}{_dot_text(member.id)} [{label}{peripheries}];")
 
     draw("", _INDENT)
+    lines += [
+        f"{_INDENT}{_dot_text(name)} [style=dashed, shape=oval];"
+        for name in _names_outside(outside)
+    ]
+    for task_id, waits_for in outside.items():
+        lines += [
+            f"{_INDENT}{_dot_text(name)} -> {_dot_text(task_id)} [style=dashed];"
+            for name in waits_for
+        ]
     for upstream, downstream, label in _edges(flow):
         attributes = f" [label={_dot_text(label)}]" if label else ""
         lines.append(f"{_INDENT}{_dot_text(upstream)} -> {_dot_text(downstream)}{attributes};")
@@ -103,6 +150,10 @@ def _edges(flow: FlowDefinition) -> Iterator[tuple[str, str, str]]:
     for downstream, upstream in dependencies(flow).items():
         for other in sorted(upstream, key=order.__getitem__):
             yield other, downstream, labels.get((other, downstream), "")
+
+
+def _names_outside(outside: Outside) -> list[str]:
+    return list(dict.fromkeys(name for names in outside.values() for name in names))
 
 
 def _arrow(waits_for: list[str]) -> str:

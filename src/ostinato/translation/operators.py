@@ -40,7 +40,6 @@ from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
 from ostinato.authoring.operators.sql import SqlOperator, SqlSensor
 from ostinato.authoring.operators.trigger_run import TriggerRunOperator
 from ostinato.errors import NotInAirflow
-from ostinato.model.state import RunState, TaskRunState
 
 _STANDARD = "airflow.providers.standard"
 
@@ -219,12 +218,13 @@ ROWS: dict[type[Operator], Row] = {
             "check_existence": "check_existence",
         },
         {
+            "allowed_states": ("success",),
             "external_task_id": None,
             "external_task_ids": None,
             "external_task_group_id": None,
             "failed_states": (),
             "skipped_states": (),
-            "execution_delta": None,
+            "execution_delta": timedelta(),
             "execution_date_fn": None,
             "check_existence": False,
         },
@@ -233,12 +233,10 @@ ROWS: dict[type[Operator], Row] = {
 
 #: Airflow's name of each state that sensors and triggers wait for.
 _STATES = {
-    RunState.SUCCEEDED: "success",
-    RunState.FAILED: "failed",
-    TaskRunState.SUCCEEDED: "success",
-    TaskRunState.FAILED: "failed",
-    TaskRunState.SKIPPED: "skipped",
-    TaskRunState.UPSTREAM_FAILED: "upstream_failed",
+    "succeeded": "success",
+    "failed": "failed",
+    "skipped": "skipped",
+    "upstream_failed": "upstream_failed",
 }
 
 
@@ -319,7 +317,7 @@ def _states(states: Any) -> tuple[str, ...]:
     names = []
     for state in states:
         if state not in _STATES:
-            raise NotInAirflow(f"Airflow has no state {state.label!r}")
+            raise NotInAirflow(f"Airflow has no state {state!r}")
         names.append(_STATES[state])
     return tuple(sorted(dict.fromkeys(names)))
 

@@ -1,6 +1,6 @@
 """This module tests how flows are drawn."""
 
-from ostinato.cli.graphs import as_dot, as_mermaid, as_text
+from ostinato.cli.graphs import as_dot, as_mermaid, as_text, outside_of
 from ostinato.model.flow import (
     Edge,
     Expansion,
@@ -63,3 +63,37 @@ def test_graphviz() -> None:
     assert '    "g.b" [label="b ×n", peripheries=2];\n' in text  # noqa: RUF001 - the sign is meant
     assert '  "a" -> "g.b" [label="if \\"new\\""];\n' in text
     assert text.endswith("}")
+
+
+OUTSIDE = {"a": ["crm: load"], "g.h.c": ["crm: load", "crm"]}
+
+
+def test_what_lies_outside_is_drawn_dashed() -> None:
+    mermaid, dot = as_mermaid(FLOW, OUTSIDE), as_dot(FLOW, OUTSIDE)
+
+    assert '  x0(["crm: load"])\n  style x0 stroke-dasharray: 4\n  x1(["crm"])\n' in mermaid
+    assert "  x0 -.-> t0\n  x0 -.-> t2\n  x1 -.-> t2\n" in mermaid
+    assert '  "crm: load" [style=dashed, shape=oval];\n' in dot
+    assert '  "crm" -> "g.h.c" [style=dashed];\n' in dot
+    assert "      c  <- crm: load, crm, g.b" in as_text(FLOW, OUTSIDE).splitlines()
+
+
+def test_sensors_of_tasks_and_groups_of_other_flows_lie_outside() -> None:
+    def sensor(**params: object) -> dict[str, object]:
+        return {"params": {"external_dag_id": "crm", **params}}
+
+    tasks = {
+        "plain": {"params": {"bash_command": "true"}},
+        "flow": sensor(),
+        "task": sensor(external_task_id="load"),
+        "tasks": sensor(external_task_ids=["a", "b"]),
+        "group": sensor(external_task_group_id="marts"),
+        "computed": {"params": {"external_dag_id": {"result": "x"}}},
+    }
+
+    assert outside_of({"tasks": tasks}) == {
+        "flow": ["crm"],
+        "task": ["crm: load"],
+        "tasks": ["crm: a", "crm: b"],
+        "group": ["crm: marts"],
+    }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from ostinato.cli import options
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
 @click.command("check", short_help="Say what is wrong before anything runs.")
 @click.argument("target", default="")
 @options.output("text", "json", "github")
+@click.option("--strict", is_flag=True, help="Let warnings count as errors.")
 @options.environment
 @click.pass_context
-def command(ctx: click.Context, target: str, output: str, environment: str | None) -> None:
+def command(
+    ctx: click.Context, target: str, output: str, *, strict: bool, environment: str | None
+) -> None:
     """Load and check TARGET, by default the project around the working directory.
 
-    Ends with exit code 2 if anything is wrong. The format `github` marks the lines in a pull
-    request.
+    Ends with exit code 2 if anything is wrong; a warning alone does not count. The format
+    `github` marks the lines in a pull request.
     """
     from ostinato.cli import as_json, code, entry
     from ostinato.cli.opening import stored_pools
@@ -30,7 +34,8 @@ def command(ctx: click.Context, target: str, output: str, environment: str | Non
     loading = code.begin_loading(target)
     manifest, _, version = loading.definitions()
     loading.host.close()
-    problems = find_problems(manifest, loading.project, pools=stored_pools(loading.project))
+    found = find_problems(manifest, loading.project, pools=stored_pools(loading.project))
+    problems = sorted(found, key=lambda each: (each.file, each.line, each.column))
     if output == "json":
         as_json.echo(
             {
@@ -42,7 +47,7 @@ def command(ctx: click.Context, target: str, output: str, environment: str | Non
         )
     else:
         _print(manifest, problems, is_github=output == "github")
-    if problems:
+    if any(strict or problem.is_error for problem in problems):
         ctx.exit(entry.EXIT_USAGE)
 
 
@@ -52,10 +57,21 @@ def _print(
     from ostinato.cli.display import counted
 
     for problem in problems:
-        click.echo(_annotation(problem) if is_github else str(problem))
+        click.echo(_annotation(problem) if is_github else _line(problem))
     tasks = sum(len(flow.tasks) for flow in manifest.flows)
-    found = counted(len(problems), "problem") if problems else "no problems"
-    click.echo(f"{counted(len(manifest.flows), 'flow')}, {counted(tasks, 'task')}: {found}")
+    errors = sum(problem.is_error for problem in problems)
+    found = [counted(errors, "problem")] if errors else []
+    if len(problems) > errors:
+        found.append(counted(len(problems) - errors, "warning"))
+    said = " and ".join(found) or "no problems"
+    click.echo(f"{counted(len(manifest.flows), 'flow')}, {counted(tasks, 'task')}: {said}")
+
+
+def _line(problem: "DefinitionProblem") -> str:
+    """Return a problem as editors and people read it, its place first."""
+    if problem.is_error:
+        return str(problem)
+    return str(msgspec.structs.replace(problem, message=f"warning: {problem.message}"))
 
 
 def _annotation(problem: "DefinitionProblem") -> str:
@@ -64,8 +80,11 @@ def _annotation(problem: "DefinitionProblem") -> str:
     https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
     """
     place = f"file={_property(problem.file)},line={problem.line or 1}," if problem.file else ""
+    if place and problem.column:
+        place += f"col={problem.column},"
     hint = f" ({problem.hint})" if problem.hint else ""
-    return f"::error {place}title={_property(problem.code)}::{_data(problem.message + hint)}"
+    title = f"title={_property(problem.code)}"
+    return f"::{problem.severity} {place}{title}::{_data(problem.message + hint)}"
 
 
 def _data(text: str) -> str:

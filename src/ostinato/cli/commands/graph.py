@@ -15,23 +15,22 @@ def command(target: str, output: str, environment: str | None) -> None:
     TARGET is a file, file.py:flow, a dotted module, a project's folder, or the name of a flow
     of this project.
     """
+    import msgspec
+
     from ostinato.cli import code, graphs
 
     code.use_environment(environment)
-    if output == "json":
-        loading = code.begin_drawing(target)
-        manifest, drawn = loading.graphs()
-        loading.host.close()
-        click.echo(drawn[code.choose(loading, manifest).name])
-        return
-    loading = code.begin_loading(target)
-    manifest, _, _ = loading.definitions()
+    loading = code.begin_drawing(target)
+    manifest, drawn = loading.graphs()
     loading.host.close()
     flow = code.choose(loading, manifest)
+    outside = graphs.outside_of(msgspec.json.decode(drawn[flow.name]))
     match output:
+        case "json":
+            click.echo(drawn[flow.name])
         case "mermaid":
-            click.echo(graphs.as_mermaid(flow))
+            click.echo(graphs.as_mermaid(flow, outside))
         case "dot":
-            click.echo(graphs.as_dot(flow))
+            click.echo(graphs.as_dot(flow, outside))
         case _:
-            click.echo(graphs.as_text(flow))
+            click.echo(graphs.as_text(flow, outside))

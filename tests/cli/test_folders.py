@@ -1,0 +1,98 @@
+"""Tests of commands on flows that are folders of files."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ostinato
+
+FILES = {
+    "ostinato.yaml": "",
+    "flows/shop/METADATA.yml": 'schedule: "@daily"\ndescriptoin: A shop\n',
+    "flows/shop/raw/orders.yml": (
+        "operator: bash\nbash_command: echo orders\nexternal_dependencies:\n  - crm: load\n"
+    ),
+    "flows/shop/report.yml": (
+        "operator: bash\nbash_command: echo report\ndependencies: [orders]\nretires: 2\n"
+    ),
+}
+
+
+@pytest.fixture
+def shop(folder: Path) -> Path:
+    """A project with one flow, a folder of files; two keys in it are misspelt."""
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_warnings_are_shown_with_their_place_and_keep_nothing_from_running(
+    shop: Path, ostinato: Ostinato
+) -> None:
+    checked = ostinato("check")
+
+    assert checked.out.splitlines() == [
+        "flows/shop/METADATA.yml:2:1 F021 warning: key 'descriptoin' of METADATA is unknown; "
+        "did you mean 'description'?",
+        "flows/shop/report.yml:4:1 F013 warning: BashOperator takes no argument 'retires'; "
+        "did you mean 'retries'?",
+        "1 flow, 3 tasks: 2 warnings",
+    ]
+    assert ostinato("check", "--strict", code=2).out == checked.out
+
+
+def test_errors_and_warnings_have_columns_as_json_and_for_github(
+    shop: Path, ostinato: Ostinato
+) -> None:
+    (shop / "flows/shop/METADATA.yml").write_text("")
+    (shop / "flows/shop/report.yml").write_text("operator: bahs\nbash_command: echo\n")
+
+    found = ostinato("check", "--format", "json", code=2).json
+    lines = ostinato("check", "--format", "github", code=2).out.splitlines()
+
+    assert [
+        (one["code"], one["severity"], one["file"], one["line"], one["column"])
+        for one in found["problems"]
+    ] == [("F011", "error", "flows/shop/report.yml", 1, 1)]
+    assert lines[0].startswith(
+        "::error file=flows/shop/report.yml,line=1,col=1,title=F011::operator 'bahs' is unknown"
+    )
+    assert lines[-1] == "0 flows, 0 tasks: 1 problem"
+
+
+def test_a_folder_is_drawn_with_groups_and_what_lies_outside(
+    shop: Path, ostinato: Ostinato
+) -> None:
+    mermaid = ostinato("graph", "shop", "--format", "mermaid").out
+
+    assert 'subgraph g0["raw"]' in mermaid
+    assert 'x0(["crm: load"])' in mermaid
+    assert ostinato("graph", "shop").out.splitlines() == [
+        "shop  (@daily)",
+        "  report  <- orders",
+        "  wait_for_crm_load  <- crm: load",
+        "  raw/",
+        "    orders  <- wait_for_crm_load",
+    ]
+
+
+def test_one_file_alone_and_what_was_changed_are_run(shop: Path, ostinato: Ostinato) -> None:
+    (shop / "flows/shop/raw/orders.yml").write_text("operator: bash\nbash_command: echo one\n")
+    ostinato("run", "shop")
+    (shop / "flows/shop/raw/orders.yml").write_text("operator: bash\nbash_command: echo two\n")
+
+    alone = ostinato("run", "flows/shop", "-s", "raw/orders.yml", "--format", "json").json
+    changed = ostinato("run", "shop", "-s", "state:modified+", "--format", "json").json
+
+    assert alone["counts"] == {"succeeded": 1}
+    assert changed["counts"] == {"succeeded": 2}
+
+
+def test_a_folder_compiles_to_a_dag_file(shop: Path, ostinato: Ostinato) -> None:
+    text = ostinato("compile", "airflow", "shop").out
+
+    assert 'raw = TaskGroup("raw", prefix_group_id=False)' in text
+    assert 'external_dag_id="crm"' in text
+    assert "orders >> report" in text
+    compile(text, "shop.py", "exec")
