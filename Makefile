@@ -52,7 +52,7 @@ bench-peers: .venv/.dev ## Measure other orchestrators doing the same work
 
 .PHONY: soak
 soak: .venv/.dev ## Run the simulation and survival tests at length
-	$(PY) -m pytest -n 2 --dist worksteal --soak --timeout 7200 tests/simulation tests/survival $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal --soak --timeout 7200 tests/simulation tests/survival tests/fuzz $(ARGS)
 
 .PHONY: lock
 lock: .venv/.tools ## Pin the requirements again after pyproject.toml changed (UPGRADE=1: to the newest)
