@@ -51,6 +51,7 @@ def create_dag(
         dag_constructors=dag_constructors,
         extra_tags=extra_tags,
         render_on_create=render_on_create,
+        only_gusty=True,
         **kwargs,
     )
 

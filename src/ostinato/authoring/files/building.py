@@ -9,12 +9,14 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
 from ostinato.authoring.files.callables import set_callables
 from ostinato.authoring.files.codes import problem, strictly
-from ostinato.authoring.files.defaults import Plan, Scope, default_for
+from ostinato.authoring.files.defaults import Implied, Plan, Scope, default_for
 from ostinato.authoring.files.dependencies import (
+    Made,
     Names,
     cycle_in,
     cycle_problem,
     wire_groups,
+    wire_implied,
     wire_tasks,
 )
 from ostinato.authoring.files.ends import Ends
@@ -116,6 +118,7 @@ class _Building:
         self._names = OperatorNames(options.operator_folders)
         self._paths = {file.shown: file.path for file in files_of(self._levels)}
         self._own_dependencies: dict[str, Sequence[str]] = {}
+        self._implied: list[tuple[Unit, Sequence[Implied]]] = []
         self._origins: Origins = {}
         self._first: dict[str, Position] = {}
 
@@ -240,7 +243,10 @@ class _Building:
         named = getattr(made, "dependencies", None)
         if named:
             self._own_dependencies[made.node_id] = names_in(named) or ()
-        return _unit_of(made, self._flow)
+        unit = _unit_of(made, self._flow)
+        if plan.implied:
+            self._implied.append((unit, plan.implied))
+        return unit
 
     def _is_taken(self, task_id: str, spec: TaskSpec) -> bool:
         position = spec.position()
@@ -288,6 +294,9 @@ class _Building:
         names = Names(levels, broken)
         wire_groups(levels, origins, problems)
         wire_tasks(levels, names, self._own_dependencies, origins, problems)
+        made = Made(levels)
+        for reader, implied in self._implied:
+            wire_implied(reader, implied, made, names, origins, problems)
         sensors = self._make_sensors()
         for level in levels:
             for spec in level.specs:

@@ -12,7 +12,7 @@ class Implied(NamedTuple):
     """Something that a task reads, without a dependency that is written.
 
     Attributes:
-        name: A task's id, or whatever else ``Tables`` can find.
+        name: A task's id, or of what it makes: ``folder.task``, or its key ``asset``.
         position: Where it is read.
         is_required: Whether it is an error that nothing makes it.
     """

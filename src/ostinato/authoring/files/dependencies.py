@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ostinato.authoring.files.codes import problem
+from ostinato.authoring.files.defaults import Implied
 from ostinato.authoring.files.levels import Level
 from ostinato.authoring.files.spec import FileProblem, Position
 from ostinato.authoring.files.task_specs import TaskSpec, names_in
@@ -38,6 +39,67 @@ class Names:
     def known(self) -> set[str]:
         """Return all names."""
         return {*self.tasks, *self.by_id}
+
+
+class Made:
+    """What the tasks of a folder make, by the names that queries and arguments use.
+
+    A task makes what is called like it, ``folder.task``, or what its key ``asset`` says.
+
+    Args:
+        levels: With their tasks.
+    """
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self._by_name: dict[str, Unit] = {}
+        plain: dict[str, Unit] = {}
+        for level in levels:
+            for spec in level.specs:
+                unit = level.tasks.get(level.named(spec.task_id))
+                if unit is None:
+                    continue
+                plain.setdefault(spec.task_id.lower(), unit)
+                plain.setdefault(unit.unit_id.lower(), unit)
+                key = spec.values.get("asset")
+                name = key if isinstance(key, str) else f"{level.name}.{spec.task_id}"
+                self._by_name.setdefault(name.lower(), unit)
+        self._by_name = {**plain, **self._by_name}
+
+    def find(self, name: str) -> Unit | None:
+        """Return what makes something, None if nothing does."""
+        return self._by_name.get(name.lower())
+
+    def names(self) -> set[str]:
+        """Return the names of all that is made."""
+        return set(self._by_name)
+
+
+def wire_implied(
+    unit: Unit,
+    implied: Sequence[Implied],
+    made: Made,
+    names: Names,
+    origins: Origins,
+    problems: list[FileProblem],
+) -> None:
+    """Let a task wait for what makes what it reads.
+
+    Args:
+        unit: The task.
+        implied: What it reads.
+        made: By all tasks.
+        names: Of all tasks.
+        origins: Takes the edges.
+        problems: Takes what must be made and is not.
+    """
+    for one in implied:
+        maker = made.find(one.name)
+        if maker is not None and maker is not unit:
+            unit.wait_for(maker, origins, one.position)
+        elif maker is None and one.is_required and one.name not in names.broken:
+            hint = did_you_mean(one.name, made.names())
+            message = f"{one.name!r} is made by no task of the flow"
+            problems.append(problem("F030", message, one.position, hint))
 
 
 def wire_groups(levels: Sequence[Level], origins: Origins, problems: list[FileProblem]) -> None:

@@ -25,6 +25,7 @@ def folder_flow(
     render_on_create: bool = False,
     leaf_tasks_from_dict: Mapping[str, Mapping[str, Any]] | None = None,
     wait_for_class: Any = None,
+    only_gusty: bool = False,
     **flow_arguments: Any,
 ) -> DAG:
     """Return the flow that a folder is; decorated tasks and operators can be added to it.
@@ -40,6 +41,7 @@ def folder_flow(
         render_on_create: Whether templates of front matter are rendered at once.
         leaf_tasks_from_dict: Further leaf tasks, by id.
         wait_for_class: Class of the sensors that wait for other flows.
+        only_gusty: Whether only files of the types that gusty knows are tasks.
         flow_arguments: What METADATA of the flow says where it says nothing.
 
     Raises:
@@ -61,7 +63,9 @@ def folder_flow(
         hooks=parse_hooks or {},
         constructors=dag_constructors or {},
         macros=macros,
+        defaults=given,
         render_on_create=render_on_create,
+        only_gusty=only_gusty,
     )
     functions = _by_name(dag_constructors or {})
     if functions or macros:

@@ -65,7 +65,7 @@ def specs_of_file(file: FileSpec, problems: list[FileProblem]) -> list[TaskSpec]
             message = f"{name} is not like {{task_id: {{key: value}}}}"
             problems.append(problem("F014", message, keys.position(name)))
             return []
-    if not keys.get("python_callable"):
+    if not keys.get("python_callable") and file.python is None:
         partials = {}
     if not several and not partials:
         return [TaskSpec(file.task_id, dict(keys.values), keys, file)]
