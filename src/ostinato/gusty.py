@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ostinato.authoring.dag import DAG
-from ostinato.authoring.files.folders import folder_flow
+from ostinato.authoring.files.folders import flow_of_folder
 
 __all__ = ["create_dag", "create_dags"]
 
@@ -42,8 +42,9 @@ def create_dag(
     Example:
         ``dag = create_dag("dags/shop", latest_only=False, schedule="@daily")``
     """
-    return folder_flow(
+    return flow_of_folder(
         dag_dir,
+        only_gusty=True,
         task_group_defaults=task_group_defaults,
         wait_for_defaults=wait_for_defaults,
         latest_only=latest_only,
