@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ostinato.authoring.dag import DAG
-from ostinato.authoring.files.folders import flow_of_folder
+from ostinato.authoring.files.folders import folder_flow
 
 __all__ = ["create_dag", "create_dags"]
 
@@ -42,9 +42,8 @@ def create_dag(
     Example:
         ``dag = create_dag("dags/shop", latest_only=False, schedule="@daily")``
     """
-    return flow_of_folder(
+    return folder_flow(
         dag_dir,
-        only_gusty=True,
         task_group_defaults=task_group_defaults,
         wait_for_defaults=wait_for_defaults,
         latest_only=latest_only,

@@ -51,54 +51,6 @@ def folder_flow(
     Example:
         ``with folder_flow("shop") as shop: report(shop.operators["revenue"].output)``
     """
-    return flow_of_folder(
-        path,
-        only_gusty=False,
-        task_group_defaults=task_group_defaults,
-        wait_for_defaults=wait_for_defaults,
-        latest_only=latest_only,
-        parse_hooks=parse_hooks,
-        dag_constructors=dag_constructors,
-        extra_tags=extra_tags,
-        render_on_create=render_on_create,
-        leaf_tasks_from_dict=leaf_tasks_from_dict,
-        wait_for_class=wait_for_class,
-        **flow_arguments,
-    )
-
-
-def flow_of_folder(
-    path: str | os.PathLike[str],
-    *,
-    only_gusty: bool,
-    task_group_defaults: Mapping[str, Any] | None = None,
-    wait_for_defaults: Mapping[str, Any] | None = None,
-    latest_only: bool = False,
-    parse_hooks: Mapping[str, Callable[..., Any]] | None = None,
-    dag_constructors: Any = None,
-    extra_tags: Sequence[str] | None = None,
-    render_on_create: bool = False,
-    leaf_tasks_from_dict: Mapping[str, Mapping[str, Any]] | None = None,
-    wait_for_class: Any = None,
-    **flow_arguments: Any,
-) -> DAG:
-    """Return the flow that a folder is, as ``folder_flow`` does.
-
-    Args:
-        path: Of the folder.
-        only_gusty: Whether scripts are no tasks, so that what lies beside gusty's files does not
-            become any.
-        task_group_defaults: As there, like all that follow.
-        wait_for_defaults: As there.
-        latest_only: As there.
-        parse_hooks: As there.
-        dag_constructors: As there.
-        extra_tags: As there.
-        render_on_create: As there.
-        leaf_tasks_from_dict: As there.
-        wait_for_class: As there.
-        flow_arguments: As there.
-    """
     place = calling_place()
     folder = _found(path, place.file)
     if not os.path.isdir(folder):
