@@ -39,6 +39,7 @@ HttpSensor
 InputOperator
 Label
 LatestOnlyOperator
+NotebookOperator
 Notifier
 Operator
 OstinatoError

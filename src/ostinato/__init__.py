@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TimeDeltaSensor,
         TimeSensor,
     )
+    from ostinato.authoring.operators.notebook import NotebookOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
     from ostinato.authoring.operators.other_python import (
         ExternalPythonOperator,
@@ -107,6 +108,7 @@ __all__ = [
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
+    "NotebookOperator",
     "Notifier",
     "Operator",
     "OstinatoError",
@@ -209,6 +211,7 @@ _HOMES = {
         "HttpSensor",
         "InputOperator",
         "LatestOnlyOperator",
+        "NotebookOperator",
         "Operator",
         "PokeReturn",
         "PythonOperator",

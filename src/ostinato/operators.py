@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TimeDeltaSensor,
         TimeSensor,
     )
+    from ostinato.authoring.operators.notebook import NotebookOperator
     from ostinato.authoring.operators.operator import BaseOperator, Operator
     from ostinato.authoring.operators.other_python import (
         ExternalPythonOperator,
@@ -64,6 +65,7 @@ __all__ = [
     "HttpSensor",
     "InputOperator",
     "LatestOnlyOperator",
+    "NotebookOperator",
     "Operator",
     "PokeReturn",
     "PythonOperator",

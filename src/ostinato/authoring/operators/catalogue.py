@@ -26,6 +26,7 @@ HOMES = {
         "TimeDeltaSensor",
         "TimeSensor",
     ),
+    "operators.notebook": ("NotebookOperator",),
     "operators.operator": (
         "BaseOperator",
         "Operator",

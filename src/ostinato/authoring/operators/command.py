@@ -274,6 +274,33 @@ class CommandOperator(Operator):
             return outcome.stdout
         return self.output_processor(outcome.stdout)
 
+    def found_file(self, named: str | Path) -> Path:
+        """Return a file that an argument names, which is looked for beside the flow.
+
+        Args:
+            named: A relative path starts at the file that declares the task, at the flow's file,
+                or at the working directory.
+
+        Raises:
+            InvalidArgument: There is none.
+        """
+        path = Path(named).expanduser()
+        beside = Path(self.place.file).parent / path
+        if beside.is_file():
+            return beside.absolute()
+        found = self.graph.templates.find(str(path)) if self.graph else path
+        if found is None or not found.is_file():
+            hint = "it is looked for beside the flow"
+            raise self.refusal(f"there is no file {str(path)!r}", hint=hint)
+        return found.absolute()
+
+    def _prepare(self, command: Command) -> None:
+        """Run a command that makes what the own one needs."""
+        self._command = command
+        outcome = command.run()
+        if outcome.code:
+            raise outcome.failure(command.name)
+
     def on_kill(self) -> None:
         """End the command's whole process group, gently first."""
         if self._command is not None:

@@ -33,6 +33,7 @@ class ScriptOperator(CommandOperator):
         script: Its text, rendered as a template.
         path: File that runs as it is, instead of ``script``. A relative path starts at the
             file that declares the task, at the flow's file, or at the working directory.
+        file_path: The same as ``path``, where neither is given.
         interpreter: Command that runs it, such as ``"bash -e"``.
         args: What the script is called with.
         env: Environment variables.
@@ -55,6 +56,7 @@ class ScriptOperator(CommandOperator):
         *,
         script: str | Reference | None = None,
         path: str | Path | Reference | None = None,
+        file_path: str | Path | None = None,
         interpreter: str | None = None,
         args: Sequence[Any] | Reference = (),
         env: Mapping[str, Any] | Reference | None = None,
@@ -65,7 +67,7 @@ class ScriptOperator(CommandOperator):
         **policies: Unpack[Policies],
     ) -> None:
         self.script: Any = script
-        self.path: Any = path
+        self.path: Any = path or (file_path if script is None else None)
         self.interpreter = interpreter
         self.args: Any = args
         super().__init__(
@@ -92,7 +94,7 @@ class ScriptOperator(CommandOperator):
         if self.interpreter is not None and not self.interpreter.strip():
             raise self.refusal("interpreter is empty")
         if isinstance(self.path, str | Path) and not is_template(str(self.path)):
-            self._file()
+            self.found_file(self.path)
         if isinstance(self.script, str) and not is_template(self.script):
             self._named_interpreter(self.script, "")
 
@@ -104,7 +106,7 @@ class ScriptOperator(CommandOperator):
         """
         self._check()
         if self.path is not None:
-            file = self._file()
+            file = self.found_file(self.path)
             text, suffix = file.read_text(errors="replace"), file.suffix
         else:
             text, suffix = self.script, ""
@@ -120,17 +122,6 @@ class ScriptOperator(CommandOperator):
     def may_write_result(self) -> bool:
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return not isinstance(self.script, str) or RESULT in self.script
-
-    def _file(self) -> Path:
-        path = Path(self.path).expanduser()
-        beside = Path(self.place.file).parent / path
-        if beside.is_file():
-            return beside.absolute()
-        found = self.graph.templates.find(str(path)) if self.graph else path
-        if found is None or not found.is_file():
-            hint = "it is looked for beside the flow"
-            raise self.refusal(f"there is no file {str(path)!r}", hint=hint)
-        return found.absolute()
 
     def _program(self, text: str, suffix: str, context: Context) -> list[str]:
         named = self._named_interpreter(text, suffix)
@@ -166,9 +157,3 @@ class ScriptOperator(CommandOperator):
         if spec is None or spec == EnvironmentSpec():
             return []
         return [str(python_of(spec, context.data_dir / ENVIRONMENTS, self._prepare)), "-u"]
-
-    def _prepare(self, command: Command) -> None:
-        self._command = command
-        outcome = command.run()
-        if outcome.code:
-            raise outcome.failure(command.name)
