@@ -94,9 +94,12 @@ get_current_context
 get_transaction
 transaction
 pause
+pause_flow_run
+resume_flow_run
 setup
 start_flow
 suspend
+suspend_flow_run
 task
 task_group
 teardown

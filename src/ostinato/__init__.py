@@ -55,7 +55,14 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.trigger_run import TriggerDagRunOperator, TriggerRunOperator
     from ostinato.authoring.parameters import Param
     from ostinato.authoring.ports import Context, Resource
-    from ostinato.authoring.questions import pause, suspend, wait_for_input
+    from ostinato.authoring.questions import (
+        pause,
+        pause_flow_run,
+        resume_flow_run,
+        suspend,
+        suspend_flow_run,
+        wait_for_input,
+    )
     from ostinato.authoring.signals import Defer, Fail, Retry, Skip, TaskSignal
     from ostinato.authoring.started_runs import start_flow
     from ostinato.authoring.transactions import get_transaction, transaction
@@ -159,9 +166,12 @@ __all__ = [
     "get_current_context",
     "get_transaction",
     "pause",
+    "pause_flow_run",
+    "resume_flow_run",
     "setup",
     "start_flow",
     "suspend",
+    "suspend_flow_run",
     "task",
     "task_group",
     "teardown",
@@ -182,7 +192,14 @@ _HOMES = {
     "ostinato.authoring.notifiers": ("Notifier",),
     "ostinato.authoring.parameters": ("Param",),
     "ostinato.authoring.ports": ("Context", "Resource"),
-    "ostinato.authoring.questions": ("pause", "suspend", "wait_for_input"),
+    "ostinato.authoring.questions": (
+        "pause",
+        "pause_flow_run",
+        "resume_flow_run",
+        "suspend",
+        "suspend_flow_run",
+        "wait_for_input",
+    ),
     "ostinato.authoring.signals": ("Defer", "Fail", "Retry", "Skip", "TaskSignal"),
     "ostinato.authoring.transactions": ("get_transaction", "transaction"),
     "ostinato.authoring.triggers": ("Trigger",),

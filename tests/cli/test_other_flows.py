@@ -44,3 +44,24 @@ def test_flow_runs_another_one_of_its_file(
         ("child", 2, "succeeded", "task"),
     }
     assert "working on 5" in ostinato("logs", "child#1").out + ostinato("logs", "child#2").out
+
+
+def test_flow_that_waits_for_what_it_started_leaves_room_for_it(
+    folder: Path, ostinato: Ostinato
+) -> None:
+    (folder / "ostinato.yaml").write_text("name: narrow\nmax_children: 1\n")
+    (folder / "flows.py").write_text("""
+from ostinato import flow
+
+@flow
+def child(n: int):
+    return n
+
+@flow
+def parent():
+    return [child.start(n=n).wait().result() for n in range(3)]
+""")
+
+    ran = ostinato("run", "flows.py:parent", "--format", "json").json
+
+    assert ran["state"] == "succeeded"

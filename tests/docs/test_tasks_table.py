@@ -30,7 +30,10 @@ WORDS = {word for row in ROWS for code in re.findall(r"`([^`]+)`", row[1]) for w
 INTERNAL = {"exception", "test_mode", "now", "data_dir", "logger"}
 
 #: Names of flows that are functions, which are no tasks of a graph.
-OF_FUNCTIONS = {"as_completed", "flow", "pause", "suspend", "unmapped", "wait_for_input"}
+OF_FUNCTIONS = {
+    *("as_completed", "flow", "pause", "pause_flow_run", "resume_flow_run", "suspend"),
+    *("suspend_flow_run", "unmapped", "wait_for_input"),
+}
 
 
 @cache

@@ -10,8 +10,19 @@ import msgspec
 import pytest
 from pydantic import BaseModel, field_validator
 
-from ostinato import Fail, flow, pause, suspend, task, wait_for_input
+from ostinato import (
+    Fail,
+    flow,
+    pause,
+    pause_flow_run,
+    resume_flow_run,
+    suspend,
+    suspend_flow_run,
+    task,
+    wait_for_input,
+)
 from ostinato.client.local import LocalClient
+from ostinato.engine.events import RunStateChanged
 from ostinato.errors import AnswerError, DeferralTimeout, FlowSuspended, UsageError
 from ostinato.model.step import decode_step
 from ostinato.store.protocol import Store
@@ -274,3 +285,94 @@ def test_questions_keep_what_json_schemas_say(home: Path) -> None:
 
     assert rows() == 4
     assert msgspec.json.encode(rows()) == b"4"
+
+
+def test_run_is_paused_while_it_waits_and_goes_on_with_the_answer(home: Path) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        store, client = opened(home)
+        seen.append(client.run("last").state.label)
+        store.close()
+
+    @flow
+    def order() -> None:
+        pause("Ready?")
+        look()
+        wait_for_input(int, "How many?")
+        look()
+
+    def answer_both() -> None:
+        answering(home, answer=True, name="@pause")()
+        look()
+        answering(home, 3, name="@body")()
+
+    person = threading.Thread(target=answer_both)
+    person.start()
+    order()
+    person.join()
+
+    # What is seen between the answer and what follows it may be either.
+    assert seen[0] in ("running", "paused")
+    store, client = opened(home)
+    run = client.run("last")
+    changes = [
+        each.event.state
+        for each in client.events(run_id=run.id)
+        if isinstance(each.event, RunStateChanged)
+    ]
+    by = {view.name: view.answered_by for view in client.task_runs(run.id)}
+    store.close()
+    assert changes == ["paused", "running", "paused", "running"]
+    assert run.state.label == "succeeded"
+    assert (by["@pause[0]"], by["@input[1]"]) == ("ana", "ana")
+
+
+def test_suspended_run_is_paused(home: Path) -> None:
+    @flow
+    def order() -> None:
+        suspend_flow_run()
+
+    with pytest.raises(FlowSuspended):
+        order()
+
+    store, client = opened(home)
+    assert client.run("last").state.label == "paused"
+    assert client.inputs()[0].holds_nothing
+    store.close()
+
+
+def test_suspended_run_is_answered_and_goes_on_where_it_is_served(home: Path) -> None:
+    @flow
+    def order() -> int:
+        return suspend_flow_run(wait_for_input=int, key="rows")  # type: ignore[no-any-return]  # an int
+
+    run = order.start()
+    order.serve(runs=1)
+    assert run.state == "paused"
+
+    resume_flow_run(run.name, 5, by="ben")
+    order.serve(runs=1)
+
+    assert run.result() == 5
+
+
+def test_pause_has_the_name_that_prefect_gives_it(home: Path) -> None:
+    @flow
+    def order() -> int:
+        return pause_flow_run(wait_for_input=int, timeout=30)  # type: ignore[no-any-return]  # an int
+
+    join = answering(home, 5)
+    assert order() == 5
+    join()
+
+
+def test_nobody_is_answered_who_does_not_ask(home: Path) -> None:
+    @flow
+    def order() -> None:
+        resume_flow_run("order")
+
+    with pytest.raises(UsageError, match="in a task or a flow"):
+        order()
+    with pytest.raises(AnswerError, match="order#1 waits for nobody"):
+        resume_flow_run("order")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
+from ostinato.authoring import session
 from ostinato.authoring.parameters import REQUIRED, converter_of, json_default, schema_of
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.quantities import seconds_of
@@ -113,6 +114,68 @@ def pause(
         Fail: It was rejected.
     """
     return _stop(Waiting.PAUSE, wait_for_input, title or "paused", message, timeout)
+
+
+def pause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | timedelta | str | None = None,
+    poll_interval: float | None = None,
+    key: str = "",
+) -> Any:
+    """Wait for a person, here; Prefect's name of ``pause``.
+
+    Args:
+        wait_for_input: What is asked; without it a person approves.
+        timeout: How long an answer may take; for ever by default.
+        poll_interval: Accepted and not needed: the answer wakes who waits.
+        key: Shown as the title.
+
+    Raises:
+        DeferralTimeout: Nobody answered in time.
+        Fail: It was rejected.
+    """
+    del poll_interval
+    return _stop(Waiting.PAUSE, wait_for_input, key or "paused", "", timeout)
+
+
+def suspend_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | timedelta | str | None = None,
+    key: str = "",
+) -> Any:
+    """Wait for a person and hold nothing meanwhile; Prefect's name of ``suspend``.
+
+    Args:
+        wait_for_input: What is asked; without it a person approves.
+        timeout: How long an answer may take; for ever by default.
+        key: Shown as the title.
+
+    Raises:
+        DeferralTimeout: Nobody answered in time.
+        Fail: It was rejected.
+    """
+    return _stop(Waiting.SUSPEND, wait_for_input, key or "suspended", "", timeout)
+
+
+def resume_flow_run(flow_run_id: str, run_input: Any = None, *, by: str = "") -> None:
+    """Answer a run that waits for a person, from a script.
+
+    Args:
+        flow_run_id: The run: an id, ``etl#17``, or the name of a flow for its newest run.
+        run_input: The answer; by default what it waits for is approved.
+        by: Who answers; by default who runs the script.
+
+    Raises:
+        RunNotFound: There is no such run.
+        AnswerError: It waits for nobody, or the answer does not fit.
+        UsageError: A task executes here.
+    """
+    if session.running_context() is not None:
+        message = "resume_flow_run() is called in a task or a flow"
+        hint = "answer from a script, or by ostinato answer"
+        raise UsageError(message, place=relative_place(calling_place()), hint=hint)
+    answer = True if run_input is None else run_input
+    session.local_session().answer(str(flow_run_id), answer, by=by)
 
 
 def _stop(

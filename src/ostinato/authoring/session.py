@@ -48,6 +48,10 @@ class LocalSession(Protocol):
         """Ask for a run of a flow, which waits for who serves it."""
         ...
 
+    def answer(self, run: str, answer: Any, *, by: str) -> None:
+        """Answer a run that waits for a person."""
+        ...
+
     def serve(self, flow: StepFlow, *, params: Mapping[str, Any], runs: int | None) -> None:
         """Run a flow at each moment of its schedule, until it is interrupted."""
         ...

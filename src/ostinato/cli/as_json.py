@@ -104,6 +104,7 @@ def task_run(view: TaskRunView) -> Json:
         "ended_at": iso(view.ended_us),
         "due_at": iso(view.due_us),
         "reason": view.reason,
+        "answered_by": view.answered_by,
         "failure": None if view.failure is None else failure(view.failure),
         "inputs": None if view.inputs is None else _inputs(view.inputs),
     }
@@ -187,6 +188,7 @@ def waiting_input(row: RunRow, asked: WaitingInput) -> Json:
         "schema": asked.request.schema,
         "since": iso(asked.since_us),
         "until": iso(asked.due_us),
+        "is_suspended": asked.holds_nothing,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ostinato.cli import as_json
-from ostinato.cli.display import between, error_block, icon
+from ostinato.cli.display import answer_command, between, error_block, icon
 from ostinato.cli.entry import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
 from ostinato.cli.opening import Opened, name_of, title_of
 from ostinato.cli.progress.follower import Follower, View
@@ -78,8 +78,8 @@ def drive(
 def exit_code(row: RunRow) -> int:
     """Return the exit code that tells how a run ended."""
     match row.state:
-        case RunState.SUCCEEDED | RunState.RUNNING:
-            # One that still runs is suspended, as its flow wants it.
+        case RunState.SUCCEEDED | RunState.RUNNING | RunState.PAUSED:
+            # One that has not ended is suspended, as its flow wants it.
             return EXIT_DONE
         case RunState.CANCELLED:
             return EXIT_CANCELLED
@@ -102,8 +102,9 @@ def print_summary(client: LocalClient, row: RunRow) -> None:
     name = name_of(row)
     if not row.state.is_terminal:
         for one in client.inputs(row.id):
-            click.echo(f"{name} is suspended: {one.request.title}")
-            click.echo(f"See: ostinato inputs   Again from there: ostinato resume '{name}'")
+            click.echo(f"{icon(row.state)} {title_of(row)} is suspended: {one.request.title}")
+            answer = answer_command(name, one.name, one.request)
+            click.echo(f"Answer: {answer}   Then: ostinato resume '{name}'")
         return
     took = between(row.started_us, row.ended_us)
     reason = f": {row.reason}" if row.reason else ""
@@ -146,22 +147,22 @@ def _begin_to_show(
         row.id,
         flow,
         tally=tally,
-        view=_view(title_of(row), flow, tally),
+        view=_view(title_of(row), name_of(row), flow, tally),
         is_fresh=is_fresh,
     )
     follower.start()
     return follower
 
 
-def _view(name: str, flow: FlowDefinition, tally: Tally) -> View:
+def _view(title: str, name: str, flow: FlowDefinition, tally: Tally) -> View:
     if is_picture():
         # Rich takes 60 ms to import: only where somebody looks.
         from ostinato.cli.progress.live import LiveView
 
-        return LiveView(name, flow, tally, started_us=SystemClock().now_us())
+        return LiveView(title, flow, tally, started_us=SystemClock().now_us(), name=name)
     from ostinato.cli.progress.lines import Lines
 
-    return Lines(flow, tally, click.echo)
+    return Lines(flow, tally, click.echo, name=name)
 
 
 def is_picture() -> bool:

@@ -11,11 +11,14 @@ from msgspec import Struct
 from ostinato.client.local import LocalClient
 from ostinato.errors import RunNotFound, UnknownTask, UsageError
 from ostinato.model.flow import FlowDefinition
+from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.target import Target
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
 from ostinato.store.sqlite import open_store
+
+_UNFINISHED = {RunState.PAUSED: "suspended", RunState.QUEUED: "waiting for who serves it"}
 
 _TASK_RUN = re.compile(r"(.+?)(?:\[(\d+(?:\.\d+)*)\])?")
 
@@ -93,6 +96,11 @@ def title_of(row: RunRow) -> str:
 def is_interrupted(client: LocalClient, row: RunRow) -> bool:
     """Whether a run has not ended and nobody drives it."""
     return not row.state.is_terminal and client.owner(row) is None
+
+
+def unfinished(row: RunRow) -> str:
+    """Return why nobody drives a run that has not ended, in a word."""
+    return _UNFINISHED.get(row.state, "interrupted")
 
 
 def parse_task_run(

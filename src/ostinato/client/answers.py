@@ -21,6 +21,7 @@ class WaitingInput(Struct, frozen=True):
         since_us: When it began to wait.
         due_us: When its time is over, 0 for never.
         request: What is asked.
+        holds_nothing: Whether the process that drove the run has ended, as its flow wants it.
     """
 
     run_id: RunId
@@ -29,6 +30,7 @@ class WaitingInput(Struct, frozen=True):
     since_us: int
     due_us: int
     request: InputRequest
+    holds_nothing: bool = False
 
     @property
     def name(self) -> str:

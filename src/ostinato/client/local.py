@@ -19,6 +19,7 @@ from ostinato.model.layout import log_path
 from ostinato.model.log import LogRecord
 from ostinato.model.manifest import decode_manifest
 from ostinato.model.state import TaskRunState
+from ostinato.model.step import decode_step
 from ostinato.model.value import RETURN_VALUE, StoredValue, ValueFormat
 from ostinato.store.logs import RunLog
 from ostinato.store.protocol import RunFilter, Store
@@ -71,7 +72,7 @@ class LocalClient:
         for row in self._store.waiting(run_id):
             wait = decode_wait(row.wait)
             if isinstance(wait, Deferral) and wait.request is not None:
-                waits = (row.ended_us, row.due_us, wait.request)
+                waits = (row.ended_us, row.due_us, wait.request, wait.holds_nothing)
                 found.append(WaitingInput(RunId(row.run_id), row.task_id, row.path, *waits))
         return found
 
@@ -288,6 +289,7 @@ def _task_run(row: TaskRunRow) -> TaskRunView:
         inputs=row.inputs,
         map_name=row.map_name,
         reason=row.reason or _waits_for(row),
+        answered_by=decode_step(row.step).by if row.step is not None else "",
     )
 
 

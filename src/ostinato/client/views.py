@@ -25,6 +25,7 @@ class TaskRunView(Struct, frozen=True):
         inputs: The rendered arguments as JSON, or None.
         reason: Why it ended without an attempt, was skipped, or what it waits for.
         map_name: What people call its index, by the task's template; or empty.
+        answered_by: Of a step that asked a person: who answered; or empty.
     """
 
     task_id: str
@@ -41,6 +42,7 @@ class TaskRunView(Struct, frozen=True):
     inputs: str | None
     reason: str
     map_name: str = ""
+    answered_by: str = ""
 
     @property
     def name(self) -> str:

@@ -145,7 +145,9 @@ class Coordinator:
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
         self._laters: list[tuple[Later, Any]] = []
-        self._pauses = Pauses(store, self, self._timers, answers)
+        self._pauses = Pauses(
+            store, self, clock, self._timers, tell=self._apply_to_step, answers=answers
+        )
         self._is_stopped = False
         self._turns_within = 0
         self._other_runs = OtherRuns(store, lease)
@@ -547,6 +549,9 @@ class Coordinator:
         if isinstance(event, ev.TaskRunsCleared):
             run.forget_mapped()
         self._carry_out(run, commands)
+
+    def _apply_to_step(self, run: LiveRun, event: ev.PauseBegan | ev.PauseEnded, path: str) -> None:
+        self._apply(run, event, event.task_id, path)
 
     def _carry_out(self, run: LiveRun, commands: list[cmd.Command]) -> None:
         self._touched[run.id] = run

@@ -5,9 +5,11 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
+from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.steps import Committer, step_row
 from ostinato.coordinator.waits import StandIn
+from ostinato.engine import events as ev
 from ostinato.engine.commands import SetTimer
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UsageError
@@ -24,6 +26,9 @@ TIMER = "pause"
 
 _Key = tuple[int, str, str]
 
+#: Applies an event to a run; the path is that of the event as text.
+Tell = Callable[[LiveRun, ev.PauseBegan | ev.PauseEnded, str], None]
+
 
 class Timekeeper(Protocol):
     """Fire timers; the coordinator's ``Timers``."""
@@ -39,7 +44,9 @@ class Pauses:
     Args:
         store: Where rows are kept.
         committer: Writes them.
+        clock: Stamps what happens.
         timers: Tell when a pause has lasted too long.
+        tell: Tells a run what happens to it.
         answers: Stands in for people; None where they answer themselves.
     """
 
@@ -47,13 +54,19 @@ class Pauses:
         self,
         store: Store,
         committer: Committer,
+        clock: Clock,
         timers: Timekeeper,
+        *,
+        tell: Tell,
         answers: StandIn | None = None,
     ) -> None:
         self._store = store
         self._committer = committer
+        self._clock = clock
         self._timers = timers
         self._answers = answers
+        self._tell = tell
+        self._runs: dict[_Key, LiveRun] = {}
         self._rows: dict[_Key, TaskRunRow] = {}
         self._waiting: dict[_Key, Later] = {}
         self.answers: dict[str, Callable[..., Any]] = {"pause": self._begin}
@@ -74,6 +87,10 @@ class Pauses:
         key = (run.id, step.task_id, path)
         self._rows[key] = row
         later = self._waiting[key] = Later(_nothing)
+        if told.request is not None:
+            now_us, where = self._clock.now_us(), (step.task_id, step.path)
+            self._runs[key] = run
+            self._tell(run, ev.PauseBegan(now_us, *where, told.request, until_us), path)
         found = self._answers(step.task_id, told) if self._answers is not None else None
         if found is not None:
             self._end(key, found)
@@ -115,6 +132,7 @@ class Pauses:
             ended = row._replace(state=TaskRunState.CANCELLED, wait=None, due_us=0)
             self._committer.batch.task_runs.append(ended)
             later = self._waiting.pop(key, None)
+            self._tell_end(key)
             if later is not None:
                 later.settle(error=why)
 
@@ -124,8 +142,16 @@ class Pauses:
             return False
         # The row stays as it is until the body records the answer.
         del self._rows[key]
+        self._tell_end(key, found.by)
         later.settle(found)
         return True
+
+    def _tell_end(self, key: _Key, by: str = "") -> None:
+        run = self._runs.pop(key, None)
+        if run is not None and not run.machine.is_terminal:
+            _, task_id, path = key
+            now_us = self._clock.now_us()
+            self._tell(run, ev.PauseEnded(now_us, task_id, parse_path(path), by), path)
 
 
 def _nothing() -> None:

@@ -1,6 +1,7 @@
 """This module is the local session: ``flow.run()`` executes here and now, recorded."""
 
 import atexit
+import getpass
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.parameter_models import validated
 from ostinato.authoring.step_places import are_processes_needed
 from ostinato.authoring.steps import Outcome, current_outcome
+from ostinato.client.local import LocalClient
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import Clock, SystemClock
 from ostinato.coordinator.here import Runner
@@ -28,7 +30,7 @@ from ostinato.coordinator.new_runs import (
 from ostinato.coordinator.run_handle import Run
 from ostinato.coordinator.serving import Server
 from ostinato.coordinator.triggered_runs import Asked, target_in_file
-from ostinato.errors import FlowSuspended
+from ostinato.errors import AnswerError, FlowSuspended
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
@@ -118,7 +120,7 @@ class EmbeddedSession:
             return outcome.value
         if outcome.error is not None:
             raise outcome.error
-        if run.state == "running":
+        if run.state in ("paused", "running"):
             message = f"{run.name} is suspended: it waits for a person"
             raise FlowSuspended(
                 message,
@@ -199,6 +201,28 @@ class EmbeddedSession:
             now_us=SystemClock().now_us(),
         )
         return _handle(store, project, row)
+
+    def answer(self, run: str, answer: Any, *, by: str) -> None:
+        """Answer a run that waits for a person.
+
+        Args:
+            run: As people name it.
+            answer: What is asked; models become what JSON can say.
+            by: Who answers; empty for who runs this process.
+
+        Raises:
+            RunNotFound: There is no such run.
+            AnswerError: It waits for nobody, or the answer does not fit.
+        """
+        project = find_project(None)
+        store = self._open(project)
+        client = LocalClient(store, values_root=project.values_root, logs_root=project.logs_root)
+        row = client.run(run)
+        waiting = client.inputs(row.id)
+        if not waiting:
+            raise AnswerError(f"run {row.flow}#{row.number} waits for nobody")
+        plain = answer.model_dump(mode="json") if hasattr(answer, "model_dump") else answer
+        client.answer(row.id, waiting[0].task_id, waiting[0].path, plain, by or getpass.getuser())
 
     def execute(
         self, flow: "StepFlow", params: Mapping[str, Any], **more: Any

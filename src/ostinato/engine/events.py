@@ -11,7 +11,7 @@ with an upcaster. Times are microseconds since the epoch.
 import msgspec
 from msgspec import Struct
 
-from ostinato.model.deferral import Deferral, Resumption
+from ostinato.model.deferral import Deferral, InputRequest, Resumption
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath, format_path
 
@@ -194,6 +194,37 @@ class CancelRequested(Struct, frozen=True, tag="cancel_requested", gc=False, omi
     v: int = 1
 
 
+class PauseBegan(Struct, frozen=True, tag="pause_began", omit_defaults=True):
+    """The body of a flow that is a function waits for a person, in its process.
+
+    Attributes:
+        task_id, path: Of the step that asks.
+        request: What the person is asked.
+        until_us: Until when it waits; 0 for ever.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    request: InputRequest
+    until_us: int = 0
+    v: int = 1
+
+
+class PauseEnded(Struct, frozen=True, tag="pause_ended", gc=False, omit_defaults=True):
+    """Such a wait is over.
+
+    Attributes:
+        by: The person who answered; empty where nobody did.
+    """
+
+    at_us: int
+    task_id: str
+    path: MapPath
+    by: str = ""
+    v: int = 1
+
+
 class TaskRunsCleared(Struct, frozen=True, tag="task_runs_cleared", omit_defaults=True):
     """Terminal task runs are to run again; their earlier generations are kept.
 
@@ -236,6 +267,8 @@ Input = (
     | PastSettled
     | TimerFired
     | CancelRequested
+    | PauseBegan
+    | PauseEnded
     | TaskRunsCleared
     | Recovered
 )

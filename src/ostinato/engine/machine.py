@@ -22,6 +22,7 @@ from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.identity import MapPath
 from ostinato.model.notice import Moment
 from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.step import BODY
 
 DEADLINE = "deadline"
 RUN_ENDING = "run ending"
@@ -70,6 +71,8 @@ class RunMachine(KeptGraph):
         self.watched: Mapping[int, frozenset[Moment]] = {}
         #: What the run ends as, once its running attempts have reported; None while it goes on.
         self._ending: RunState | None = None
+        #: Steps for which the body of a function flow waits, in its process, for people.
+        self._pausing: set[tuple[str, MapPath]] = set()
 
     @property
     def is_terminal(self) -> bool:
@@ -231,6 +234,9 @@ class RunMachine(KeptGraph):
         task_run.resumption = None
         self._move(task_run, DEFERRED)
         self._out.append(cmd.SaveTaskRun(task_run))
+        deferral = event.deferral
+        if task_run.task_id == BODY and deferral is not None and deferral.request is not None:
+            self._pause(RunState.RUNNING, RunState.PAUSED)
         if event.until_us:
             self._set_timer("deferral", task_run, event.until_us)
 
@@ -249,7 +255,27 @@ class RunMachine(KeptGraph):
         task_run.deferral = None
         task_run.resumption = resumption
         task_run.due_us = 0
+        self._pause(RunState.PAUSED, RunState.RUNNING)
         self._enqueue(task_run)
+
+    def _on_pause_began(self, event: ev.PauseBegan) -> None:
+        self._pausing.add((event.task_id, event.path))
+        self._pause(RunState.RUNNING, RunState.PAUSED)
+        # The event is kept, though the run be paused already.
+        self._save_run()
+
+    def _on_pause_ended(self, event: ev.PauseEnded) -> None:
+        self._pausing.discard((event.task_id, event.path))
+        if not self._pausing:
+            self._pause(RunState.PAUSED, RunState.RUNNING)
+        self._save_run()
+
+    def _pause(self, before: RunState, after: RunState) -> None:
+        """Pause the run, or let it go on, unless it is in another state."""
+        if self.state is before:
+            self._move_run(after)
+            self._save_run()
+            self._out.append(cmd.Record(ev.RunStateChanged(self._now_us, after.label)))
 
     def _on_past_settled(self, event: ev.PastSettled) -> None:
         task_run = self.task_run(event.task_id, event.path)
@@ -328,6 +354,9 @@ class RunMachine(KeptGraph):
                 task_run.cancel_reason = ""
                 # A run that was interrupted by hand is no fault of the tasks in it.
                 task_run.losses -= not event.is_counted
+                # A body that paused asks again.
+                self._pausing.clear()
+                self._pause(RunState.PAUSED, RunState.RUNNING)
                 self._lose(task_run)
 
     def _on_task_runs_cleared(self, event: ev.TaskRunsCleared) -> None:
@@ -616,6 +645,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.PastSettled: RunMachine._on_past_settled,
     ev.TimerFired: RunMachine._on_timer_fired,
     ev.CancelRequested: RunMachine._on_cancel_requested,
+    ev.PauseBegan: RunMachine._on_pause_began,
+    ev.PauseEnded: RunMachine._on_pause_ended,
     ev.Recovered: RunMachine._on_recovered,
     ev.TaskRunsCleared: RunMachine._on_task_runs_cleared,
 }

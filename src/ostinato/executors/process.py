@@ -44,6 +44,10 @@ FORKS_AHEAD = 2
 _READ_BYTES = 256 * 1024
 
 
+#: Calls by which an attempt waits for what others do, perhaps in the same executor.
+_WAITING = frozenset({"pause", "place", "run_state"})
+
+
 class _Child:
     """A child as its coordinator sees it.
 
@@ -57,7 +61,7 @@ class _Child:
         gone_s: When its socket was found closed, None while it is open.
         cancelled: Why attempts are to be stopped, by token.
         is_for_steps: Whether it executes steps of flows that are functions, one at a time.
-        waiting: Calls by which it waits for steps that execute elsewhere.
+        waiting: Calls by which it waits for steps, runs and people elsewhere.
         has_resources: Whether it has something to close before it ends.
         is_ending: Whether it was told to end when its work is done.
     """
@@ -145,7 +149,7 @@ class ProcessExecutor:
         if self._host_is_gone or not self._host.is_loaded:
             return 0
         now_s = self._clock.monotonic_s()
-        warm = [child for child in self._children.values() if child.is_warm]
+        warm = [c for c in self._children.values() if c.is_warm and not c.waiting]
         free = sum(self._free(child, now_s) for child in warm)
         free += max(self._max_children - len(warm), 0) * self._credit.attempts
         return free - len(self._fresh)
@@ -263,6 +267,9 @@ class ProcessExecutor:
     def _free(self, child: _Child, now_s: float) -> int:
         if child.gone_s is not None or child.killed_for is not None or child.is_ending:
             return 0
+        if child.waiting:
+            # What it waits for must not wait for it.
+            return 0
         if child.attempts and now_s - child.began_s > WORK_S:
             # Whatever the mean says, this one lasts.
             return 0
@@ -323,7 +330,9 @@ class ProcessExecutor:
 
     def _count_warm(self) -> int:
         return sum(
-            1 for c in self._children.values() if c.is_warm and not c.is_ending and c.gone_s is None
+            1
+            for c in self._children.values()
+            if c.is_warm and not c.is_ending and not c.waiting and c.gone_s is None
         )
 
     def _give(self, child: _Child, spec: msg.AttemptSpec, now_s: float) -> None:
@@ -507,7 +516,7 @@ class ProcessExecutor:
             self._send(child, msg.Reply(call.id, None, f"{call.method}: {error}"))
             return
         if isinstance(answer, Later):
-            is_waiting = call.method == "place"
+            is_waiting = call.method in _WAITING
             child.waiting += is_waiting
 
             def reply(late: Later) -> None:

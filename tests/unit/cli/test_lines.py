@@ -5,6 +5,7 @@ import pytest
 from ostinato.cli.progress.lines import COUNT_EVERY_US, MAX_FAILURES, Lines
 from ostinato.cli.progress.tally import Tally
 from ostinato.engine import events as ev
+from ostinato.model.deferral import InputRequest
 from ostinato.model.failure import Failure, FailureKind, StackFrame
 from ostinato.model.flow import (
     Expansion,
@@ -36,7 +37,7 @@ class Said:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.tally = Tally(FLOW)
-        self.view = Lines(FLOW, self.tally, lambda line: self.lines.append(line[9:]))
+        self.view = Lines(FLOW, self.tally, lambda line: self.lines.append(line[9:]), name="etl#1")
 
     def take(self, *events: ev.Event) -> list[str]:
         for event in events:
@@ -167,3 +168,14 @@ def test_output_of_a_wide_task_is_left_to_its_log(said: Said) -> None:
     said.view.log_line(TaskRunKey("wide", (3,)), LogRecord(1, 1, "INFO", "stdout", "row"))
 
     assert said.lines == []
+
+
+def test_question_is_said_with_how_to_answer_it(said: Said) -> None:
+    request = InputRequest("Ready?", schema={"type": "boolean"})
+
+    assert said.take(ev.PauseBegan(1, "@pause", (0,), request)) == [
+        "@pause[0] waits for a person: Ready?",
+        "  ostinato answer 'etl#1' '@pause[0]' --approve",
+    ]
+    assert said.take(ev.PauseEnded(2, "@pause", (0,), "ana")) == ["@pause[0] is answered by ana"]
+    assert said.take(ev.PauseEnded(2, "@pause", (0,))) == []

@@ -8,6 +8,7 @@ from rich.console import Console
 from ostinato.cli.progress.live import LOG_LINES, MAX_FAILURES, LiveView
 from ostinato.cli.progress.tally import Tally
 from ostinato.engine import events as ev
+from ostinato.model.deferral import InputRequest
 from ostinato.model.failure import Failure, FailureKind, StackFrame
 from ostinato.model.flow import (
     Expansion,
@@ -183,3 +184,16 @@ def test_end_is_left_standing() -> None:
     screen.view.close()
 
     assert "failed  3.0 s" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
+
+
+def test_question_stays_in_sight_until_it_is_answered() -> None:
+    screen = Screen()
+    screen.take(ev.RunStateChanged(SECOND_US, "paused"))
+    screen.take(ev.PauseBegan(SECOND_US, "@pause", (0,), InputRequest("How many?")))
+
+    assert screen.lines()[0] == "◷ etl#1  paused  2.0 s  0 of 3"
+    assert screen.lines()[-2:] == ["◷ How many?", "  ostinato answer 'etl#1' '@pause[0]' VALUE"]
+
+    screen.take(ev.PauseEnded(SECOND_US, "@pause", (0,), "ana"))
+
+    assert "How many?" not in "".join(screen.lines())

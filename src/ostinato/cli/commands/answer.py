@@ -28,6 +28,7 @@ def command(
     from ostinato.cli.opening import name_of, open_runs, parse_task_run
     from ostinato.client.answers import read_answer
     from ostinato.errors import UsageError
+    from ostinato.model.state import RunState
 
     if (value is None) == (decision is None):
         raise UsageError("answer takes one of VALUE, --approve and --reject")
@@ -43,4 +44,6 @@ def command(
         click.echo(f"{name_of(row)} {task}: answered")
         if client.owner(row) is None:
             name = name_of(row)
-            click.echo(f"the run was interrupted: ostinato resume '{name}' goes on with it")
+            is_suspended = row.state is RunState.PAUSED
+            how = "is suspended" if is_suspended else "was interrupted"
+            click.echo(f"the run {how}: ostinato resume '{name}' goes on with it")

@@ -17,7 +17,7 @@ def command(run: str | None, project: Path | None, output: str) -> None:
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`.
     """
     from ostinato.cli import as_json
-    from ostinato.cli.display import moment
+    from ostinato.cli.display import answer_command, moment
     from ostinato.cli.opening import name_of, open_runs
     from ostinato.client.answers import wanted
 
@@ -37,7 +37,7 @@ def command(run: str | None, project: Path | None, output: str) -> None:
             if one.request.message:
                 click.echo(click.wrap_text(one.request.message, 100, "  ", "  "))
             click.echo(f"  takes {wanted(one.request)}, since {moment(one.since_us)}{until}")
-            value = "--approve" if one.request.schema == {"type": "boolean"} else "VALUE"
-            click.echo(f"  ostinato answer '{name}' {one.name} {value}")
+            click.echo(f"  {answer_command(name, one.name, one.request)}")
             if client.owner(rows[one.run_id]) is None:
-                click.echo(f"  the run was interrupted: ostinato resume '{name}' goes on with it")
+                how = "is suspended" if one.holds_nothing else "was interrupted"
+                click.echo(f"  the run {how}: ostinato resume '{name}' goes on with it")

@@ -64,14 +64,14 @@ def command(
 
 def _print(client: "LocalClient", rows: "list[RunRow]", *, has_more: bool) -> None:
     from ostinato.cli.display import between, colour, columns, icon, moment
-    from ostinato.cli.opening import is_interrupted, title_of
+    from ostinato.cli.opening import is_interrupted, title_of, unfinished
 
     if not rows:
         click.echo("no such runs")
         return
     table = [["RUN", "STATE", "STARTED", "TOOK", "LOGICAL DATE", "WHY"]]
     for row in rows:
-        note = "interrupted: resume goes on" if is_interrupted(client, row) else row.reason
+        note = f"{unfinished(row)}: resume goes on" if is_interrupted(client, row) else row.reason
         cells = [title_of(row), f"{icon(row.state)} {row.state.label}", moment(row.started_us)]
         took = between(row.started_us, row.ended_us)
         table.append([*cells, took, moment(row.logical_date_us), note])

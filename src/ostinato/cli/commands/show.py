@@ -65,12 +65,12 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
     import msgspec
 
     from ostinato.cli.display import between, columns, icon, moment
-    from ostinato.cli.opening import is_interrupted, name_of, title_of
+    from ostinato.cli.opening import is_interrupted, name_of, title_of, unfinished
 
     client = opened.client
     note = row.reason
     if is_interrupted(client, row):
-        note = f"interrupted: ostinato resume '{name_of(row)}' goes on"
+        note = f"{unfinished(row)}: ostinato resume '{name_of(row)}' goes on"
     click.echo(
         f"{icon(row.state)} {title_of(row)} {row.state.label}" + (f": {note}" if note else "")
     )
@@ -244,6 +244,7 @@ def _print_task_run(opened: "Opened", row: "RunRow", view: "TaskRunView") -> Non
         ["took", _took(view)],
         ["goes on", moment(view.due_us)],
         ["inputs", _short(view.inputs or "")],
+        ["answered by", view.answered_by],
     ]
     for line in columns([["  " + name, value] for name, value in facts if value]):
         click.echo(line)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from ostinato.cli.display import clock, coming, duration, error_line
+from ostinato.cli.display import answer_command, clock, coming, duration, error_line
 from ostinato.cli.progress.tally import Tally, TaskTally
 from ostinato.engine import events as ev
+from ostinato.model.deferral import InputRequest
 from ostinato.model.failure import FailureKind
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import TaskRunKey
@@ -34,9 +35,13 @@ class Lines:
         flow: What runs.
         tally: Sums the run up; is told of each event first.
         write: Prints a line.
+        name: Of the run, such as ``etl#17``.
     """
 
-    def __init__(self, flow: FlowDefinition, tally: Tally, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, flow: FlowDefinition, tally: Tally, write: Callable[[str], None], *, name: str = ""
+    ) -> None:
+        self._name = name
         self._tries = {task.id: task.policy.retries + 1 for task in flow.tasks}
         self._tally = tally
         self._write = write
@@ -76,6 +81,17 @@ class Lines:
                         [f"until {coming(event.until_us, event.at_us)}"] if event.until_us else []
                     )
                     self._say(event.at_us, f"{key} {' '.join(parts)}")
+                    if event.deferral is not None and event.deferral.request is not None:
+                        self._say_how(event.at_us, key, event.deferral.request)
+            case ev.PauseBegan():
+                key = TaskRunKey(event.task_id, event.path)
+                until = f" until {coming(event.until_us, event.at_us)}" if event.until_us else ""
+                text = f"{key} waits for a person: {event.request.title}{until}"
+                self._say(event.at_us, text)
+                self._say_how(event.at_us, key, event.request)
+            case ev.PauseEnded() if event.by:
+                key = TaskRunKey(event.task_id, event.path)
+                self._say(event.at_us, f"{key} is answered by {event.by}")
             case ev.TaskRunEnded():
                 self._on_end(event, event.state, event.reason)
             case ev.StepEnded():
@@ -157,6 +173,9 @@ class Lines:
     def _is_wide(self, task_id: str) -> bool:
         task = self._tally.tasks.get(task_id)
         return task is not None and (task.total or 0) > MAX_LISTED
+
+    def _say_how(self, at_us: int, key: TaskRunKey, request: InputRequest) -> None:
+        self._say(at_us, f"  {answer_command(self._name, str(key), request)}")
 
     def _say(self, at_us: int, text: str) -> None:
         self._write(f"{clock(at_us)} {text}")

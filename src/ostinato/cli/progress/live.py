@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ostinato.cli.display import clock, colour, duration, error_block, icon
+from ostinato.cli.display import answer_command, clock, colour, duration, error_block, icon
 from ostinato.cli.progress.lines import OWN_SOURCE
 from ostinato.cli.progress.tally import Tally, TaskTally
 from ostinato.engine import events as ev
@@ -21,6 +21,9 @@ LOG_LINES = 6
 
 #: Failures that stay in sight.
 MAX_FAILURES = 3
+
+#: Questions to people that stay in sight.
+MAX_QUESTIONS = 3
 
 #: Rows that are kept free: the header, what is left out, and the prompt.
 _OTHER_ROWS = 4
@@ -44,23 +47,26 @@ class LiveView:
     """Draw the tree of tasks, what failed, and the last lines of output; see ``View``.
 
     Args:
-        name: Of the run, such as ``etl#17``.
+        title: Of the run, such as ``etl#17``.
         flow: What runs.
         tally: Sums the run up; is told of each event first.
         started_us: When the run, or this part of it, began.
         console: The terminal.
+        name: Of the run, as commands take it.
     """
 
     def __init__(
         self,
-        name: str,
+        title: str,
         flow: FlowDefinition,
         tally: Tally,
         *,
         started_us: int,
         console: Console | None = None,
+        name: str = "",
     ) -> None:
-        self._name = name
+        self._title = title
+        self._name = name or title
         self._rows = _rows_of(flow)
         self._tally = tally
         self._started_us = started_us
@@ -105,7 +111,7 @@ class LiveView:
 
     def picture(self, now_us: int, height: int) -> Text:
         """Return what is to be seen at a moment, on so many lines."""
-        failures = self._failure_lines()
+        failures = [*self._question_lines(), *self._failure_lines()]
         output = self._output_lines()
         room = max(height - _OTHER_ROWS - len(failures) - len(output), 5)
         lines = [self._header(now_us), *self._task_lines(now_us, room), *failures, *output]
@@ -115,7 +121,7 @@ class LiveView:
         state = self._tally.state
         line = Text()
         line.append(f"{icon(state)} ", style=colour(state))
-        line.append(self._name, style="bold")
+        line.append(self._title, style="bold")
         line.append(f"  {state.label}  {duration((now_us - self._started_us) / 1e6)}")
         line.append(f"  {self._tally.done} of {self._tally.total}", style="bright_black")
         if state is RunState.CANCELLING:
@@ -162,6 +168,13 @@ class LiveView:
         if task.retries:
             line.append(f"  ↻ {task.retries}", style="yellow")
         return line
+
+    def _question_lines(self) -> list[Text]:
+        lines = []
+        for key, request in list(self._tally.asked.items())[:MAX_QUESTIONS]:
+            lines.append(Text(f"{icon(TaskRunState.DEFERRED)} {request.title}", style="yellow"))
+            lines.append(Text(f"  {answer_command(self._name, str(key), request)}"))
+        return lines
 
     def _failure_lines(self) -> list[Text]:
         lines = []

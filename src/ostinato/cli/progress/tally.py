@@ -5,6 +5,7 @@ from math import prod
 
 from ostinato.client.views import TaskRunView
 from ostinato.engine import events as ev
+from ostinato.model.deferral import InputRequest
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, TaskRunKey, parse_path
 from ostinato.model.state import RunState, TaskRunState
@@ -88,6 +89,7 @@ class Tally:
         tasks: By task id, in the order of the definition.
         state: Of the run.
         failures: How many attempts of a task run have failed.
+        asked: What people are asked at this moment.
     """
 
     def __init__(self, flow: FlowDefinition) -> None:
@@ -97,6 +99,7 @@ class Tally:
         }
         self.state = RunState.QUEUED
         self.failures: dict[TaskRunKey, int] = {}
+        self.asked: dict[TaskRunKey, InputRequest] = {}
         self._states: dict[TaskRunKey, TaskRunState] = {}
         self._measured_by: dict[str, list[str]] = {}
         for task_id, container in containers.items():
@@ -139,6 +142,7 @@ class Tally:
         """Count an event."""
         match event:
             case ev.AttemptStarted():
+                self.asked.pop(_key(event), None)
                 self._move(_key(event), TaskRunState.RUNNING)
                 task = self.tasks.get(event.task_id)
                 if task is not None:
@@ -157,6 +161,8 @@ class Tally:
             case ev.AttemptRevoked() | ev.DeferralEnded():
                 self._move(_key(event), TaskRunState.QUEUED)
             case ev.AttemptDeferred():
+                if event.deferral is not None and event.deferral.request is not None:
+                    self.asked[_key(event)] = event.deferral.request
                 self._move(_key(event), TaskRunState.DEFERRED)
                 task = self.tasks.get(event.task_id)
                 if task is not None:
@@ -169,6 +175,10 @@ class Tally:
                 self._end(event, _STATES[event.state])
             case ev.Expanded():
                 self._measure(event.container_id, event.path, prod(event.lengths))
+            case ev.PauseBegan():
+                self.asked[_key(event)] = event.request
+            case ev.PauseEnded():
+                self.asked.pop(_key(event), None)
             case ev.RunStarted():
                 self.state = RunState.RUNNING
             case ev.RunStateChanged() | ev.RunEnded():
@@ -224,6 +234,8 @@ def _key(
     | ev.AttemptRevoked
     | ev.AttemptDeferred
     | ev.DeferralEnded
+    | ev.PauseBegan
+    | ev.PauseEnded
     | ev.RetryScheduled
     | ev.TaskRunEnded,
 ) -> TaskRunKey:
