@@ -24,8 +24,11 @@ EXIT_CANCELLED = 130
 #: In the order in which people meet them.
 COMMANDS = (
     "init",
+    "new",
     "check",
     "graph",
+    "render",
+    "schema",
     "compile",
     "run",
     "runs",
