@@ -1,5 +1,6 @@
 """This module knows which place of a template a place in the rendered text comes from."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import chain
@@ -7,6 +8,11 @@ from typing import NamedTuple
 
 #: Characters of a piece that may stand in a template many times.
 SHORT = 8
+
+#: Blanks that tags may take away in front of a piece.
+BLANKS = 40
+
+_BEFORE_TAG = re.compile(r"[ \t]*(?:\{[{%#]|\n|$)")
 
 
 class TextPlace(NamedTuple):
@@ -71,9 +77,9 @@ def trace_pieces(source: str, pieces: Iterable[str], first_line: int = 1) -> Ren
     length = position = 0
     # Lines by themselves: Jinja joins what it can compute beforehand with the text around it.
     for piece in chain.from_iterable(piece.splitlines(keepends=True) for piece in pieces):
-        found = source.find(piece, position)
+        found = _find(source, piece, position)
         if found < 0 and len(piece) > SHORT:
-            found = source.find(piece)
+            found = _find(source, piece, 0)
         kept.append(piece)
         starts.append(length)
         literal.append(found >= 0)
@@ -86,3 +92,16 @@ def trace_pieces(source: str, pieces: Iterable[str], first_line: int = 1) -> Ren
     return RenderedText(
         "".join(kept), source, tuple(starts), tuple(origins), tuple(literal), first_line
     )
+
+
+def _find(source: str, piece: str, start: int) -> int:
+    """Return where a piece stands in a template between tags and ends of lines; -1 if nowhere."""
+    found = source.find(piece, start)
+    while found >= 0:
+        end = found + len(piece)
+        before = source[max(found - BLANKS, 0) : found].rstrip(" \t")
+        is_begun = not before or before.endswith(("}}", "%}", "#}", "\n"))
+        if is_begun and (piece.endswith("\n") or _BEFORE_TAG.match(source, end)):
+            return found
+        found = source.find(piece, found + 1)
+    return -1

@@ -539,9 +539,8 @@ def test_tasks_of_a_flow_name_each_others_tables(tmp_path: Path) -> None:
         total = SqlModelOperator("total", conn_id=uri, sql="total.sql", materialized="view")
         orders >> total
 
-    run = testing.run(flow)
-
-    assert run.state == "succeeded"
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
     with sqlite3.connect(tmp_path / "shop.db") as connection:
         assert connection.execute("SELECT n FROM total").fetchall() == [(3,)]
     connection.close()

@@ -9,7 +9,7 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
 from ostinato.authoring.files.callables import set_callables
 from ostinato.authoring.files.codes import problem, strictly
-from ostinato.authoring.files.defaults import Implied, Plan, Scope, default_for
+from ostinato.authoring.files.defaults import Scope, default_for
 from ostinato.authoring.files.dependencies import (
     Made,
     Names,
@@ -25,7 +25,10 @@ from ostinato.authoring.files.flow_arguments import flow_arguments, group_argume
 from ostinato.authoring.files.keys import wrong_types
 from ostinato.authoring.files.levels import Level, files_of, levels_of
 from ostinato.authoring.files.operator_names import OperatorNames, OperatorNotFound, written_class
+from ostinato.authoring.files.plan import Implied, Plan
+from ostinato.authoring.files.queries import KeptQueries, QueryReader, QuerySurroundings
 from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
+from ostinato.authoring.files.tables import Tables
 from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
 from ostinato.authoring.files.units import GroupUnit, Origins, TaskUnit, Unit
 from ostinato.authoring.groups import TaskGroup
@@ -49,6 +52,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
         leaf_tasks_from_dict: Further leaf tasks, by id.
         flow_arguments: Of the flow, where METADATA says nothing.
         operator_folders: Where ``local`` operators are looked for.
+        kept_queries: File that keeps what was read of queries; empty for none.
     """
 
     task_group_defaults: Mapping[str, Any] = {}
@@ -59,6 +63,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     leaf_tasks_from_dict: Mapping[str, Mapping[str, Any]] = {}
     flow_arguments: Mapping[str, Any] = {}
     operator_folders: Sequence[str] = ()
+    kept_queries: str = ""
 
 
 def build(
@@ -137,8 +142,11 @@ class _Building:
         self._flow = self._make_flow()
         for level in self._levels:
             self._make_specs(level)
+        kept = KeptQueries(self._options.kept_queries)
+        self._tables = self._find_tables(kept)
         for level in self._levels:
             self._make_tasks(level)
+        kept.save()
         self._wire()
         return self._flow
 
@@ -200,10 +208,16 @@ class _Building:
             declared = specs_of_dict(self._options.leaf_tasks_from_dict, level.folder.shown)
             level.specs.extend(spec for spec in declared if spec.task_id not in taken)
 
+    def _find_tables(self, kept: KeptQueries) -> Tables:
+        templates = self._flow.templates
+        around = QuerySurroundings(tuple(templates.folders()), templates.macros, templates.filters)
+        said = self._root.metadata.get("params")
+        return Tables(self._levels, QueryReader(around, kept), _defaults_of(said))
+
     def _make_tasks(self, level: Level) -> None:
         inherited = level.inherited()
         defaults = inherited.get("default_args")
-        scope = Scope(self._flow.name, self._names, inherited, self._problems)
+        scope = Scope(self._flow.name, self._names, inherited, self._problems, self._tables)
         for spec in level.specs:
             unit = self._make_task(level, spec, scope, defaults or {})
             if unit is not None:
@@ -414,6 +428,13 @@ _WAIT_SETTINGS = frozenset(
         "check_existence",
     }
 )
+
+
+def _defaults_of(params: object) -> dict[str, Any]:
+    """Return the parameters that have a plain default."""
+    if not isinstance(params, Mapping):
+        return {}
+    return {name: value for name, value in params.items() if isinstance(value, str | int | float)}
 
 
 def _wait_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,36 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ostinato.authoring.files.operator_names import OperatorNames
-from ostinato.authoring.files.spec import FileProblem, Position
+from ostinato.authoring.files.plan import Plan
+from ostinato.authoring.files.spec import FileProblem
+from ostinato.authoring.files.sql_files import plan_of_sql
+from ostinato.authoring.files.tables import Tables
 from ostinato.authoring.files.task_specs import TaskSpec
-
-
-class Implied(NamedTuple):
-    """Something that a task reads, without a dependency that is written.
-
-    Attributes:
-        name: A task's id, or of what it makes: ``folder.task``, or its key ``asset``.
-        position: Where it is read.
-        is_required: Whether it is an error that nothing makes it.
-    """
-
-    name: str
-    position: Position
-    is_required: bool = False
-
-
-class Plan(NamedTuple):
-    """What a file becomes.
-
-    Attributes:
-        operator: The class, or a function that returns a task.
-        arguments: In addition to those that the file's keys name; keys win.
-        implied: What it waits for, besides its dependencies.
-    """
-
-    operator: Any
-    arguments: Mapping[str, Any] = {}
-    implied: tuple[Implied, ...] = ()
 
 
 class Scope(NamedTuple):
@@ -44,12 +19,14 @@ class Scope(NamedTuple):
         names: Finds operators.
         inherited: What the METADATA around the file says, the innermost winning.
         problems: Takes what is wrong.
+        tables: What tasks make, and queries may read.
     """
 
     flow: str
     names: OperatorNames
     inherited: Mapping[str, Any]
     problems: list[FileProblem]
+    tables: Tables
 
 
 #: Returns what a file becomes, None if that is already among the problems.
@@ -77,9 +54,8 @@ def _python(spec: TaskSpec, scope: Scope) -> Plan:
     return Plan(scope.names.find("python"))
 
 
-def _sql(spec: TaskSpec, scope: Scope) -> Plan:
-    del spec
-    return Plan(scope.names.find("sql"))
+def _sql(spec: TaskSpec, scope: Scope) -> Plan | None:
+    return plan_of_sql(spec, scope.tables, scope.inherited, scope.problems)
 
 
 #: By suffix in lower case.

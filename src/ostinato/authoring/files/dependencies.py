@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ostinato.authoring.files.codes import problem
-from ostinato.authoring.files.defaults import Implied
 from ostinato.authoring.files.levels import Level
+from ostinato.authoring.files.plan import Implied
 from ostinato.authoring.files.spec import FileProblem, Position
 from ostinato.authoring.files.task_specs import TaskSpec, names_in
 from ostinato.authoring.files.units import Origins, TaskUnit, Unit

@@ -1,0 +1,426 @@
+"""This module tests what .sql files become: tables, and tasks that wait for what they read."""
+
+import sqlite3
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostinato import testing
+from ostinato.authoring.dag import DAG
+from ostinato.authoring.files.folders import folder_flow
+from ostinato.authoring.operators.sql_model import SqlModelOperator
+from ostinato.errors import FolderProblems
+
+METADATA = "connection: sqlite:///shop.db\n"
+ORDERS = "SELECT 1 AS id, 'ann' AS customer, 2.5 AS total"
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(files: dict[str, str], metadata: str = METADATA) -> DAG:
+    for name, text in {"METADATA.yml": metadata, **files}.items():
+        path = Path("shop", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return folder_flow(Path("shop").absolute())
+
+
+def edges(flow: DAG) -> set[str]:
+    return {f"{edge.upstream} > {edge.downstream}" for edge in flow.definition.edges}
+
+
+def warnings(flow: DAG) -> list[str]:
+    assert flow.folder is not None
+    return [str(problem) for problem in flow.folder.warnings]
+
+
+def errors(files: dict[str, str], metadata: str = METADATA) -> list[str]:
+    with pytest.raises(FolderProblems) as raised:
+        make(files, metadata)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def model(flow: DAG, task_id: str) -> Any:
+    task = flow.operators[task_id]
+    assert isinstance(task, SqlModelOperator)
+    return task
+
+
+def failure_of(flow: DAG, task_id: str) -> str:
+    with testing.run(flow) as run:
+        failure = run.task_run(task_id).failure
+    assert failure is not None
+    return failure.message
+
+
+# What a file becomes
+
+
+@pytest.mark.parametrize(
+    ("sql", "materialized"),
+    [
+        ("SELECT 1 AS id", "table"),
+        ("WITH x AS (SELECT 1 AS id) SELECT * FROM x", "table"),
+        ("---\nmaterialized: view\n---\nSELECT 1 AS id", "view"),
+        ("{{ config(materialized='view') }} SELECT 1 AS id", "view"),
+        ("---\nmaterialized: table\n---\n{{ config(materialized='view') }} SELECT 1", "table"),
+        ("---\nmaterialized: incremental\nunique_key: id\n---\nSELECT 1 AS id", "incremental"),
+        ("{{ config(materialized='incremental', unique_key=['id']) }} SELECT 1", "incremental"),
+        ("---\nmaterialized: none\n---\nSELECT 1 AS id", "none"),
+        ("INSERT INTO log SELECT 1", "none"),
+        ("CREATE TABLE x (id INT); SELECT * FROM x", "none"),
+        ("PRAGMA cache_size; SELECT 1 AS id", "table"),
+    ],
+)  # fmt: skip
+def test_select_becomes_a_table_and_other_statements_are_executed(
+    sql: str, materialized: str
+) -> None:
+    flow = make({"a.sql": sql})
+
+    assert model(flow, "a").materialized == materialized
+
+
+def test_table_is_called_like_folder_and_task_or_as_the_file_says() -> None:
+    flow = make(
+        {
+            "top.sql": ORDERS,
+            "raw/orders.sql": ORDERS,
+            "raw/deep/items.sql": ORDERS,
+            "raw/named.sql": f"---\nasset: marts.other\n---\n{ORDERS}",
+        }
+    )
+
+    tables = {task_id: model(flow, task_id).table for task_id in flow.operators}
+    assert tables == {
+        "top": "top",
+        "orders": "raw.orders",
+        "items": "deep.items",
+        "named": "marts.other",
+    }
+
+
+def test_connection_is_the_nearest() -> None:
+    flow = make(
+        {
+            "a.sql": ORDERS,
+            "x/METADATA.yml": "connection: other",
+            "x/b.sql": ORDERS,
+            "x/c.sql": f"---\nconnection: own\n---\n{ORDERS}",
+            "y/METADATA.yml": "default_args: {conn_id: ignored}",
+            "y/d.sql": ORDERS,
+        },
+        "connection: shop",
+    )
+
+    connections = {task_id: model(flow, task_id).conn_id for task_id in flow.operators}
+    assert connections == {"a": "shop", "b": "other", "c": "own", "d": "shop"}
+
+
+def test_file_that_names_its_operator_stays_what_it_is() -> None:
+    flow = make({"a.sql": "---\noperator: sql\nconn_id: x\n---\nSELECT * FROM b", "b.sql": ORDERS})
+
+    assert type(flow.operators["a"]).__name__ == "SqlOperator"
+    assert edges(flow) == set()
+
+
+def test_partition_may_have_a_value() -> None:
+    header = "materialized: incremental\npartition: {column: day, value: '{{ ds }}'}"
+    task = model(make({"a.sql": f"---\n{header}\n---\nSELECT 1 AS day"}), "a")
+
+    assert (task.partition, task.partition_value) == ("day", "{{ ds }}")
+
+
+# Edges
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM {{ ref('orders') }}",
+        "SELECT * FROM {{ ref('raw.orders') }}",
+        "SELECT * FROM {{ ref('raw/orders') }}",
+        "SELECT * FROM {{ ref('package', 'orders') }}",
+        "SELECT * FROM raw.orders",
+        'SELECT * FROM "raw"."orders" AS o',
+        "SELECT * FROM main.raw.orders",
+        "SELECT * FROM RAW.Orders",
+        "SELECT * FROM orders",
+        "WITH o AS (SELECT * FROM raw.orders) SELECT * FROM o",
+        "SELECT 1 AS id WHERE EXISTS (SELECT 1 FROM raw.orders)",
+        "CREATE TABLE t AS SELECT * FROM raw.orders",
+        "INSERT INTO t SELECT 1; DELETE FROM t WHERE id IN (SELECT id FROM raw.orders)",
+        "{% if is_incremental() %}SELECT * FROM raw.orders{% else %}SELECT 1{% endif %}",
+        "{% if var.value.x == 'y' %}SELECT 1{% else %}SELECT * FROM raw.orders{% endif %}",
+        "{% set t = ['orders'] %}SELECT * FROM {% for x in t %}raw.{{ x }}{% endfor %}",
+        "{% macro all(t) %}SELECT * FROM {{ t }}{% endmacro %}{{ all('raw.orders') }}",
+        "SELECT * FROM raw.{{ params.name }}",
+        "SELECT * FROM raw.orders WHERE day = '{{ ds }}' LIMIT {{ var.value.limit }}",
+    ],
+)
+def test_query_waits_for_what_it_reads(sql: str) -> None:
+    metadata = f"{METADATA}params: {{name: orders}}\n"
+    flow = make({"raw/orders.sql": ORDERS, "b.sql": sql}, metadata)
+
+    assert edges(flow) == {"orders > b"}
+    assert warnings(flow) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM {{ this }}",
+        "SELECT * FROM b",
+        "WITH orders AS (SELECT 1) SELECT * FROM orders",
+        "SELECT 'raw.orders' -- FROM raw.orders",
+        "SELECT * FROM {{ params.table }}",
+        "SELECT * FROM other.orders",
+        "SELECT * FROM completely_different",
+    ],
+)
+def test_query_waits_for_nothing_else(sql: str) -> None:
+    flow = make({"raw/orders.sql": ORDERS, "b.sql": sql})
+
+    assert edges(flow) == set()
+    assert warnings(flow) == []
+
+
+def test_query_waits_for_any_task_of_that_name() -> None:
+    flow = make(
+        {
+            "load.yml": "operator: bash\nbash_command: echo",
+            "raw/orders.py": "def main():\n    return 1\n",
+            "fill.sql": "CREATE TABLE IF NOT EXISTS made (id INT); INSERT INTO made VALUES (1)",
+            "a.sql": "SELECT * FROM load JOIN raw.orders JOIN made",
+            "lake.yml": "operator: bash\nbash_command: echo\nasset: lake.events",
+            "b.sql": "SELECT * FROM lake.events",
+        }
+    )
+
+    assert edges(flow) == {"load > a", "orders > a", "fill > a", "lake > b"}
+
+
+def test_groups_with_prefixes_are_called_by_the_folder() -> None:
+    flow = make(
+        {
+            "raw/METADATA.yml": "prefix_group_id: true",
+            "raw/orders.sql": ORDERS,
+            "stg/METADATA.yml": "prefix_group_id: true",
+            "stg/orders.sql": "SELECT * FROM raw.orders",
+            "b.sql": "SELECT * FROM {{ ref('stg.orders') }}",
+        }
+    )
+
+    assert edges(flow) == {"raw.raw_orders > stg.stg_orders", "stg.stg_orders > b"}
+
+
+def test_layers_of_one_name_read_each_other() -> None:
+    flow = make(
+        {
+            "stg/orders.sql": "SELECT * FROM raw.orders",
+            "b.sql": "SELECT * FROM stg.orders",
+        }
+    )
+
+    assert edges(flow) == {"orders > b"}
+    assert warnings(flow) == []
+
+
+def test_dependencies_and_tables_add_up() -> None:
+    flow = make(
+        {
+            "a.sql": ORDERS,
+            "b.yml": "operator: empty",
+            "c.sql": "---\ndependencies: [b]\n---\nSELECT * FROM a",
+        }
+    )
+
+    assert edges(flow) == {"a > c", "b > c"}
+
+
+# Names that are not there
+
+
+def test_near_name_is_suggested_where_it_stands() -> None:
+    flow = make(
+        {
+            "raw/orders.py": "def main():\n    return 1\n",
+            "marts/revenue.sql": "---\nowner: me\n---\nSELECT *\nFROM raw.order",
+        }
+    )
+
+    assert warnings(flow) == [
+        "shop/marts/revenue.sql:5:6 F012 table raw.order not found; "
+        "did you mean raw.orders (shop/raw/orders.py)?"
+    ]
+
+
+def test_tables_must_be_declared_under_strict() -> None:
+    files = {"a.sql": "SELECT * FROM nowhere.at_all", "b.sql": "SELECT * FROM far.away"}
+
+    found = errors(files, METADATA + "strict: true\nsources: [far.away]\n")
+
+    assert found == [
+        "shop/a.sql:1:15 F012 table nowhere.at_all not found; "
+        "sources: in METADATA.yml declares tables that no task makes"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (
+            "SELECT *\nFROM {{ ref('order') }}",
+            "shop/b.sql:2:9 F030 ref('order') names what is not in the flow; "
+            "did you mean 'orders'?",
+        ),
+        (
+            "SELECT * FROM {{ ref('b') }}",
+            "shop/b.sql:1:18 F030 ref('b') is the table that the query makes; write {{ this }}",
+        ),
+        (
+            "SELECT * FROM {{ source('shop', 'item') }}",
+            "shop/b.sql:1:18 F030 source 'shop.item' is not declared; did you mean 'shop.items'?",
+        ),
+        (
+            "SELECT * FROM\n  {{ ref('orders') }",
+            "shop/b.sql:2 F023 unexpected '}'",
+        ),
+        (
+            "SELECT {% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+            "shop/b.sql:1 F023 it takes more than 50,000 turns of loops and calls",
+        ),
+        (
+            "{% include 'missing.sql' %}",
+            "shop/b.sql:1 F023 there is no file 'missing.sql' to include",
+        ),
+        ("-- nothing", "shop/b.sql:1:1 F026 there is no SQL in the file"),
+        (
+            "---\nmaterialized: view\n---\nDROP TABLE x",
+            "shop/b.sql:2:1 F014 materialized is view, and the file does not end with a SELECT; "
+            "materialized: none only executes it",
+        ),
+        (
+            "{{ config(materialized='ephemeral') }} SELECT 1",
+            "shop/b.sql:1:1 F014 materialized is 'ephemeral'; it is one of table, view, "
+            "incremental, none",
+        ),
+        (
+            "---\nmaterialized: incremental\n---\nSELECT 1",
+            "shop/b.sql:2:1 F026 'b': an incremental table needs a unique_key or a partition; "
+            "else rows would stand there twice after a retry",
+        ),
+    ],
+)
+def test_mistakes_are_told_where_they_stand(sql: str, expected: str) -> None:
+    metadata = f"{METADATA}sources: {{shop: [items]}}\n"
+
+    assert errors({"orders.sql": ORDERS, "b.sql": sql}, metadata) == [expected]
+
+
+def test_missing_connection_is_told() -> None:
+    assert errors({"a.sql": "SELECT 1"}, "description: none") == [
+        "shop/a.sql:1:1 F031 no connection is named for the query; "
+        "add connection: to the file or to METADATA.yml"
+    ]
+
+
+def test_ref_that_may_be_two_tasks_asks_for_the_folder() -> None:
+    files = {
+        "a/METADATA.yml": "prefix_group_id: true",
+        "a/x.sql": ORDERS,
+        "b/METADATA.yml": "prefix_group_id: true",
+        "b/x.sql": ORDERS,
+        "c.sql": "SELECT * FROM {{ ref('x') }}",
+    }
+
+    assert errors(files) == ["shop/c.sql:1:18 F030 ref('x') may be a/x or b/x; name the folder too"]
+
+
+def test_sql_that_does_not_parse_leaves_its_refs() -> None:
+    flow = make({"orders.sql": ORDERS, "b.sql": "SELECT a b c\nFROM {{ ref('orders') }}, x"})
+
+    assert edges(flow) == {"orders > b"}
+    assert warnings(flow) == [
+        "shop/b.sql:1:12 F029 the SQL does not parse: invalid expression / Unexpected token "
+        "near 'c'; only ref() and source() tell what it reads"
+    ]
+
+
+def test_cycle_of_tables_is_told_with_its_places() -> None:
+    (found,) = errors({"a.sql": "SELECT * FROM b", "b.sql": "SELECT *\nFROM a"})
+
+    assert "F018" in found
+    assert "shop/a.sql:1:15" in found
+    assert "shop/b.sql:2:6" in found
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("[raw.items]", "raw.items"),
+        ("{raw: [items]}", "raw.items"),
+        ("{raw: {tables: {items: {table: items_v2}}}}", "raw.items_v2"),
+        ("{raw: {schema: landing, tables: [items]}}", "landing.items"),
+        ("{raw.items: lake.items}", "lake.items"),
+    ],
+)
+def test_sources_are_declared_in_several_ways(said: str, name: str) -> None:
+    flow = make(
+        {"a.sql": "SELECT * FROM {{ source('raw', 'items') }}"}, f"{METADATA}sources: {said}"
+    )
+
+    assert model(flow, "a").sources == {"raw.items": name}
+    assert warnings(flow) == []
+
+
+# At work
+
+
+def test_folder_of_queries_runs(working_folder: Path) -> None:
+    flow = make(
+        {
+            "raw/orders.sql": "SELECT 1 AS id, 10 AS total UNION ALL SELECT 2, 5",
+            "seen.sql": """\
+                ---
+                materialized: incremental
+                unique_key: id
+                ---
+                SELECT id, total FROM raw.orders
+                {% if is_incremental() %}WHERE id NOT IN (SELECT id FROM {{ this }}){% endif %}
+                """,
+            "marts/sums.sql": "SELECT sum(total) AS total FROM {{ ref('seen') }}",
+            "marts/both.sql": """\
+                {{ config(materialized='view') }}
+                SELECT orders.id, s.total FROM orders, sums AS s
+                """,
+        }
+    )
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+
+    assert edges(flow) == {"orders > seen", "seen > sums", "orders > both", "sums > both"}
+    connection = sqlite3.connect(working_folder / "shop.db")
+    assert connection.execute("SELECT * FROM both ORDER BY id").fetchall() == [(1, 15), (2, 15)]
+    connection.close()
+
+
+def test_failing_query_names_file_and_line() -> None:
+    flow = make({"a.sql": "---\nretries: 0\n---\nSELECT 1 AS id,\n  no_such_column"})
+
+    assert "shop/a.sql:5:3: no such column: no_such_column" in failure_of(flow, "a")
+
+
+def test_name_that_only_the_run_could_know_is_told_with_file_and_line() -> None:
+    flow = make({"a.sql": "---\nretries: 0\n---\nSELECT\n  '{{ dss }}' AS day"})
+
+    message = failure_of(flow, "a")
+
+    assert "shop/a.sql:5" in message
+    assert "did you mean 'ds'?" in message
