@@ -20,7 +20,9 @@ from ostinato.authoring.callbacks import (
 from ostinato.authoring.parameters import REQUIRED, ParameterOptions
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.quantities import bytes_of, seconds_of
+from ostinato.authoring.schedules import WITHOUT_TICKS, schedule_text
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.templates import is_template
 from ostinato.errors import InvalidArgument, Place
 from ostinato.model.notice import Moment
 from ostinato.model.policy import (
@@ -78,6 +80,9 @@ class Policies(TypedDict, total=False):
         outlets: Keys of the data objects that it writes.
         map_name: Template of a mapped task run's or step's name. Airflow: ``map_index_template``,
             Prefect: ``task_run_name``.
+        when: Condition, a template or an expression such as ``"params.full"``; the task is skipped
+            where it is false.
+        schedule: The task is skipped in runs in whose data interval this has no tick.
         params: What ``context.params`` has in this task beside the flow's parameters; also
             other defaults of these.
         on_start: Called with the context when its first attempt starts; a function or a list of
@@ -138,6 +143,8 @@ class Policies(TypedDict, total=False):
     tags: Iterable[str]
     inlets: Iterable[str]
     outlets: Iterable[str]
+    when: str | bool | None
+    schedule: str | timedelta | None
     map_name: str | None
     map_index_template: str | None
     task_run_name: str | None
@@ -166,6 +173,8 @@ class Settings(NamedTuple):
         map_name: Template of a mapped task run's name.
         retry_if: Which errors are worth a retry.
         params: Parameters of the task itself.
+        when: Template of the condition on which it runs; empty for always.
+        schedule: Whose ticks it runs for; empty for all runs.
         callbacks: What is called at the task's moments.
     """
 
@@ -179,6 +188,8 @@ class Settings(NamedTuple):
     callbacks: tuple[WrittenCallback, ...] = ()
     inlets: tuple[str, ...] = ()
     outlets: tuple[str, ...] = ()
+    when: str = ""
+    schedule: str = ""
 
 
 #: What holds for a task that says nothing.
@@ -452,6 +463,28 @@ def _params(value: object) -> dict[str, Any]:
     return found
 
 
+def _condition(value: object) -> str:
+    """Return a condition as a template; empty where it always holds.
+
+    >>> _condition("params.full"), _condition("{{ ds }}"), _condition(True)
+    ('{{ params.full }}', '{{ ds }}', '')
+    """
+    if isinstance(value, bool):
+        return "" if value else "{{ false }}"
+    if not isinstance(value, str) or not value.strip():
+        message = f"{value!r} is no condition; write a template such as '{{{{ params.full }}}}'"
+        raise TypeError(message)
+    return value if is_template(value) else f"{{{{ {value.strip()} }}}}"
+
+
+def _ticks(value: object) -> str:
+    text = schedule_text(value)
+    if text in WITHOUT_TICKS:
+        message = f"{text!r} has no ticks; write a cron expression, a preset or a timedelta"
+        raise ValueError(message)
+    return text
+
+
 def _one_of(enum: type[E]) -> Callable[[object], E]:
     def read(value: object) -> E:
         try:
@@ -534,6 +567,8 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "inlets": ("inlets", _tags),
     "outlets": ("outlets", _tags),
     "map_name": ("map_name", _text),
+    "when": ("when", _condition),
+    "schedule": ("schedule", _ticks),
     "params": ("params", _params),
     **{name: ("callbacks", _callbacks(moment)) for name, moment in TASK_MOMENTS.items()},
 }

@@ -21,6 +21,9 @@ PRESETS = (
     "@annually",
 )
 
+#: Schedules that name no moments.
+WITHOUT_TICKS = frozenset({"@once", "@continuous"})
+
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 

@@ -22,6 +22,8 @@ def check_templates(operators: Iterable[Operator], templates: FlowTemplates) -> 
     for operator in operators:
         if is_template(name := operator.settings.map_name):
             _check(operator, "map_name", templates, partial(templates.engine.compile, name))
+        if when := operator.settings.when:
+            _check(operator, "when", templates, partial(templates.engine.compile, when))
         for field in operator.template_arguments:
             for text in texts_in(operator.arguments()[field]):
                 _check_text(operator, field, text, templates)

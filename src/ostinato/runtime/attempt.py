@@ -41,6 +41,7 @@ from ostinato.model.flow import TaskKind
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime import messages as msg
 from ostinato.runtime.capture import DescriptorCapture, current_log
+from ostinato.runtime.conditions import check_conditions
 from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure, plain_text
 from ostinato.runtime.inputs import InputResolver, Tasks, render_inputs
@@ -197,6 +198,9 @@ class Executing:
             context.params  # noqa: B018 - it is validated when it is first read
         if spec.timeout_s or spec.memory_bytes:
             self._set_limits(spec)
+        settings = operator.settings
+        if (settings.when or settings.schedule) and spec.resumption is None:
+            check_conditions(operator, dag, info, context)
         if arguments:
             resolver = InputResolver(spec, info, self._facts(dag), self._port, self._containers)
             if operator.template_arguments:

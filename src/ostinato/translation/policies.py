@@ -36,6 +36,10 @@ def check_policies(operator: Operator) -> Iterator[NotInAirflow]:
         names = ", ".join(sorted({callback.declared.moment for callback in settings.callbacks}))
         hint = "put what they do into a task with a trigger rule"
         yield NotInAirflow(f"callbacks ({names}) take a context that Airflow lacks", hint=hint)
+    for name in ("when", "schedule"):
+        if getattr(settings, name):
+            hint = "decide by a branch or a short circuit above it"
+            yield NotInAirflow(f"Airflow has no {name} of a task", hint=hint)
     # What an operator of ours was given beside its policies, where it keeps results for later.
     if getattr(settings, "caching", None) is not None:
         yield NotInAirflow("Airflow has no cache of results", hint="leave the cache out")
