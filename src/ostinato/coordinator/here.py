@@ -309,7 +309,9 @@ class Runner:
                 row = self._store.take_run(row.id, self._lease)
             except RunOwned:
                 return row
+            # As it was pinned, and where whoever asks wants it: a subflow in its caller's body.
             flow = pinned_flow(self._store, row)
+            flow = msgspec.structs.replace(flow, executor=asked.flow.executor)
             run, commands = self._restore(row, flow, self._beside)
             if row.state is not RunState.QUEUED:
                 event = ev.Recovered(self._clock.now_us())

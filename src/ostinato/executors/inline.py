@@ -4,7 +4,8 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
@@ -50,6 +51,7 @@ class InlineExecutor:
         self._turn = turn
         #: Held by the one thread that is in the coordinator: submitted steps ask from their own.
         self._lock = threading.RLock()
+        self._thread = self._depth = 0
         capture_python_output(is_echoed=True)
 
     def credits(self) -> int:
@@ -84,7 +86,9 @@ class InlineExecutor:
             if spec.token < 0:
                 reports.append(Revoked(-spec.token))
                 continue
-            reports.append(self._executing.execute(spec, self._flows.get(run.flow), run))
+            with self._outside():
+                report = self._executing.execute(spec, self._flows.get(run.flow), run)
+            reports.append(report)
             count += 1
         if count:
             self._credit.learn((time.perf_counter() - began) / count)
@@ -107,7 +111,7 @@ class InlineExecutor:
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
         """Ask the coordinator, which waits in this thread for what executes in it."""
-        with self._lock:
+        with self._inside():
             answer = self._answer(token, method, args)
             if not isinstance(answer, Later):
                 return answer
@@ -118,6 +122,34 @@ class InlineExecutor:
             message = answer.error or f"{method} waits for what this thread would have to do"
             raise ExecutionError(message)
         return answer.value
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Be in the coordinator, alone."""
+        with self._lock:
+            self._thread = threading.get_ident()
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                self._thread = self._thread if self._depth else 0
+
+    @contextmanager
+    def _outside(self) -> Iterator[None]:
+        """Let other threads into the coordinator while this one executes an attempt."""
+        depth = self._depth if self._thread == threading.get_ident() else 0
+        if depth:
+            self._thread = self._depth = 0
+        for _ in range(depth):
+            self._lock.release()
+        try:
+            yield
+        finally:
+            for _ in range(depth):
+                self._lock.acquire()
+            if depth:
+                self._thread, self._depth = threading.get_ident(), depth
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""
