@@ -311,3 +311,43 @@ def test_what_is_wrong_is_said_with_its_line() -> None:
 
     with pytest.raises(InvalidArgument, match="is async"):
         write.on_commit(hook)
+
+
+@task
+def writes(name: str) -> str:
+    return str(write(name))
+
+
+@task
+def writes_together(name: str) -> str:
+    with transaction() as work:
+        work.set("name", name)
+        return str(write(name))
+
+
+def test_step_joins_no_transaction_that_was_begun_outside_of_its_own_step() -> None:
+    @flow
+    def nested() -> None:
+        with transaction() as work:
+            work.set("name", "a")
+            writes("a")
+
+    with pytest.raises(UsageError, match="'write' has hooks of transactions") as caught:
+        nested()
+
+    assert "begin one in the step" in caught.value.hint
+
+
+def test_transaction_of_a_step_is_committed_in_that_step() -> None:
+    @flow
+    def nested() -> None:
+        with transaction() as work:
+            work.set("name", "outer")
+            writes_together("inner")
+            write("outer")
+            check(False)
+
+    with pytest.raises(ValueError, match="bad"):
+        nested()
+
+    assert notes() == ["write inner", "publish inner", "write outer", "check", "remove outer"]

@@ -20,19 +20,27 @@ class Scope:
     Args:
         path: Its own place; empty for the body.
         task_id: Of the task whose calls they are.
+        step: Place of the step whose calls they are, where that is not its own.
     """
 
-    __slots__ = ("_numbers", "_published", "path", "task_id")
+    __slots__ = ("_numbers", "_published", "path", "step", "task_id")
 
-    def __init__(self, path: MapPath = (), task_id: str = BODY) -> None:
+    def __init__(
+        self, path: MapPath = (), task_id: str = BODY, step: MapPath | None = None
+    ) -> None:
         self.path = path
         self.task_id = task_id
+        self.step = path if step is None else step
         self._numbers = itertools.count()
         self._published = itertools.count()
 
     def take(self) -> MapPath:
         """Return the place of the next call."""
         return (*self.path, next(self._numbers))
+
+    def open(self) -> "Scope":
+        """Return a scope for other calls of the same step, in the place of the next call."""
+        return Scope(self.take(), self.task_id, self.step)
 
     def count_published(self) -> int:
         """Return how many artifacts were published in it before, and count one more."""
@@ -54,7 +62,7 @@ def number_tasks(loop: asyncio.AbstractEventLoop) -> None:
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> "asyncio.Task[Any]":
         scope = current_scope.get()
-        token = current_scope.set(Scope(scope.take(), scope.task_id)) if scope is not None else None
+        token = current_scope.set(scope.open()) if scope is not None else None
         try:
             # The task copies the context as it is now.
             return asyncio.Task(coroutine, loop=loop, **options)

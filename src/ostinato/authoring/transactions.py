@@ -61,7 +61,7 @@ class Transaction:
             UsageError: A step sets it, which a replay does not execute.
         """
         scope = current_scope.get()
-        if scope is None or self._scope is None or scope.task_id != self._scope.task_id:
+        if scope is None or not self.is_of(scope):
             raise UsageError(
                 f"a step sets {name!r} of a transaction, which a replay would not do",
                 place=relative_place(calling_place()),
@@ -80,6 +80,10 @@ class Transaction:
             return self._values[name]
         return default if self._parent is None else self._parent.get(name, default)
 
+    def is_of(self, scope: Scope) -> bool:
+        """Whether it was begun by the step, or the body, whose calls a scope has."""
+        return self._scope is not None and self._scope.step == scope.step
+
     def enlist(self, step: Enlisted) -> None:
         """Take note of a step that succeeded."""
         with self._lock:
@@ -97,9 +101,11 @@ class Transaction:
             message = "transaction() works in a flow that is a function only"
             raise UsageError(message, place=relative_place(calling_place()), hint="see @flow")
         self._steps = steps
-        self._scope = Scope(scope.take(), scope.task_id)
+        self._scope = scope.open()
         steps.begin_transaction(self._scope.path, self._place)
-        self._parent = current_transaction.get()
+        around = current_transaction.get()
+        # A replay does not execute a step again, and would not tell the one around it of this one.
+        self._parent = around if around is not None and around.is_of(scope) else None
         self._scope_token = current_scope.set(self._scope)
         self._token: Token[Transaction | None] = current_transaction.set(self)
         return self
@@ -178,7 +184,8 @@ def transaction() -> Transaction:
     In the block, tasks are called as everywhere in a flow. If it ends well, the ``on_commit``
     hooks of those that succeeded are called, in the order of the calls; if it raises, their
     ``on_rollback`` hooks, in the reverse order. Each call of a hook is recorded as a step, so
-    that none is called twice. A transaction within another is committed with that.
+    that none is called twice. A transaction within another is committed with that; one that a
+    step begins is committed in that step.
 
     Example:
         >>> from ostinato import flow, task, transaction

@@ -356,6 +356,13 @@ class StepSession:
         place = str(relative_place(calling_place()))
         has_hooks = task.commit_hooks or task.rollback_hooks
         transaction = current_transaction.get() if has_hooks else None
+        if transaction is not None and not transaction.is_of(scope):
+            raise UsageError(
+                f"{place}: step {task.task_id!r} has hooks of transactions and is called in step "
+                f"{scope.task_id!r}, but the transaction was begun outside of that",
+                hint="call it where the transaction begins, or begin one in the step: a replay "
+                "does not execute the step again, and would not know of its hooks",
+            )
         arguments = (tuple(args), dict(kwargs), place, tuple(wait_for), transaction)
         return Step(task, scope.take(), *arguments)
 
