@@ -293,7 +293,18 @@ def __dir__() -> list[str]:
 def _make_local_session() -> _session.LocalSession:
     from ostinato.coordinator.session import EmbeddedSession
 
-    return EmbeddedSession()
+    return EmbeddedSession(show=_show)
+
+
+def _show(*run: Any) -> Any:
+    from contextlib import nullcontext
+
+    stream = getattr(sys.stdout, "original", sys.stdout)
+    if not stream.isatty():
+        return nullcontext()
+    from ostinato.cli.script_view import is_terminal, shown
+
+    return shown(*run) if is_terminal() else nullcontext()
 
 
 def _find_defaults(file: str) -> Any:

@@ -23,14 +23,18 @@ OnTerminal = Callable[..., tuple[str, int]]
 def on_terminal(folder: Path, environ: dict[str, str]) -> OnTerminal:
     """Run a command on a terminal of 30 lines; return all it wrote, and its exit code."""
 
-    def run(*arguments: str, term: str = "xterm-256color") -> tuple[str, int]:
+    def run(
+        *arguments: str, term: str = "xterm-256color", typed: str = "", is_script: bool = False
+    ) -> tuple[str, int]:
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(folder)
-            command = [sys.executable, "-m", "ostinato", *arguments]
+            command = [sys.executable, *([] if is_script else ["-m", "ostinato"]), *arguments]
             os.execve(sys.executable, command, {**environ, "TERM": term})
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         written = b""
+        if typed:
+            os.write(terminal, typed.encode())
         while True:
             try:
                 data = os.read(terminal, 65536)
@@ -112,3 +116,69 @@ def test_lists_are_coloured_on_a_terminal(project: Path, on_terminal: OnTerminal
 
     assert code == 0
     assert "\x1b[32metl#1" in written
+
+
+SCRIPT = """
+import time
+
+from ostinato import flow, task
+
+
+@task
+def load(number):
+    print("loading", number)
+    time.sleep(0.3)
+    return number
+
+
+@task
+def add(*numbers):
+    return sum(numbers)
+
+
+@flow(run_name="of {count}")
+def etl(count: int = 3, ask: bool = False):
+    loaded = [load(number) for number in range(count)]
+    if ask:
+        print("hello", input("name? "))
+    return add(*loaded)
+
+
+if __name__ == "__main__":
+    print("result", etl())
+    print("result", etl(2, ask=True))
+    print("result", etl(0))
+"""
+
+
+def test_steps_of_a_script_are_shown_below_what_it_prints(
+    folder: Path, on_terminal: OnTerminal
+) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+
+    written, code = on_terminal("script.py", typed="ana\n", is_script=True)
+
+    assert code == 0
+    plain = _CONTROL.sub("", written)
+    assert re.search(r"✔ etl#1 \(of 3\)  succeeded  [\d.]+ m?s  4 steps\n", plain)
+    assert re.search(r"    ✔ load  3  last \[2\] 3\d\d ms\n    ✔ add\[3\]", plain)
+    # It moved while the flow went on.
+    assert "running" in plain
+    assert plain.count("loading 2") == 1
+    # The picture is gone before somebody is asked; then the end is said in a line.
+    assert "hello ana" in plain
+    assert re.search(r"✔ etl#2 \(of 2\) succeeded in [\d.]+ m?s\n", plain)
+    assert re.search(r"✔ etl#3 \(of 0\) succeeded in [\d.]+ ms\n", plain)
+    assert [line for line in plain.splitlines() if line.startswith("result")] == [
+        "result 3",
+        "result 1",
+        "result 0",
+    ]
+
+
+def test_script_without_a_capable_terminal_is_silent(folder: Path, on_terminal: OnTerminal) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+
+    written, _ = on_terminal("script.py", typed="ana\n", is_script=True, term="dumb")
+
+    assert "✔" not in written

@@ -4,8 +4,8 @@ import atexit
 import getpass
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,13 +52,21 @@ if TYPE_CHECKING:
 CALLER = "caller"
 
 
+#: Shows a run: where it is recorded, its project, itself and its definition.
+Show = Callable[[Store, Project, RunRow, FlowDefinition], AbstractContextManager[None]]
+
+
 class EmbeddedSession:
     """Run flows in this process, which embeds the coordinator by the user's choice.
 
     Stores stay open until the process ends, so that runs can be asked for their results.
+
+    Args:
+        show: Shows a run while a block executes; None where nobody looks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, show: Show | None = None) -> None:
+        self._show = show
         self._stores: dict[Path, Store] = {}
         atexit.register(self.close)
 
@@ -317,7 +325,9 @@ class EmbeddedSession:
                         home=LOCAL if logical_key is None else SERVICE,
                     )
                 )
-                yield runner, _handle(store, project, row)
+                show = self._show if again is None and logical_key is None else None
+                with show(store, project, row, flow) if show is not None else nullcontext():
+                    yield runner, _handle(store, project, row)
         finally:
             if host is not None:
                 host.close()

@@ -20,6 +20,7 @@ from ostinato.model.flow import (
 )
 from ostinato.model.identity import MapPath, TaskRunKey
 from ostinato.model.log import LogRecord
+from ostinato.model.step import BODY
 
 SECOND_US = 1_000_000
 FLOW = FlowDefinition(
@@ -197,3 +198,32 @@ def test_question_stays_in_sight_until_it_is_answered() -> None:
     screen.take(ev.PauseEnded(SECOND_US, "@pause", (0,), "ana"))
 
     assert "How many?" not in "".join(screen.lines())
+
+
+def test_steps_appear_as_they_come_under_the_body() -> None:
+    def ended(task: str, number: int, state: str = "succeeded", summary: str = "") -> ev.StepEnded:
+        return ev.StepEnded(2 * SECOND_US, task, (number,), state, summary, SECOND_US)
+
+    screen = Screen(FlowDefinition("etl", tasks=(TaskDefinition(BODY),)))
+    screen.take(ev.AttemptStarted(SECOND_US, BODY, (), 1))
+    screen.take(ended("extract", 0), ended("load", 1), ended("load", 2, "failed", "no"))
+    screen.take(ended("report", 3, summary="cached from etl#1"))
+    screen.take(ev.StepStarted(SECOND_US, "far", (4,), 1))
+
+    assert screen.lines() == [
+        "◐ etl#1  running  2.0 s  4 steps",
+        "  ◐ @body  2.0 s",
+        "    ✔ extract[0]  1.0 s",
+        "    ✖ load  2  ✖ 1  last [2] 1.0 s",
+        "    ✔ report[3]  cached  1.0 s",
+        "    ◐ far[4]  1 running",
+    ]
+    # Where there is no room, those that came last are seen.
+    screen.take(ended("mail", 5))
+    assert screen.lines(height=7)[2:] == [
+        "    ✖ load  2  ✖ 1  last [2] 1.0 s",
+        "    ✔ report[3]  cached  1.0 s",
+        "    ◐ far[4]  1 running",
+        "    ✔ mail[5]  1.0 s",
+        "    … 1 more tasks",
+    ]

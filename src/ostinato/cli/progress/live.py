@@ -6,15 +6,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ostinato.cli.display import answer_command, clock, colour, duration, error_block, icon
+from ostinato.cli.display import answer_command, clock, colour, counted, duration, error_block, icon
 from ostinato.cli.progress.lines import OWN_SOURCE
-from ostinato.cli.progress.tally import Tally, TaskTally
+from ostinato.cli.progress.tally import StepTally, Tally, TaskTally
 from ostinato.engine import events as ev
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import TaskRunKey
 from ostinato.model.log import LogRecord
 from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.step import BODY
 
 #: Lines of the tasks' output that stay in sight.
 LOG_LINES = 6
@@ -53,6 +54,7 @@ class LiveView:
         started_us: When the run, or this part of it, began.
         console: The terminal.
         name: Of the run, as commands take it.
+        is_redirecting: Whether what this process prints appears above the picture.
     """
 
     def __init__(
@@ -64,10 +66,12 @@ class LiveView:
         started_us: int,
         console: Console | None = None,
         name: str = "",
+        is_redirecting: bool = True,
     ) -> None:
         self._title = title
         self._name = name or title
         self._rows = _rows_of(flow)
+        self._is_function = any(task.id == BODY for task in flow.tasks)
         self._tally = tally
         self._started_us = started_us
         self._ended_us = 0
@@ -75,7 +79,13 @@ class LiveView:
         self._output: deque[tuple[TaskRunKey, LogRecord]] = deque(maxlen=LOG_LINES)
         self._failures: dict[TaskRunKey, Failure] = {}
         self._console = console or Console()
-        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            vertical_overflow="crop",
+            redirect_stdout=is_redirecting,
+            redirect_stderr=is_redirecting,
+        )
         self._live.start()
 
     def event(self, event: ev.Event) -> None:
@@ -102,8 +112,13 @@ class LiveView:
         self._now_us = now_us
         self._live.update(self.picture(now_us, self._console.height), refresh=True)
 
-    def close(self) -> None:
-        """Draw the end, and leave it standing."""
+    def close(self, *, is_left_standing: bool = True) -> None:
+        """Draw the end, and leave it standing.
+
+        Args:
+            is_left_standing: Whether it is; else the picture is taken away.
+        """
+        self._live.transient = not is_left_standing
         picture = self.picture(self._ended_us or self._now_us, _FINAL_ROWS)
         self._live.vertical_overflow = "visible"
         self._live.update(picture, refresh=True)
@@ -114,7 +129,8 @@ class LiveView:
         failures = [*self._question_lines(), *self._failure_lines()]
         output = self._output_lines()
         room = max(height - _OTHER_ROWS - len(failures) - len(output), 5)
-        lines = [self._header(now_us), *self._task_lines(now_us, room), *failures, *output]
+        tasks = [*self._task_lines(now_us, room), *self._step_lines(room - 1)]
+        lines = [self._header(now_us), *tasks, *failures, *output]
         return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
     def _header(self, now_us: int) -> Text:
@@ -123,7 +139,11 @@ class LiveView:
         line.append(f"{icon(state)} ", style=colour(state))
         line.append(self._title, style="bold")
         line.append(f"  {state.label}  {duration((now_us - self._started_us) / 1e6)}")
-        line.append(f"  {self._tally.done} of {self._tally.total}", style="bright_black")
+        steps = sum(step.done for step in self._tally.steps.values())
+        count = f"{self._tally.done} of {self._tally.total}"
+        if self._is_function:
+            count = counted(steps, "step")
+        line.append(f"  {count}", style="bright_black")
         if state is RunState.CANCELLING:
             line.append("  Ctrl-C again leaves at once", style="yellow")
         return line
@@ -168,6 +188,16 @@ class LiveView:
         if task.retries:
             line.append(f"  ↻ {task.retries}", style="yellow")
         return line
+
+    def _step_lines(self, room: int) -> list[Text]:
+        """Return a line for each task whose steps came last, in the order of their first ones."""
+        steps = self._tally.steps
+        wanted = sorted(steps, key=lambda task_id: steps[task_id].heard)[-room:]
+        kept = set(wanted)
+        lines = [_step_line(name, step) for name, step in steps.items() if name in kept]
+        if len(steps) > len(kept):
+            lines.append(Text(f"    … {len(steps) - len(kept)} more tasks", style="bright_black"))
+        return lines
 
     def _question_lines(self) -> list[Text]:
         lines = []
@@ -236,6 +266,27 @@ def _rows_of(flow: FlowDefinition) -> list[_Row]:
     for row in rows:
         row.width = min(widest, 40) - len(row.indent)
     return rows
+
+
+def _step_line(task_id: str, step: StepTally) -> Text:
+    state = step.state
+    line = Text("    ")
+    line.append(f"{icon(state)} ", style=colour(state))
+    total = step.done + len(step.under_way)
+    line.append(task_id if total > 1 else str(TaskRunKey(task_id, step.last)))
+    if total > 1:
+        line.append(f"  {total}")
+    failed = step.counts.get(TaskRunState.FAILED, 0)
+    if failed and total > 1:
+        line.append(f"  {icon(TaskRunState.FAILED)} {failed}", style="red")
+    if step.under_way:
+        line.append(f"  {len(step.under_way)} running", style=colour(TaskRunState.RUNNING))
+    if step.cached:
+        line.append("  cached" if total == 1 else f"  {step.cached} cached", style="bright_black")
+    if step.took_us:
+        last = "" if total == 1 else f"last {TaskRunKey('', step.last)} "
+        line.append(f"  {last}{duration(step.took_us / 1e6)}", style="bright_black")
+    return line
 
 
 def _bar(task: TaskTally) -> Text:

@@ -60,6 +60,47 @@ class TaskTally:
         return TaskRunState.PENDING
 
 
+class StepTally:
+    """The steps of one task, in a flow that is a function.
+
+    Attributes:
+        counts: Steps that have ended, by state.
+        under_way: Steps that execute as attempts of their own at this moment.
+        last: The step that was heard of last.
+        took_us: How long that took.
+        cached: How many results were taken over from other runs.
+        heard: Grows with each event of any step: of two tasks, the larger is the later one.
+    """
+
+    __slots__ = ("cached", "counts", "heard", "last", "took_us", "under_way")
+
+    def __init__(self) -> None:
+        self.counts: dict[TaskRunState, int] = {}
+        self.under_way: set[MapPath] = set()
+        self.last: MapPath = ()
+        self.took_us = 0
+        self.cached = 0
+        self.heard = 0
+
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return sum(self.counts.values())
+
+    @property
+    def state(self) -> TaskRunState:
+        """The state to show for all."""
+        if self.counts.get(TaskRunState.FAILED):
+            return TaskRunState.FAILED
+        if self.under_way:
+            return TaskRunState.RUNNING
+        return next(iter(self.counts), TaskRunState.PENDING)
+
+    def end(self, state: TaskRunState) -> None:
+        """Count a step that has ended."""
+        self.counts[state] = self.counts.get(state, 0) + 1
+
+
 #: What to show first of several states.
 _BY_URGENCY = (
     TaskRunState.FAILED,
@@ -90,6 +131,7 @@ class Tally:
         state: Of the run.
         failures: How many attempts of a task run have failed.
         asked: What people are asked at this moment.
+        steps: By task id, in the order in which they came.
     """
 
     def __init__(self, flow: FlowDefinition) -> None:
@@ -100,6 +142,8 @@ class Tally:
         self.state = RunState.QUEUED
         self.failures: dict[TaskRunKey, int] = {}
         self.asked: dict[TaskRunKey, InputRequest] = {}
+        self.steps: dict[str, StepTally] = {}
+        self._heard = 0
         self._states: dict[TaskRunKey, TaskRunState] = {}
         self._measured_by: dict[str, list[str]] = {}
         for task_id, container in containers.items():
@@ -132,7 +176,10 @@ class Tally:
             task.counts.clear()
         for (container, path), length in lengths.items():
             self._measure(container, path, length)
+        self.steps.clear()
         for view in task_runs:
+            if view.task_id not in self.tasks and view.state.is_terminal:
+                self.steps.setdefault(view.task_id, StepTally()).end(view.state)
             key = TaskRunKey(view.task_id, parse_path(view.path))
             if view.task_id in self.tasks and view.state is not TaskRunState.PENDING:
                 self._move(key, view.state)
@@ -183,12 +230,26 @@ class Tally:
                 self.state = RunState.RUNNING
             case ev.RunStateChanged() | ev.RunEnded():
                 self.state = _RUN_STATES[event.state]
-            case ev.StepStarted() | ev.StepEnded() | ev.AttemptProgressed():
-                return
+            case ev.StepStarted():
+                step = self._step(event)
+                step.under_way.add(event.path)
+            case ev.StepEnded():
+                step = self._step(event)
+                step.under_way.discard(event.path)
+                step.took_us = event.at_us - event.started_us
+                state = _STATES[event.state]
+                step.cached += state is TaskRunState.SUCCEEDED and bool(event.summary)
+                step.end(state)
             case ev.CancelRequested() | ev.Recovered() | ev.TaskRunsCleared() | ev.TimerFired():
                 return
-            case ev.DeadlineMissed() | ev.PastSettled():
+            case ev.DeadlineMissed() | ev.PastSettled() | ev.AttemptProgressed():
                 return
+
+    def _step(self, event: ev.StepStarted | ev.StepEnded) -> StepTally:
+        step = self.steps.setdefault(event.task_id, StepTally())
+        self._heard += 1
+        step.heard, step.last = self._heard, event.path
+        return step
 
     def _end(
         self,
