@@ -83,7 +83,7 @@ class _Refs(Mapping[str, str]):
     """Tables by the names that ``ref`` may call them, in upper or lower case."""
 
     def __init__(self, tables: Tables) -> None:
-        self._tables = tables.refs()
+        self._tables = tables.refs
 
     def __getitem__(self, name: str) -> str:
         return self._tables[name.lower()]

@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ostinato.authoring.files.levels import Level
+from ostinato.authoring.files.nearness import Nearness
 from ostinato.authoring.files.queries import Query, QueryReader
 from ostinato.authoring.files.spec import Position
 from ostinato.authoring.files.task_specs import TaskSpec
@@ -15,8 +17,6 @@ TABLE_SUFFIXES = frozenset({".sql", ".csv", ".parquet"})
 #: Suffixes of files that may make one: what a function returns may be a frame.
 FRAME_SUFFIXES = frozenset({".py"})
 
-#: How near a known name must be to be suggested, of 1.
-NEAR = 0.75
 
 #: Types of connections by what sqlglot calls their dialects, where the names differ.
 _DIALECTS = {"postgresql": "postgres", "mssql": "tsql", "sqlserver": "tsql", "mariadb": "mysql"}
@@ -88,6 +88,7 @@ class Tables:
         self._by_label: dict[str, list[Maker]] = {}
         self._sources: dict[int, dict[str, str]] = {}
         self._levels: dict[str, Level] = {}
+        self._nearness = Nearness()
         for level in levels:
             self._sources[id(level)] = _sources_of(level)
             inherited = level.inherited()
@@ -106,8 +107,9 @@ class Tables:
             found.update(self._sources[id(one)])
         return found
 
+    @cached_property
     def refs(self) -> dict[str, str]:
-        """Return the tables of all tasks, by the names that ``ref`` may call them."""
+        """The tables of all tasks, by the names that ``ref`` may call them."""
         return {
             name: makers[0].table
             for names in (self._by_label, self._by_name)
@@ -146,13 +148,12 @@ class Tables:
     def near(self, name: str, maker: Maker) -> str:
         """Return ``did you mean raw.orders (raw/orders.sql)?`` for the nearest name, or nothing."""
         known = {one.table: one for one in self.makers.values() if one is not maker}
-        candidates = [*known, *self.sources(maker)]
-        best = max(((_nearness(name, one), one) for one in candidates), default=None)
-        if best is None or best[0] < NEAR:
+        nearest = self._nearness.nearest(name, [*known, *self.sources(maker)])
+        if not nearest:
             return ""
-        owner = known.get(best[1])
+        owner = known.get(nearest)
         where = f" ({owner.shown})" if owner else ""
-        return f"did you mean {best[1]}{where}?"
+        return f"did you mean {nearest}{where}?"
 
     def near_ref(self, name: str) -> str:
         """Return ``did you mean 'orders'?`` for the nearest name that ``ref`` knows."""
@@ -236,19 +237,6 @@ def dialect_of(connection: object) -> str | None:
 def position_of(maker: Maker, line: int, column: int) -> Position:
     """Return a place in the file of a task."""
     return Position(maker.shown, line, column)
-
-
-def _nearness(name: str, known: str) -> float:
-    """Return how near two names of tables are: their schemas and their own names, of 1."""
-    schema, _, last = name.lower().rpartition(".")
-    known_schema, _, known_last = known.lower().rpartition(".")
-    likeness = difflib.SequenceMatcher(None, last, known_last).ratio()
-    if not schema or schema == known_schema:
-        return likeness
-    if last == known_last and not difflib.get_close_matches(schema, [known_schema], cutoff=NEAR):
-        # A table of one name in another schema is another table.
-        return 0.0
-    return (likeness + difflib.SequenceMatcher(None, schema, known_schema).ratio()) / 2
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
