@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
+from ostinato.authoring.futures import resolve_futures
 from ostinato.authoring.groups import open_group
 from ostinato.authoring.not_run import NotRun
 from ostinato.authoring.operators.python import FunctionOperator
@@ -81,7 +82,7 @@ class FlowBody(FunctionOperator):
         if self.naming is not None:
             context.name_run(called_name(self.naming, self.op_kwargs))
         try:
-            result = self.call(context)
+            result = resolve_futures(self.call(context))
         except BaseException as error:
             if outcome is not None and not isinstance(error, Suspended):
                 outcome.error = error

@@ -268,9 +268,20 @@ def resolve_futures(value: Any) -> Any:
         return value
     if isinstance(value, dict):
         return {resolve_futures(key): resolve_futures(item) for key, item in value.items()}
+    if isinstance(value, FutureList):
+        return [resolve_futures(item) for item in value]
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(resolve_futures, value))
     return type(value)(map(resolve_futures, value))
+
+
+def settled(result: Any) -> Any:
+    """Return what a step returned; of futures, their results.
+
+    Args:
+        result: Looked at alone, and not what is in it: it may be large.
+    """
+    return resolve_futures(result) if isinstance(result, StepFuture | FutureList) else result
 
 
 def _holds_future(value: Any) -> bool:

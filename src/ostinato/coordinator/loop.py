@@ -162,6 +162,7 @@ class Coordinator:
             places=self._places,
             executor_of=self._executor_of,
             inline=self._executors.get("inline"),
+            clock=clock,
             chance=chance,
         )
         of_steps = {**desk.answers(), **self._pauses.answers, **self._placed.answers}
@@ -335,7 +336,7 @@ class Coordinator:
 
     def _turn(self) -> None:
         self._wait()
-        self._now_us = self._placed.now_us = self._clock.now_us()
+        self._now_us = self._clock.now_us()
         while self._asked:
             self._asked.pop(0)()
         for executor in self._executors.values():

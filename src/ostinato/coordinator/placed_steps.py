@@ -6,11 +6,12 @@ but this module records it, so that a body that is killed and replayed finds it 
 or lost, and never twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, assert_never
 
 import msgspec
 
+from ostinato.clock import Clock
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.step_lanes import StepLanes
@@ -94,6 +95,8 @@ class PlacedSteps:
         limits: Shared with tasks.
         places: Where attempts may execute.
         executor_of: Returns where the attempt of a task run executes, None if it does not.
+        inline: Executes where the loop runs; None where nothing does.
+        clock: What time it is.
         chance: Draws a number from 0 to 1, for jitter.
     """
 
@@ -108,6 +111,7 @@ class PlacedSteps:
         places: Executors,
         executor_of: Callable[[TaskRun], Executor | None],
         inline: Executor | None,
+        clock: Clock,
         chance: Callable[[], float],
     ) -> None:
         self._committer = committer
@@ -117,6 +121,7 @@ class PlacedSteps:
         self._lanes = StepLanes(limits, places)
         self._executor_of = executor_of
         self._inline = inline
+        self._clock = clock
         self._chance = chance
         self._live: dict[_Key, Placed] = {}
         self._flights: dict[int, StepFlight] = {}
@@ -124,9 +129,10 @@ class PlacedSteps:
         self._changed: dict[_Key, Placed] = {}
         #: Steps that ended while the process of their flow was gone.
         self._missed: dict[_Key, msg.RecordedStep] = {}
-        #: Moment of the turn, set by the coordinator.
-        self.now_us = 0
-        self.answers: dict[str, Callable[..., Any]] = {"place": self._begin}
+        self.answers: dict[str, Callable[..., Any]] = {
+            "place": self._begin,
+            "leave": self._leave_one,
+        }
 
     def __bool__(self) -> bool:
         return bool(self._live or self._flights or self._missed)
@@ -163,7 +169,7 @@ class PlacedSteps:
             step.policy,
             generation=body.generation,
             attempt=step.attempt - 1,
-            at_us=self.now_us,
+            at_us=self._clock.now_us(),
         )
         if step.call.is_known:
             machine.since = 0
@@ -179,6 +185,11 @@ class PlacedSteps:
         self._queue.push(ready, placed.step.policy.priority)
         self._changed[placed.key] = placed
 
+    def _leave_one(self, run: LiveRun, _: TaskRun, *, path: Sequence[int]) -> None:
+        placed = self._live.get((run.id, tuple(path)))
+        if placed is not None:
+            self._cancel(placed, "nobody waits for it any more")
+
     # Attempts
 
     def start(self, executor: Executor, ready: Ready, token: int) -> msg.AttemptSpec:
@@ -192,10 +203,11 @@ class PlacedSteps:
         task_run = ready.task_run
         placed = self._live[ready.run_id, task_run.path]
         attempt = task_run.attempt + 1
-        who = (self.now_us, task_run.task_id, task_run.path, attempt)
+        now_us = self._clock.now_us()
+        who = (now_us, task_run.task_id, task_run.path, attempt)
         placed.machine.apply(ev.AttemptStarted(*who))
         path = format_path(task_run.path)
-        row = EventRow(placed.run.id, task_run.task_id, path, self.now_us, ev.StepStarted(*who))
+        row = EventRow(placed.run.id, task_run.task_id, path, now_us, ev.StepStarted(*who))
         self._committer.batch.events.append(row)
         self._changed[placed.key] = placed
         placed.token = token
@@ -240,7 +252,7 @@ class PlacedSteps:
         return True
 
     def _note(self, placed: Placed, report: msg.Report) -> None:
-        task_run, now_us = placed.machine.task_run, self.now_us
+        task_run, now_us = placed.machine.task_run, self._clock.now_us()
         who = (now_us, task_run.task_id, task_run.path, task_run.attempt)
         placed.failure = None
         match report:
@@ -313,7 +325,8 @@ class PlacedSteps:
         if placed is None:
             return
         was = placed.machine.task_run.queued_us
-        event = ev.TimerFired(self.now_us, TIMER, timer.task_id, timer.path, timer.attempt)
+        now_us = self._clock.now_us()
+        event = ev.TimerFired(now_us, TIMER, timer.task_id, timer.path, timer.attempt)
         placed.machine.apply(event)
         if placed.machine.task_run.queued_us != was:
             self._push(placed)
@@ -367,7 +380,9 @@ class PlacedSteps:
 
     def forget(self, run_id: int) -> None:
         """Drop what is kept for a run that has ended."""
-        self.cancel(run_id, "the run has ended")
+        if self._below(run_id, ()):
+            self.cancel(run_id, "the run has ended")
+            self._committer.commit()
         self._lanes.forget(run_id)
         for key in [key for key in self._missed if key[0] == run_id]:
             del self._missed[key]
@@ -386,7 +401,7 @@ class PlacedSteps:
 
     def _cancel(self, placed: Placed, reason: str) -> None:
         del self._live[placed.key]
-        placed.machine.apply(ev.CancelRequested(self.now_us, reason))
+        placed.machine.apply(ev.CancelRequested(self._clock.now_us(), reason))
         placed.failure = Failure(FailureKind.CANCELLED, "AttemptCancelled", reason)
         token, placed.token = placed.token, 0
         flight = self._flights.get(token)
@@ -409,7 +424,8 @@ class PlacedSteps:
             step.task_id,
             int(task_run.state),
             task_run.attempt,
-            task_run.started_us,
+            # One that was cancelled may never have begun.
+            task_run.started_us or task_run.ended_us,
             task_run.ended_us,
             msgspec.structs.replace(step.info, error=error),
             value,
@@ -443,7 +459,8 @@ class PlacedSteps:
         task_run, batch = placed.machine.task_run, self._committer.batch
         path = format_path(task_run.path)
         failure = None if placed.failure is None else _failure_encoder.encode(placed.failure)
-        times = (task_run.started_us, self.now_us)
+        now_us = self._clock.now_us()
+        times = (task_run.started_us, now_us)
         row = AttemptRow(
             placed.run.id,
             task_run.task_id,
@@ -455,9 +472,9 @@ class PlacedSteps:
             failure,
         )
         batch.attempts.append(row)
-        due_us = task_run.due_us or self.now_us
-        event = ev.RetryScheduled(self.now_us, task_run.task_id, task_run.path, due_us)
-        batch.events.append(EventRow(placed.run.id, task_run.task_id, path, self.now_us, event))
+        due_us = task_run.due_us or now_us
+        event = ev.RetryScheduled(now_us, task_run.task_id, task_run.path, due_us)
+        batch.events.append(EventRow(placed.run.id, task_run.task_id, path, now_us, event))
 
 
 def _nothing() -> None:

@@ -196,5 +196,8 @@ class _NoBatch:
     def after_commit(self, value: Any = None) -> Any:
         raise NotImplementedError
 
+    def commit(self) -> None:
+        raise NotImplementedError
+
     def note_progress(self, run: LiveRun, body: TaskRun) -> None:
         raise NotImplementedError

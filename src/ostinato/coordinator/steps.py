@@ -33,6 +33,10 @@ class Committer(Protocol):
         """Return an answer that is given once the next commit is durable."""
         ...
 
+    def commit(self) -> None:
+        """Make durable what is in the batch."""
+        ...
+
     def note_progress(self, run: LiveRun, body: TaskRun) -> None:
         """Take note that a body got further than it has ever been."""
         ...

@@ -10,6 +10,7 @@ from ostinato.errors import ExecutionError
 from ostinato.executors.protocol import CallHandler
 from ostinato.executors.thread import ThreadExecutor
 from ostinato.runtime.messages import AttemptSpec, RunInfo
+from ostinato.runtime.step_limits import await_here
 
 
 class CallerExecutor(ThreadExecutor):
@@ -77,7 +78,7 @@ class CallerExecutor(ThreadExecutor):
             if self._refusal:
                 raise ExecutionError(self._refusal)
             # Without a limit: a subflow or a person may take long.
-            return future.result()
+            return await_here(future)
         finally:
             self._asked.discard(future)
 

@@ -15,8 +15,16 @@ from ostinato.executors.protocol import CallHandler, Later
 from ostinato.runtime.attempt import Executing
 from ostinato.runtime.capture import capture_python_output
 from ostinato.runtime.failures import describe_failure
-from ostinato.runtime.messages import AttemptSpec, Lost, Report, Revoked, RunInfo
+from ostinato.runtime.messages import (
+    LONG_CALLS,
+    AttemptSpec,
+    Lost,
+    Report,
+    Revoked,
+    RunInfo,
+)
 from ostinato.runtime.resources import ResourceShelf
+from ostinato.runtime.step_limits import await_here
 
 #: Threads, and so attempts, at a time.
 MAX_THREADS = 32
@@ -126,6 +134,8 @@ class ThreadExecutor:
         """
         future: Future[Any] = Future()
         self._ask(token, method, args, future)
+        if method in LONG_CALLS:
+            return await_here(future)
         return future.result(CALL_TIMEOUT_S)
 
     def _ask(self, token: int, method: str, args: dict[str, Any], future: "Future[Any]") -> None:

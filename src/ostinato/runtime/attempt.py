@@ -105,6 +105,10 @@ class Executing:
             info: What the run's attempts share.
         """
         now_us = self._clock.now_us
+        if dag is None and spec.step is not None:
+            from ostinato.runtime.step_functions import find_flow  # noqa: PLC0415 - see above
+
+            dag = find_flow(info.flow)
         if dag is None and (spec.notice is None or spec.notice.facts.callback >= 0):
             at_us = now_us()
             gone = UnknownFlow(f"the flow {info.flow!r} is not in this process")
@@ -281,7 +285,7 @@ class Executing:
         # Threads and pickles are for flows that are functions.
         from ostinato.runtime.step_session import StepSession  # noqa: PLC0415 - see above
 
-        session = StepSession(spec, info, self._port, self._clock)
+        session = StepSession(spec, info, self._port, self._clock, interruption=self.interruption)
         limit = session.time.limit_body(spec.timeout_s, spec.task_id)
         with limit, session, executing_flow(session, info.flow):
             return body.execute(context)
@@ -298,9 +302,9 @@ class Executing:
             try:
                 if spec.timeout_s and _is_in_thread():
                     with time_limit(spec.timeout_s, spec.name):
-                        result = call_step(spec, call, info, self._port, self._clock)
+                        result = call_step(spec, info, self._port, self._clock)
                 else:
-                    result = call_step(spec, call, info, self._port, self._clock)
+                    result = call_step(spec, info, self._port, self._clock, self.interruption)
             finally:
                 if self.interruption.is_wanted and not _is_in_thread():
                     self.interruption.deliver()

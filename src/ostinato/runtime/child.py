@@ -8,11 +8,13 @@ on the main thread. To reach an attempt that executes, the coordinator sends a f
 import _thread
 import logging
 import os
+import select
 import signal
 import socket
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any, assert_never
 
@@ -24,6 +26,7 @@ from ostinato.runtime.capture import DescriptorCapture, capture_python_output
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.frames import FrameReader, frame
 from ostinato.runtime.resources import ResourceShelf
+from ostinato.runtime.step_limits import call_beside, is_in_limited_thread
 from ostinato.runtime.surroundings import Surroundings
 
 _READ_BYTES = 256 * 1024
@@ -60,6 +63,8 @@ class Child:
         self._runs: dict[int, msg.RunInfo] = {}
         self._waiting: deque[msg.AttemptSpec] = deque()
         self._replies: dict[int, msg.Reply] = {}
+        #: Calls for whose replies nobody waits any more.
+        self._abandoned: set[int] = set()
         self._calls = 0
         self._token = 0
         self._is_draining = False
@@ -157,7 +162,10 @@ class Child:
                 case msg.GiveBack(tokens=tokens):
                     self._revoke(tokens)
                 case msg.Reply() as reply:
-                    self._replies[reply.id] = reply
+                    if reply.id in self._abandoned:
+                        self._abandoned.discard(reply.id)
+                    else:
+                        self._replies[reply.id] = reply
                 case msg.Drain():
                     self._is_draining = True
                 case other:
@@ -192,8 +200,14 @@ class Child:
         if os.getpid() != self._pid:
             message = "only the task's own process can pull and push values"
             raise UsageError(message, hint=f"{method} was called in one that the task forked")
+        if is_in_limited_thread():
+            return call_beside(partial(self._call, token, method, args))
+        return self._call(token, method, args)
+
+    def _call(self, token: int, method: str, args: dict[str, Any]) -> Any:
         with self._interruption.held():
-            reply = self._await_reply(self._begin_call(token, method, args))
+            number = self._begin_call(token, method, args)
+            reply = self._await_reply(number, may_last=method in msg.LONG_CALLS)
             if self._has_missed_signal or self._interruption.is_wanted:
                 # What stops the attempt came with the reply, or before it.
                 _thread.interrupt_main(signal.SIGUSR1)
@@ -210,12 +224,28 @@ class Child:
             self._send(msg.encode(msg.Call(self._calls, token, method, args)))
             return self._calls
 
-    def _await_reply(self, number: int) -> msg.Reply:
-        """Wait for a reply: one of those who wait reads for all of them."""
+    def _await_reply(self, number: int, *, may_last: bool) -> msg.Reply:
+        """Wait for a reply: one of those who wait reads for all of them.
+
+        Where that may last, the attempt can be left while nothing comes; then nobody waits for
+        the reply any more.
+        """
+        try:
+            return self._read_until(number, may_last=may_last)
+        except BaseException:
+            self._abandoned.add(number)
+            if number in self._replies:
+                self._abandoned.discard(number)
+                del self._replies[number]
+            raise
+
+    def _read_until(self, number: int, *, may_last: bool) -> msg.Reply:
         while True:
             if self._reading.acquire(blocking=False):
                 try:
                     if number not in self._replies:
+                        if may_last:
+                            self._await_data(None)
                         data = self._connection.recv(_READ_BYTES)
                         if not data:
                             end_group()
@@ -226,11 +256,20 @@ class Child:
                         # Whoever waits looks for its reply, and else reads in turn.
                         self._answered.notify_all()
             else:
+                if may_last and number not in self._replies:
+                    self._await_data(LEADERLESS_S)
                 with self._answered:
                     if number not in self._replies and self._reading.locked():
                         self._answered.wait(LEADERLESS_S)
             if number in self._replies:
                 return self._replies.pop(number)
+
+    def _await_data(self, timeout_s: float | None) -> None:
+        """Wait until there is something to read; meanwhile the attempt can be left."""
+        readable = select.poll()
+        readable.register(self._connection, select.POLLIN)
+        with self._interruption.ajar():
+            readable.poll(None if timeout_s is None else timeout_s * 1e3)
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""

@@ -25,6 +25,15 @@ class Interruption:
         self._error: BaseException | None = None
         self._is_cancelling = False
         self._thread = threading.main_thread().ident
+        #: Blocks of ``held`` that the main thread is in, and whether the attempt could be left
+        #: before the outermost of them.
+        self._held = 0
+        self._was_open = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the main thread is where nothing may be raised."""
+        return self._held > 0
 
     @property
     def is_wanted(self) -> bool:
@@ -79,11 +88,33 @@ class Interruption:
             yield
             return
         was_open, self._is_open = self._is_open, False
+        if not self._held:
+            self._was_open = was_open
+        self._held += 1
         try:
             yield
         finally:
+            self._held -= 1
             self._is_open = was_open
         self.deliver()
+
+    @contextmanager
+    def ajar(self) -> Iterator[None]:
+        """Let the attempt be left in this block, inside of one in which it cannot be.
+
+        For a wait within ``held`` that changes nothing, such as until there is something to read.
+        """
+        if threading.get_ident() != self._thread or self._held != 1:
+            yield
+            return
+        try:
+            self._held = 0
+            self._is_open = self._was_open and not self._has_raised
+            self.deliver()
+            yield
+        finally:
+            self._held = 1
+            self._is_open = False
 
 
 def _cancel_first(loop: asyncio.AbstractEventLoop) -> None:

@@ -462,6 +462,7 @@ class PlacedStep(Struct, frozen=True, array_like=True):
 #: limit)`` returns a page of those that are recorded, and the cursor of the next page.
 #: ``place(step)`` has a ``PlacedStep`` executed by the executor that its policy names, and returns
 #: the ``RecordedStep`` once that is durable; or None, if who asks shall execute it itself.
+#: ``leave(path)`` says that nobody waits for such a step any more: it is cancelled.
 #: ``subflow(definition, params, place, again, token)`` returns ``{"spec", "info"}``, an attempt of
 #: the subflow's run to be executed by who asks, or ``{"run_id", "state", "reason"}`` if it has
 #: ended; ``subflow_ended(run_id, report)`` takes how that attempt ended and returns the same;
@@ -491,6 +492,7 @@ CALLS = (
     "step",
     "steps",
     "place",
+    "leave",
     "pause",
     "subflow",
     "subflow_ended",
@@ -500,6 +502,9 @@ CALLS = (
     "publish",
     "update_artifact",
 )
+
+#: Calls that are answered when something has ended, which may take as long as it likes.
+LONG_CALLS = frozenset({"place", "pause", "subflow", "subflow_ended", "in_subflow"})
 
 #: How an attempt's code can end.
 Ended = Succeeded | Failed | Skipped | Deferred

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from ostinato.authoring.futures import settled
 from ostinato.authoring.step_scopes import Scope, current_scope, number_tasks
 from ostinato.authoring.steps import executing_flow
 from ostinato.clock import Clock
 from ostinato.model.identity import MapPath
 from ostinato.model.step import BODY
 from ostinato.runtime.context import Port
+from ostinato.runtime.interruption import Interruption
 from ostinato.runtime.messages import AttemptSpec, RecordedStep, RunInfo, StepCall
 from ostinato.runtime.recorded_steps import ATTEMPTS_OF_STEP, RecordedSteps
 from ostinato.runtime.step_functions import find_function
@@ -33,29 +35,39 @@ def as_of_the_body(spec: AttemptSpec) -> AttemptSpec:
     )
 
 
-def call_step(spec: AttemptSpec, call: StepCall, info: RunInfo, port: Port, clock: Clock) -> Any:
+def call_step(
+    spec: AttemptSpec,
+    info: RunInfo,
+    port: Port,
+    clock: Clock,
+    interruption: Interruption | None = None,
+) -> Any:
     """Call the function of a step and return its result.
 
     Args:
         spec: The attempt.
-        call: What is called.
         info: What the run's attempts share.
         port: Asks the coordinator.
         clock: Stamps the steps that it calls.
+        interruption: Says where the main thread must not be left.
 
     Raises:
         UnknownTask: The function is not in this process.
     """
+    call = spec.step
+    assert call is not None
     function = find_function(call.module, call.function)
     args, kwargs = decode_value(call.arguments, info.values_root)
     own = as_of_the_body(spec)
     recorded = _RecordedBelow(own, info, port, clock, spec.path, call.since)
-    session = StepSession(own, info, port, clock, recorded)
+    session = StepSession(own, info, port, clock, recorded, interruption)
     with session, executing_flow(session, info.flow):
         token = current_scope.set(Scope(spec.path, spec.task_id))
         try:
             result = function(*args, **kwargs)
-            return asyncio.run(_numbered(result)) if inspect.iscoroutine(result) else result
+            if inspect.iscoroutine(result):
+                result = asyncio.run(_numbered(result))
+            return settled(result)
         finally:
             current_scope.reset(token)
 

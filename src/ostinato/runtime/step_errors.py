@@ -2,7 +2,7 @@
 
 import pickle
 
-from ostinato.errors import AttemptTimeout, StepFailed
+from ostinato.errors import AttemptTimeout, MemoryLimitExceeded, StepFailed
 from ostinato.model.failure import FailureKind
 from ostinato.model.identity import TaskRunKey
 from ostinato.runtime.messages import RecordedStep
@@ -22,6 +22,10 @@ def pickled_error(error: Exception) -> bytes:
 
 def recorded_error(recorded: RecordedStep) -> Exception:
     """Return the exception that a recorded step ended with, or what stands for it."""
+    failure = recorded.failure
+    if failure is not None and failure.kind is FailureKind.MEMORY:
+        # Who raised knew of no limit.
+        return MemoryLimitExceeded(failure.message)
     if recorded.info.error:
         try:
             error = pickle.loads(recorded.info.error)
@@ -29,7 +33,6 @@ def recorded_error(recorded: RecordedStep) -> Exception:
             error = None
         if isinstance(error, Exception):
             return error
-    failure = recorded.failure
     if failure is not None and failure.kind is FailureKind.TIMEOUT:
         return AttemptTimeout(failure.message)
     name = TaskRunKey(recorded.task_id, recorded.path)

@@ -3,12 +3,32 @@
 import ctypes
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from ostinato.clock import SystemClock
 from ostinato.errors import AttemptTimeout
+from ostinato.runtime.interruption import Interruption
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+#: Seconds after which it is tried again to leave code that cannot be left.
+HELD_S = 0.005
+
+#: Seconds between two moments at which a limited thread that waits can be left.
+LEAVE_S = 0.02
+
+
+class _Limited(threading.local):
+    """How many limits a thread is under that is not the main one."""
+
+    count = 0
+
+
+_limited = _Limited()
 
 
 class _Expired(BaseException):
@@ -16,7 +36,9 @@ class _Expired(BaseException):
 
 
 @contextmanager
-def time_limit(timeout_s: float, name: str) -> Iterator[None]:
+def time_limit(
+    timeout_s: float, name: str, interruption: Interruption | None = None
+) -> Iterator[None]:
     """Raise ``AttemptTimeout`` in the block when its time is over.
 
     In the main thread even a blocking call is interrupted; in another one, code is left when it
@@ -25,13 +47,14 @@ def time_limit(timeout_s: float, name: str) -> Iterator[None]:
     Args:
         timeout_s: Seconds that it may take; 0 for no limit.
         name: Of the step, for the message.
+        interruption: Says where the main thread must not be left.
     """
     if not timeout_s:
         yield
         return
     is_main = threading.current_thread() is threading.main_thread()
     try:
-        with _by_signal(timeout_s) if is_main else _by_thread(timeout_s):
+        with _by_signal(timeout_s, interruption) if is_main else _by_thread(timeout_s):
             yield
     except _Expired:
         message = f"step {name!r} ran longer than its timeout of {timeout_s:g} s"
@@ -39,11 +62,13 @@ def time_limit(timeout_s: float, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _by_signal(timeout_s: float) -> Iterator[None]:
+def _by_signal(timeout_s: float, interruption: Interruption | None) -> Iterator[None]:
     is_inside = True
 
     def expire(_signal: int, _frame: FrameType | None) -> None:
-        if is_inside:
+        if is_inside and interruption is not None and interruption.is_held:
+            signal.setitimer(signal.ITIMER_REAL, HELD_S)
+        elif is_inside:
             raise _Expired
 
     left_s, _ = signal.getitimer(signal.ITIMER_REAL)
@@ -80,11 +105,55 @@ def _by_thread(timeout_s: float) -> Iterator[None]:
     watch = threading.Timer(timeout_s, expire)
     watch.daemon = True
     watch.start()
+    _limited.count += 1
     try:
         yield
     finally:
+        _limited.count -= 1
         with lock:
             is_inside = False
             # What was set and not raised yet came too late.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
         watch.cancel()
+
+
+def is_in_limited_thread() -> bool:
+    """Whether this thread may be left between any two instructions, and is not the main one."""
+    return _limited.count > 0
+
+
+def call_beside(call: Callable[[], Any]) -> Any:
+    """Call something that must not be torn, in a thread of its own, and wait for it.
+
+    Args:
+        call: What is called; it goes on to its end if this thread is left.
+    """
+    # Few steps are limited, and submitted, and ask.
+    from concurrent.futures import Future  # noqa: PLC0415 - see above
+
+    done: Future[Any] = Future()
+
+    def execute() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            done.set_exception(error)
+
+    threading.Thread(target=execute, name="step call", daemon=True).start()
+    return await_here(done)
+
+
+def await_here(future: "Future[Any]") -> Any:
+    """Wait for a future where this thread can be left by a limit.
+
+    Args:
+        future: What is awaited.
+    """
+    while _limited.count:
+        try:
+            return future.result(LEAVE_S)
+        except TimeoutError:
+            if future.done():
+                # Its own.
+                break
+    return future.result()

@@ -65,6 +65,10 @@ class StepPlacing:
         except (ExecutionError, UsageError) as error:
             message = f"{step.place}: {error.message}"
             raise type(error)(message, hint=error.hint) from None
+        except BaseException:
+            # A time-out, or the end of the flow.
+            self._port.call(self._spec.token, "leave", {"path": step.path})
+            raise
         finally:
             self._forget(call.arguments)
         if answer is None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ostinato.authoring import signals
 from ostinato.authoring.cache_policies import Caching
-from ostinato.authoring.futures import StepFuture, StepState, resolve_futures
+from ostinato.authoring.futures import StepFuture, StepState, resolve_futures, settled
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
@@ -43,6 +43,7 @@ from ostinato.runtime.capture import current_log
 from ostinato.runtime.context import Port, TaskContext, current_context
 from ostinato.runtime.failures import describe_failure
 from ostinato.runtime.inputs import render_inputs
+from ostinato.runtime.interruption import Interruption
 from ostinato.runtime.log_writer import AttemptLog
 from ostinato.runtime.messages import (
     AttemptSpec,
@@ -78,6 +79,7 @@ class StepSession:
         port: Asks the coordinator; safe in all threads.
         clock: Stamps steps.
         recorded: What is recorded of steps, where it is not what the coordinator gives.
+        interruption: Says where the main thread must not be left.
     """
 
     def __init__(
@@ -87,16 +89,18 @@ class StepSession:
         port: Port,
         clock: Clock,
         recorded: RecordedSteps | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self._spec = spec
         self._info = info
         self._port = port
         self._clock = clock
+        self._interruption = interruption
         self._recorded = recorded or RecordedSteps(spec, info, port, clock)
         #: How time passes.
-        self.time = time_of(clock)
+        self.time = time_of(clock, interruption)
         self.new_loop = self.time.new_loop
-        self._futures: list[StepFuture[Any]] = []
+        self._futures: list[tuple[Step, StepFuture[Any]]] = []
         #: Steps that are coroutines of which nobody has asked for the result.
         self._unawaited: dict[MapPath, Step] = {}
 
@@ -106,21 +110,30 @@ class StepSession:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         current_scope.reset(self._scope_token)
-        self.close()
-        for step in self._unawaited.values() if kind is None else ():
+        forgotten = self.close()
+        if kind is not None:
+            # That is what is to be told.
+            return
+        for step in self._unawaited.values():
             message = f"{step.place}: step {step.name} is never awaited, and was not executed"
             raise UsageError(message, hint=f"write: await {step.task.task_id}(...)")
+        for step, error in forgotten:
+            message = f"{step.place}: step {step.name} failed, and nobody waited for it: {error!r}"
+            raise StepFailed(message, hint="wait for it: .result(), or .wait() to go on") from error
 
-    def close(self) -> None:
-        """Wait for submitted steps that nobody waited for, and say so."""
+    def close(self) -> list[tuple[Step, Exception]]:
+        """Wait for submitted steps; return those that failed and that nobody waited for."""
         self.time.close()
-        for future in self._futures:
+        forgotten = []
+        log = current_log.get()
+        for step, future in self._futures:
             state = future.state
             if not future.is_awaited and state is not None and state.error is not None:
-                log = current_log.get()
+                forgotten.append((step, state.error))
                 if log is not None:
-                    message = f"nobody waited for {future.name}, which failed: {state.error}"
+                    message = f"{step.place}: nobody waited for {step.name}: {state.error!r}"
                     log.write("WARNING", "ostinato", message)
+        return forgotten
 
     # What calls of tasks mean
 
@@ -160,7 +173,7 @@ class StepSession:
         step = self._step(task, args, kwargs, wait_for)
         inner = self.time.begin(partial(self._perform_beside, step))
         future: StepFuture[Any] = StepFuture(step.name, inner)
-        self._futures.append(future)
+        self._futures.append((step, future))
         transaction = current_transaction.get()
         if transaction is not None:
             transaction.watch(future)
@@ -292,7 +305,7 @@ class StepSession:
         started_us = self._clock.now_us()
         body = flow.dag.operators[spec.task_id]
         try:
-            session = StepSession(spec, info, port, self._clock)
+            session = StepSession(spec, info, port, self._clock, interruption=self._interruption)
             arguments = {
                 name: resolve(value, SubflowParameters(info))
                 for name, value in body.arguments().items()
@@ -401,7 +414,7 @@ class StepSession:
             started_us = self._clock.now_us()
             try:
                 with self.time.limit(step.task.policy.timeout_s, step.name):
-                    result = step.task.function(*told.args, **told.kwargs)
+                    result = settled(step.task.function(*told.args, **told.kwargs))
                 return self._recorded.succeed(step, told, result, failures + 1, started_us)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
                 failures += 1

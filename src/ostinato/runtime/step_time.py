@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from ostinato.authoring.futures import EndedFuture
 from ostinato.clock import Clock, VirtualClock
 from ostinato.errors import AttemptTimeout
+from ostinato.runtime.interruption import Interruption
 from ostinato.runtime.step_limits import time_limit
 
 R = TypeVar("R")
@@ -54,17 +55,27 @@ class StepTime(Protocol):
         ...
 
 
-def time_of(clock: Clock) -> StepTime:
-    """Return how time passes by a clock."""
-    return VirtualTime(clock) if isinstance(clock, VirtualClock) else RealTime()
+def time_of(clock: Clock, interruption: Interruption | None = None) -> StepTime:
+    """Return how time passes by a clock.
+
+    Args:
+        clock: Of the attempt.
+        interruption: Says where the main thread must not be left.
+    """
+    return VirtualTime(clock) if isinstance(clock, VirtualClock) else RealTime(interruption)
 
 
 class RealTime:
-    """Time passes as it does; what is begun has threads."""
+    """Time passes as it does; what is begun has threads.
+
+    Args:
+        interruption: Says where the main thread must not be left.
+    """
 
     new_loop: NewLoop | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, interruption: Interruption | None = None) -> None:
+        self._interruption = interruption
         self._pool: ThreadPoolExecutor | None = None
 
     def sleep(self, seconds: float) -> None:
@@ -79,7 +90,7 @@ class RealTime:
 
     def limit(self, timeout_s: float, name: str) -> AbstractContextManager[None]:
         """Raise ``AttemptTimeout`` in the block when its time is over; 0 for no limit."""
-        return time_limit(timeout_s, name)
+        return time_limit(timeout_s, name, self._interruption)
 
     @contextmanager
     def limit_body(self, timeout_s: float, name: str) -> Iterator[None]:

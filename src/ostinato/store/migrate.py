@@ -92,6 +92,8 @@ def _alone(database: Database) -> Iterator[None]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
+        # Said, and not left to the file: a process that was forked meanwhile has it open too.
+        fcntl.flock(folder, fcntl.LOCK_UN)
         os.close(folder)
 
 

@@ -139,3 +139,62 @@ def test_a_coroutine_that_swallows_it_does_not_succeed(interruption: Interruptio
 
     with pytest.raises(Stop):
         interruption.deliver()
+
+
+def test_what_comes_while_a_held_wait_is_ajar_is_raised_in_it(interruption: Interruption) -> None:
+    interruption.begin()
+    held = []
+
+    def wait() -> None:
+        with interruption.held():
+            held.append(interruption.is_held)
+            with interruption.ajar():
+                held.append(interruption.is_held)
+                interruption.post(Stop())
+                interruption.deliver()
+
+    with pytest.raises(Stop):
+        wait()
+
+    assert [*held, interruption.is_held] == [True, False, False]
+
+
+def test_what_waits_is_raised_when_a_held_wait_is_left_ajar(interruption: Interruption) -> None:
+    interruption.begin()
+    reached = []
+
+    def wait() -> None:
+        with interruption.held():
+            interruption.post(Stop())
+            reached.append("held")
+            with interruption.ajar():
+                reached.append("ajar")
+
+    with pytest.raises(Stop):
+        wait()
+
+    assert reached == ["held"]
+
+
+def test_a_held_wait_cannot_be_left_where_the_attempt_could_not(
+    interruption: Interruption,
+) -> None:
+    with interruption.held(), interruption.ajar():
+        interruption.post(Stop())
+        interruption.deliver()
+
+    assert interruption.is_wanted
+
+
+def test_other_threads_are_never_held(interruption: Interruption) -> None:
+    seen: list[bool] = []
+
+    def look() -> None:
+        with interruption.held(), interruption.ajar():
+            seen.append(interruption.is_held)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == [False]

@@ -1,5 +1,6 @@
 """This module tests how a store comes to the schema of this version."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -204,3 +205,24 @@ def test_processes_that_open_new_stores_at_once_all_get_them(tmp_path: Path) -> 
         store = open_store(tmp_path / f"{number}.db")
         assert all(store.load_manifest(f"v{name}") is not None for name in range(OPENERS))
         store.close()
+
+
+def test_process_that_is_forked_meanwhile_locks_nobody_out(tmp_path: Path) -> None:
+    database = Database(str(tmp_path / "store.db"), busy_timeout_s=0.0)
+    read, write = os.pipe()
+    with migration._alone(database):
+        pid = os.fork()
+        if pid == 0:
+            os.read(read, 1)
+            os._exit(0)
+
+    try:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+    finally:
+        os.write(write, b"\0")
+        os.waitpid(pid, 0)
+        os.close(read)
+        os.close(write)
+        database.close()
