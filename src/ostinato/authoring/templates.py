@@ -51,6 +51,8 @@ class FlowTemplates:
         self.filters = dict(filters or {})
         self.is_native = is_native
         self.options = dict(options or {})
+        #: Ids of tasks whose templates are known to be sound.
+        self.checked: set[str] = set()
 
     @cached_property
     def engine(self) -> "Engine":

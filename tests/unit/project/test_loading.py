@@ -329,9 +329,9 @@ def test_broken_file_breaks_its_flow_alone(write: Write) -> None:
     assert [flow.name for flow in loaded.manifest.flows] == ["etl"]
     assert [str(problem) for problem in loaded.manifest.problems] == [
         "flows/shop/other.yml:1:1 F011 operator 'bush' is unknown; did you mean 'bash'?",
+        "flows/shop/task.yml:1:1 F026 BashOperator needs 'bash_command'",
         "flows/shop/task.yml:2:1 F013 BashOperator takes no argument 'bash_comand'; "
         "did you mean 'bash_command'?",
-        "flows/shop/task.yml:1:1 F026 BashOperator needs 'bash_command'",
     ]
 
 

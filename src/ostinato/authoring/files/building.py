@@ -33,11 +33,10 @@ from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dic
 from ostinato.authoring.files.units import GroupUnit, Origins, TaskUnit, Unit
 from ostinato.authoring.groups import TaskGroup
 from ostinato.authoring.operators.operator import Operator
-from ostinato.authoring.places import ascribed_to
+from ostinato.authoring.places import ascribed_to, relative_place
 from ostinato.authoring.policies import POLICY_NAMES
+from ostinato.authoring.template_checks import broken_templates
 from ostinato.errors import FolderProblems, OstinatoError, Place
-
-_ID_RULE = "ids are made of letters, digits, '_', '-' and '.'"
 
 
 class BuildOptions(Struct, frozen=True, kw_only=True):
@@ -129,7 +128,7 @@ class _Building:
 
     def all_problems(self) -> list[FileProblem]:
         """Return what is wrong, as it counts in this flow."""
-        found = list(dict.fromkeys(self._problems))
+        found = sorted(dict.fromkeys(self._problems), key=lambda one: one.position)
         return strictly(found) if self._root.metadata.get("strict") is True else found
 
     def origin(self, found: tuple[FileProblem, ...]) -> FolderOrigin:
@@ -160,9 +159,11 @@ class _Building:
         given = flow_arguments(root, self._problems)
         with ascribed_to(self._place(root.keys.position())):
             flow = self._try_flow(given)
+        flow.templates.folder = root.folder.path
         root.group = flow.root
         root.unit = GroupUnit("")
-        for level in self._levels[1:]:
+        # Of folders of one name, the outermost keeps it.
+        for level in sorted(self._levels[1:], key=lambda level: len(list(level.around()))):
             self._make_group(level, flow)
         return flow
 
@@ -172,8 +173,10 @@ class _Building:
             return DAG(root.name, **given)
         except OstinatoError as error:
             # Whatever it is, tasks are looked at too.
-            position = root.keys.position(*_key_in(error.message, root.metadata))
-            self._problems.append(problem("F014", error.message, position, error.hint))
+            path = _key_in(error.message, root.metadata)
+            code = "F014" if path else "F015"
+            position = root.keys.position(*path) if path else Position(root.folder.shown)
+            self._problems.append(problem(code, error.message, position, error.hint))
             return DAG("broken")
 
     def _make_group(self, level: Level, flow: DAG) -> None:
@@ -181,16 +184,14 @@ class _Building:
         parent = level.parent.group
         wanted = str(level.metadata.get("group_id") or level.name)
         if parent.child_id(wanted) in flow.groups:
-            # Folders of one name in different places are different groups.
-            wanted = f"{parent.node_id}.{wanted}" if not parent.child_prefix else wanted
+            wanted = flow.free_id(f"{parent.node_id}.{wanted}" if parent.node_id else wanted)
         given = group_arguments(level, self._problems)
         try:
             with ascribed_to(self._place(level.keys.position())):
                 group = TaskGroup(wanted, level.is_prefixed, parent_group=parent, dag=flow, **given)
         except OstinatoError as error:
-            self._problems.append(
-                problem("F015", error.message, level.keys.position(), error.hint or _ID_RULE)
-            )
+            position = level.keys.position(*_key_in(error.message, level.metadata))
+            self._problems.append(problem("F015", error.message, position, error.hint))
             group = parent
         level.group = group
         level.unit = GroupUnit(group.node_id)
@@ -230,11 +231,10 @@ class _Building:
         label = level.named(spec.task_id)
         if self._is_taken(level.group.child_id(label), spec):
             return None
-        self._problems.extend(
-            wrong_types(spec.keys, "task", besides=spec.values.keys() - POLICY_NAMES)
-        )
+        wrong = wrong_types(spec.keys, "task", besides=spec.values.keys() - POLICY_NAMES)
+        self._problems.extend(wrong)
         plan = self._plan(spec, scope)
-        if plan is None or not set_callables(spec, self._problems):
+        if plan is None or not set_callables(spec, self._problems) or wrong:
             return None
         if spec.file is not None:
             spec.values.setdefault("file_path", spec.file.path)
@@ -253,6 +253,7 @@ class _Building:
         if made is None:
             return None
         if isinstance(made, Operator):
+            made.text_places = _text_places(spec)
             made.written_class = written_class(spec.values.get("operator"))
         named = getattr(made, "dependencies", None)
         if named:
@@ -336,6 +337,7 @@ class _Building:
             if (unit := sensors.unit(external)) is not None
         }
         ends.tie_roots(known, flow_sensors, self._latest_only())
+        self._check_templates()
         cycle = cycle_in(origins)
         if cycle:
             problems.append(cycle_problem(cycle))
@@ -343,6 +345,12 @@ class _Building:
         nodes = self._flow.known_ids()
         for above, below in origins:
             self._flow.connect(nodes[above], nodes[below], "")
+
+    def _check_templates(self) -> None:
+        for error in broken_templates(self._flow.operators.values(), self._flow.templates):
+            place = relative_place(error.place or self._place(self._root.keys.position()))
+            position = Position(place.file, place.line, 1 if place.line else 0)
+            self._problems.append(problem("F023", error.message, position, error.hint))
 
     def _make_sensors(self) -> Sensors:
         chosen = {**DEFAULTS, **_wait_settings(self._options.wait_for_defaults)}
@@ -398,7 +406,7 @@ def _unit_of(made: Any, flow: DAG) -> Unit:
 
 
 def _relabelled(spec: TaskSpec, label: str) -> TaskSpec:
-    return TaskSpec(label, spec.values, spec.keys, spec.file, spec.own, spec.partial)
+    return TaskSpec(label, spec.values, spec.keys, spec.file, spec.partial)
 
 
 def _defaults_for(
@@ -439,6 +447,22 @@ def _defaults_of(params: object) -> dict[str, Any]:
 
 def _wait_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if k in _WAIT_SETTINGS or k in POLICY_NAMES}
+
+
+def _text_places(spec: TaskSpec) -> dict[str, Place]:
+    """Return where the texts among the keys of a file begin, for what is wrong within them."""
+    if spec.file is None:
+        return {}
+    path = spec.file.path
+    found: dict[str, Place] = {}
+    for name, value in spec.values.items():
+        line, _ = spec.keys.places.get((name,), (0, 0))
+        if line and isinstance(value, str):
+            # Text of several lines begins below its key: `sql: |`.
+            found[name] = Place(path, line + (1 if "\n" in value else 0))
+    if spec.file.body:
+        found["sql"] = Place(path, spec.file.body_line)
+    return found
 
 
 def _below(name: str, position: Any) -> Any:

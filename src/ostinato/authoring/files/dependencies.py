@@ -237,6 +237,9 @@ def cycle_in(origins: Origins) -> list[tuple[str, str, Position]]:
 
 def cycle_problem(cycle: Sequence[tuple[str, str, Position]]) -> FileProblem:
     """Return the problem that a cycle is, with the place of each edge."""
+    if len(cycle) == 1:
+        _, name, origin = cycle[0]
+        return problem("F018", f"task {name!r} waits for itself", origin)
     parts = [f"{below} waits for {above} ({origin})" for above, below, origin in cycle]
     return problem("F018", f"tasks wait for each other: {', '.join(parts)}", cycle[0][2])
 

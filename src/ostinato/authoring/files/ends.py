@@ -40,10 +40,10 @@ class Ends:
 
     def tie_leaves(self) -> None:
         """Put the leaf tasks below all at the top that nothing waits for."""
-        leaves = {name: unit for name, unit in self._root.tasks.items() if name in self._leaf_ids}
-        self._check_alone(leaves, "leaf")
+        named = {name: unit for name, unit in self._root.tasks.items() if name in self._leaf_ids}
+        leaves = self._alone(named, "leaf")
         for name, unit in {**self._root.tasks, **self._groups}.items():
-            if unit.downstream_task_ids or name in leaves or name in self._root_ids:
+            if unit.downstream_task_ids or name in named or name in self._root_ids:
                 continue
             for leaf in leaves.values():
                 leaf.wait_for(unit, self._origins, self._position("leaf_tasks"))
@@ -62,11 +62,11 @@ class Ends:
             latest_only: Comes before all, if it is wanted.
         """
         ends = self._open_ends(sensors)
-        roots = {name: unit for name, unit in self._root.tasks.items() if name in self._root_ids}
-        self._check_alone(roots, "root")
+        named = {name: unit for name, unit in self._root.tasks.items() if name in self._root_ids}
+        roots = self._alone(named, "root")
         for name, unit in ends.items():
             # What the whole flow waits for comes before its root tasks too.
-            if name in roots or name in flow_sensors:
+            if name in named or name in flow_sensors:
                 continue
             if all(above.startswith(PREFIX) for above in unit.upstream_task_ids):
                 for root in roots.values():
@@ -91,18 +91,22 @@ class Ends:
             if not (isinstance(unit, GroupUnit) and unit.upstream_group_ids)
         }
 
-    def _check_alone(self, units: Mapping[str, Unit], what: str) -> None:
+    def _alone(self, units: Mapping[str, Unit], what: str) -> dict[str, Unit]:
+        """Return those that nothing is tied to yet; the others are a conflict."""
+        alone: dict[str, Unit] = {}
         for name, unit in units.items():
             others, relation = sorted(unit.upstream_task_ids), "waits for"
             if not others:
                 others, relation = sorted(unit.downstream_task_ids), "is waited for by"
             if not others:
+                alone[name] = unit
                 continue
             names = ", ".join(map(repr, others))
-            position = self._position(f"{what}_tasks")
+            position = self._position_of(f"{what}_tasks", name)
             message = f"{what} task {name!r} {relation} {names}"
             hint = f"a {what} task has no dependencies of its own, and no task names it in its own"
             self._problems.append(problem("F020", message, position, hint))
+        return alone
 
     def _ids(self, key: str) -> list[str]:
         value = self._root.metadata.get(key)
@@ -119,6 +123,10 @@ class Ends:
                 position = self._root.keys.position(key, index)
                 self._problems.append(problem("F017", message, position, hint))
         return names
+
+    def _position_of(self, key: str, name: str) -> Position:
+        names = names_in(self._root.keys.get(key) or ()) or []
+        return self._root.keys.position(key, *([names.index(name)] if name in names else []))
 
     def _position(self, *path: str) -> Position:
         return self._root.keys.position(*path)

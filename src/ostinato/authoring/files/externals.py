@@ -10,7 +10,6 @@ from ostinato.authoring.files.units import TaskUnit
 from ostinato.authoring.groups import TaskGroup
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.places import ascribed_to
-from ostinato.authoring.policies import POLICY_NAMES
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import OstinatoError, Place
 
@@ -42,12 +41,14 @@ class External(NamedTuple):
         task: Of it, or ``all``.
         settings: Of the sensor.
         position: Where it is named.
+        places: Where each of the settings stands.
     """
 
     flow: str
     task: str
     settings: Mapping[str, Any]
     position: Position
+    places: Mapping[str, Position]
 
     @property
     def sensor_id(self) -> str:
@@ -101,7 +102,8 @@ def _of_flow(
         problems.append(problem("F036", f"flow {flow!r} names no tasks", position(*path), _WRITE))
         return
     for name in names:
-        yield External(flow, name, settings, position(*path))
+        places = {setting: position(*path, setting) for setting in settings}
+        yield External(flow, name, settings, position(*path), places)
 
 
 class Sensors:
@@ -162,7 +164,10 @@ class Sensors:
         except Exception as error:  # noqa: BLE001 - users' sensors may raise anything
             text = error.message if isinstance(error, OstinatoError) else str(error)
             hint = error.hint if isinstance(error, OstinatoError) else ""
-            self._problems.append(problem("F022", f"{name}: {text}", external.position, hint))
+            message = text if repr(name) in text else f"{name}: {text}"
+            named = [name for name in external.settings if text.startswith(name)]
+            position = external.places[named[0]] if named else external.position
+            self._problems.append(problem("F022", message, position, hint))
             return None
         assert isinstance(sensor, Operator)
         return sensor
@@ -176,7 +181,8 @@ class Sensors:
         settings = {**defaults, **external.settings}
         if all(name in settings for name in _SHIFTS):
             message = f"{external.sensor_id} takes execution_delta or execution_date_fn, not both"
-            self._problems.append(problem("F022", message, external.position))
+            position = external.places[both[-1]] if both else external.position
+            self._problems.append(problem("F022", message, position))
             return None
         accepted = accepted_by(self._sensor)
         for name in [*settings]:
@@ -184,9 +190,9 @@ class Sensors:
                 continue
             del settings[name]
             if name in external.settings:
-                hint = did_you_mean(name, {*accepted} - POLICY_NAMES)
+                hint = did_you_mean(name, accepted)
                 message = f"{self._sensor.__name__} takes no argument {name!r}"
-                self._problems.append(problem("F013", message, external.position, hint))
+                self._problems.append(problem("F013", message, external.places[name], hint))
         return {
             **settings,
             "external_dag_id": external.flow,

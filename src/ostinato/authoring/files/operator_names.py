@@ -9,44 +9,23 @@ import importlib
 import importlib.util
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from ostinato.authoring.files import extensions
+from ostinato.authoring.files.operator_aliases import ALIASES
 from ostinato.authoring.operators import catalogue
+from ostinato.authoring.places import relative_file
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import DefinitionError
-from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 
 #: From which likeness on, 0 to 1, the name of a class is taken for a slip of the pen.
 _SLIP = 0.9
 
 #: Begins the names of users' own operators.
 LOCAL = "local"
-
-#: Classes of Airflow that are called otherwise here.
-ALIASES = {
-    "BashSensorAsync": "BashSensor",
-    "DateTimeSensorAsync": "DateTimeSensor",
-    "DruidOperator": "SqlOperator",
-    "DummyOperator": "EmptyOperator",
-    "ExternalTaskMarker": "EmptyOperator",
-    "FileSensorAsync": "FileSensor",
-    "HttpSensorAsync": "HttpSensor",
-    "JdbcOperator": "SqlOperator",
-    "MsSqlOperator": "SqlOperator",
-    "MySqlOperator": "SqlOperator",
-    "OracleOperator": "SqlOperator",
-    "PapermillOperator": "NotebookOperator",
-    "PostgresOperator": "SqlOperator",
-    "SnowflakeOperator": "SqlOperator",
-    "SqliteOperator": "SqlOperator",
-    "TimeDeltaSensorAsync": "TimeDeltaSensor",
-    "TimeSensorAsync": "TimeSensor",
-    "TrinoOperator": "SqlOperator",
-}
 
 #: Short names that do not follow from that of the class.
 _SHORT = {"sql": "SqlOperator", "shell": "BashOperator", "dummy": "EmptyOperator"}
@@ -152,10 +131,15 @@ class OperatorNames:
             if not self.folders:
                 hint = "put it into the folder operators of the project"
             else:
-                hint = did_you_mean(module_name, known) or f"it is looked for in {self.folders[0]}"
+                folder = relative_file(self.folders[0])
+                hint = did_you_mean(module_name, known) or f"it is looked for in {folder}"
             message = f"operator 'local.{last}' is unknown: there is no {module_name}.py"
             raise OperatorNotFound(message, hint=hint)
-        return _attribute(_load(module_name, known[module_name]), last, f"local.{last}")
+        try:
+            module = extensions.import_file(module_name, known[module_name])
+        except extensions.ExtensionError as error:
+            raise _broken(f"{LOCAL}.{last}", error) from error
+        return _attribute(module, last, f"{LOCAL}.{last}")
 
 
 _PLAIN_HINT = "name one such as bash, python or sql, local.MyOperator, or package.module.Class"
@@ -202,8 +186,8 @@ def snake_case(name: str) -> str:
 
 def _imported(path: str, name: str) -> Any:
     try:
-        return importlib.import_module(path)
-    except Exception as error:
+        return extensions.import_named(path)
+    except extensions.ExtensionError as error:
         raise _broken(name, error) from error
 
 
@@ -219,32 +203,8 @@ def _attribute(module: Any, last: str, name: str) -> Callable[..., Any]:
     return value
 
 
-def _load(module_name: str, path: str) -> Any:
-    private = f"{PRIVATE_MODULE_PREFIX}operators__{module_name}"
-    known = sys.modules.get(private)
-    if known is not None and getattr(known, "__file__", None) == path:
-        return known
-    folder = os.path.dirname(path)
-    if folder not in sys.path:
-        # They may import each other.
-        sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location(private, path)
-    if spec is None or spec.loader is None:  # pragma: no cover - a .py file has a loader
-        raise OperatorNotFound(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[private]
-        raise _broken(f"local: {os.path.basename(path)}", error) from error
-    return module
-
-
-def _broken(name: str, error: BaseException) -> OperatorNotFound:
-    text = " ".join(str(error).split())
-    detail = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return OperatorNotFound(f"operator {name!r} cannot be imported: {detail}", "F025")
+def _broken(name: str, error: Exception) -> OperatorNotFound:
+    return OperatorNotFound(f"operator {name!r} cannot be imported: {error}", "F025")
 
 
 def _of_airflow(name: str) -> Any:

@@ -21,9 +21,8 @@ class TaskSpec(Struct):
     Attributes:
         task_id: In its group; the group may put its name before or behind it.
         values: What the file says, with what is said for this task alone laid over it.
-        keys: Of the file, for places.
+        keys: Values and their places in the file.
         file: None for a task that a dict declares.
-        own: Path of the keys that are said for this task alone; empty if it is the file's only.
         partial: Arguments of its function that are given already.
     """
 
@@ -31,19 +30,11 @@ class TaskSpec(Struct):
     values: dict[str, Any]
     keys: Keys
     file: FileSpec | None = None
-    own: KeyPath = ()
     partial: Mapping[str, Any] = {}
 
     def position(self, *path: str | int) -> Position:
         """Return where a key of the task stands, or the nearest around it."""
-        own = (*self.own, *path)
-        if self.own and path and own in self.keys.places:
-            return self.keys.position(*own)
-        if path and path in self.keys.places:
-            return self.keys.position(*path)
-        if path and len(path) > 1:
-            return self.position(*path[:-1])
-        return self.keys.position(*self.own)
+        return self.keys.position(*path)
 
     def problem(self, code: str, message: str, *path: str | int, hint: str = "") -> FileProblem:
         """Return a problem of one of its keys."""
@@ -70,16 +61,36 @@ def specs_of_file(file: FileSpec, problems: list[FileProblem]) -> list[TaskSpec]
     if not several and not partials:
         return [TaskSpec(file.task_id, dict(keys.values), keys, file)]
     return [
-        TaskSpec(
-            str(task_id),
-            _nested_update(keys.values, several.get(task_id) or {}),
-            keys,
+        _spec_of_several(
             file,
             (MULTI_TASK_SPEC, task_id) if task_id in several else (PARTIALS, task_id),
+            several.get(task_id) or {},
             partials.get(task_id) or {},
         )
         for task_id in [*several, *(name for name in partials if name not in several)]
     ]
+
+
+def _spec_of_several(
+    file: FileSpec, own: KeyPath, said: Mapping[str, Any], partial: Mapping[str, Any]
+) -> TaskSpec:
+    """Return one of several tasks of a file.
+
+    Args:
+        file: As it was read.
+        own: Path of the keys that are said for this task alone.
+        said: These keys.
+        partial: Arguments of its function that are given already.
+    """
+    keys = file.keys
+    values = _nested_update(keys.values, said)
+    beneath = {
+        path[len(own) :]: place for path, place in keys.places.items() if path[: len(own)] == own
+    }
+    line = beneath.get((), (keys.line, 1))[0]
+    places = {**keys.places, **beneath}
+    own_keys = Keys(keys.file, values, places, line, keys.reads_surroundings)
+    return TaskSpec(str(own[-1]), values, own_keys, file, partial)
 
 
 def specs_of_dict(declared: Mapping[str, Mapping[str, Any]], file: str) -> list[TaskSpec]:

@@ -28,7 +28,7 @@ from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.templates import is_template, names_file
 from ostinato.authoring.wiring import Node
-from ostinato.errors import DeferralTimeout, InvalidArgument
+from ostinato.errors import DeferralTimeout, InvalidArgument, Place
 from ostinato.model.asset import AssetDefinition
 from ostinato.model.flow import TaskKind
 from ostinato.model.policy import Policy
@@ -76,6 +76,7 @@ class Operator(Node):
         attempt_limit_s: Seconds that an attempt may take where no policy says; 0 for no limit.
         place: Where the user made it.
         written_class: Name of its class as a file writes it, where it has several.
+        text_places: Where the text of an argument begins, if it is in a file that is not Python.
         settings: Its policies, read and checked.
         factors: What it is mapped over, by argument; empty if it is not mapped.
         asset: What is known of what it makes, None if nothing is.
@@ -96,6 +97,7 @@ class Operator(Node):
     attempt_limit_s: float = 0.0
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
     written_class: str = ""
+    text_places: Mapping[str, Place] = MappingProxyType({})
     asset: AssetDefinition | None = None
 
     graph: Flow | None

@@ -23,7 +23,7 @@ def test_scripts_are_tasks_of_a_folder_that_is_a_flow(tmp_path: Path) -> None:
         {
             "METADATA.yml": "",
             "greet.sh": FILES["run.sh"] + "# ---\n# operator: bash\n# bash_command: echo\n# ---\n",
-            "run.yml": FILES["run.yml"],
+            "run.yml": "operator: bash\nbash_command: echo",
         },
     )
 
