@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import limits, steps, waiting
+from benchmarks import limits, steps, suspended, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,6 +181,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "waiting": waiting.waiting,
     "pool": waiting.pool,
     "steps": steps.steps,
+    "suspended": suspended.suspended,
 }
 
 
