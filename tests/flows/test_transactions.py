@@ -351,3 +351,22 @@ def test_transaction_of_a_step_is_committed_in_that_step() -> None:
         nested()
 
     assert notes() == ["write inner", "publish inner", "write outer", "check", "remove outer"]
+
+
+def test_transaction_of_a_subflow_is_committed_in_that_subflow() -> None:
+    @flow
+    def inner() -> None:
+        with transaction() as work:
+            work.set("name", "inner")
+            write("inner")
+
+    @flow
+    def outer() -> None:
+        with transaction() as work:
+            work.set("name", "outer")
+            inner()
+            write("outer")
+
+    outer()
+
+    assert notes() == ["write inner", "publish inner", "write outer", "publish outer"]

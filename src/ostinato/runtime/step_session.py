@@ -106,9 +106,12 @@ class StepSession:
 
     def __enter__(self) -> Self:
         self._scope_token = current_scope.set(Scope())
+        # One around a subflow is its caller's, whose replay does not execute the subflow again.
+        self._transaction_token = current_transaction.set(None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        current_transaction.reset(self._transaction_token)
         current_scope.reset(self._scope_token)
         forgotten = self.close()
         if kind is not None:
