@@ -110,10 +110,19 @@ def read_script(text: str, dialect: str | None) -> Script:
         text: The script, templates rendered.
         dialect: As sqlglot calls it; None where it is not known.
     """
+    return read_script_and_trees(text, dialect)[0]
+
+
+def read_script_and_trees(text: str, dialect: str | None) -> tuple[Script, list[Any]]:
+    """Return what a script says, and the syntax trees of its statements; see ``read_script``."""
     try:
-        return script_of(parse(text, dialect), text)
+        trees = parse(text, dialect)
+        return script_of(trees, text), trees
     except UnreadableSql as error:
-        return Script(gives_rows=begins_query(text), problem=error.message, problem_at=error.at)
+        problem, place = error.message, error.at
+    except RecursionError:
+        problem, place = "it is nested too deep", (1, 1)
+    return Script(gives_rows=begins_query(text), problem=problem, problem_at=place), []
 
 
 def script_of(trees: Sequence[Any], text: str) -> Script:

@@ -1,9 +1,12 @@
-"""This module says where logs and large values lie below their roots."""
+"""This module says where the files lie that Ostinato writes, below their roots."""
 
 import hashlib
 from urllib.parse import quote
 
 from ostinato.model.identity import MapPath, format_path
+
+#: Holds all that Ostinato itself writes in a project.
+DATA_FOLDER = ".ostinato"
 
 #: Stands for the path of a task run that is not mapped.
 NO_PATH = "_"
@@ -52,6 +55,15 @@ def value_path(
     return (
         f"{_folder(run_id, task_id, path)}/{generation}-{attempt}/{file_name(key)}.{value_format}"
     )
+
+
+def query_cache_path(folder: str) -> str:
+    """Return the file that keeps what was read of the queries of a folder, below the data.
+
+    >>> query_cache_path("flows/shop")
+    'cache/queries/flows%2Fshop'
+    """
+    return f"cache/queries/{file_name(folder)}"
 
 
 def file_name(text: str) -> str:

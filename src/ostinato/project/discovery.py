@@ -8,15 +8,13 @@ from typing import Any
 from msgspec import Struct
 
 from ostinato.errors import UsageError
+from ostinato.model.layout import DATA_FOLDER
 from ostinato.project.settings import Settings
 from ostinato.project.settings_file import read_settings
 from ostinato.project.target import SETTINGS_FILE, Target
 
 #: Name of the project of files that lie in none.
 IMPLICIT_NAME = "default"
-
-#: Folder of a project's data, in the project.
-DATA_FOLDER = ".ostinato"
 
 #: Mark a folder as a flow made of files, or as a group of one.
 FOLDER_FLOW_FILES = ("METADATA.yml", "METADATA.yaml")

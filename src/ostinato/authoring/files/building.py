@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
+from ostinato.authoring.files.assets import Assets
 from ostinato.authoring.files.callables import set_callables
 from ostinato.authoring.files.codes import problem, strictly
 from ostinato.authoring.files.defaults import Scope, default_for
@@ -141,12 +142,13 @@ class _Building:
         self._flow = self._make_flow()
         for level in self._levels:
             self._make_specs(level)
-        kept = KeptQueries(self._options.kept_queries)
-        self._tables = self._find_tables(kept)
+        reader = self._query_reader()
+        self._tables = Tables(self._levels, reader, _defaults_of(self._root.metadata.get("params")))
         for level in self._levels:
             self._make_tasks(level)
-        kept.save()
         self._wire()
+        self._describe_assets(reader)
+        reader.kept.save()
         return self._flow
 
     # Structures
@@ -209,11 +211,17 @@ class _Building:
             declared = specs_of_dict(self._options.leaf_tasks_from_dict, level.folder.shown)
             level.specs.extend(spec for spec in declared if spec.task_id not in taken)
 
-    def _find_tables(self, kept: KeptQueries) -> Tables:
+    def _query_reader(self) -> QueryReader:
         templates = self._flow.templates
         around = QuerySurroundings(tuple(templates.folders()), templates.macros, templates.filters)
-        said = self._root.metadata.get("params")
-        return Tables(self._levels, QueryReader(around, kept), _defaults_of(said))
+        return QueryReader(around, KeptQueries(self._options.kept_queries))
+
+    def _describe_assets(self, reader: QueryReader) -> None:
+        assets = Assets(self._tables, reader, self._problems)
+        for maker in self._tables.makers.values():
+            task = self._flow.operators.get(maker.task_id)
+            if isinstance(task, Operator):
+                assets.describe(maker, task, self._tables.inherited(maker))
 
     def _make_tasks(self, level: Level) -> None:
         inherited = level.inherited()

@@ -9,8 +9,9 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.building import BuildOptions, build
 from ostinato.authoring.files.operator_names import local_folders
 from ostinato.authoring.files.reading import read_folder
-from ostinato.authoring.places import calling_place, relative_place
+from ostinato.authoring.places import calling_place, relative_file, relative_place
 from ostinato.errors import InvalidArgument
+from ostinato.model.layout import DATA_FOLDER, query_cache_path
 
 
 def folder_flow(
@@ -79,8 +80,18 @@ def folder_flow(
         leaf_tasks_from_dict=leaf_tasks_from_dict or {},
         flow_arguments=given,
         operator_folders=local_folders(session.source_root.get() or os.getcwd()),
+        kept_queries=_kept_queries(folder),
     )
     return build(spec, problems, options)
+
+
+def _kept_queries(folder: str) -> str:
+    """Return the file that keeps what is read of queries, empty outside of projects."""
+    root = session.source_root.get()
+    # A project in which nothing was run yet stays as it is.
+    if not root or not os.path.isdir(os.path.join(root, DATA_FOLDER)):
+        return ""
+    return os.path.join(root, DATA_FOLDER, query_cache_path(relative_file(folder, root)))
 
 
 def _found(path: str | os.PathLike[str], calling: str) -> str:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from ostinato.authoring.column_lineage import Outputs
+from ostinato.authoring.files.query_marks import MARK
 from ostinato.authoring.rendered_text import RenderedText, trace_pieces
-from ostinato.authoring.sql_queries import Script, begins_query, read_script
+from ostinato.authoring.sql_queries import Script, begins_query, read_script_and_trees
 from ostinato.authoring.templates import is_template
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Fault(Struct, frozen=True):
     column: int = 0
 
 
-class Query(Struct, frozen=True, omit_defaults=True):
+class Query(Struct, frozen=True, omit_defaults=True, tag="query"):
     """What a query says.
 
     Attributes:
@@ -67,6 +69,7 @@ class Query(Struct, frozen=True, omit_defaults=True):
         sources: What ``source`` names.
         writes: Tables that its statements make or fill.
         settings: What ``config()`` says.
+        table_names: Tables in ``text``, those that ``ref`` and ``source`` name among them.
         statements: How many there are; 0 if it does not parse.
         gives_rows: Whether the last one is a query.
         template_fault: Why its template cannot be rendered.
@@ -79,6 +82,7 @@ class Query(Struct, frozen=True, omit_defaults=True):
     sources: tuple[Use, ...] = ()
     writes: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
+    table_names: tuple[str, ...] = ()
     statements: int = 0
     gives_rows: bool = False
     template_fault: Fault | None = None
@@ -105,14 +109,22 @@ class QueryReader:
     Args:
         around: What their templates can use.
         kept: What was read before, by content; takes what is read.
+
+    Attributes:
+        kept: The same.
     """
 
     def __init__(self, around: QuerySurroundings, kept: "KeptQueries | None" = None) -> None:
         self._around = around
-        self._kept = kept or KeptQueries()
+        self.kept = kept or KeptQueries()
+        self._trees: dict[str, list[Any]] = {}
         named = sorted([*around.functions, *around.filters])
         self._names = ",".join(named)
         self._loader: Any = None
+
+    def trees(self, text: str) -> list[Any]:
+        """Return the syntax trees of a text if it was parsed here, for once, else nothing."""
+        return self._trees.pop(text, [])
 
     def read(
         self,
@@ -133,16 +145,25 @@ class QueryReader:
             parameters: Defaults of the run's parameters.
         """
         if not is_template(source):
-            key = _key(source, line, dialect)
-            return self._kept.get(key) or self._kept.put(key, _plain(source, line, dialect))
+            key = content_key(source, line, dialect)
+            return self.kept.get(key) or self.kept.put(key, self._plain(source, line, dialect))
         if _NAMES_FILES.search(source):
             return self._templated(source, line, dialect, this, parameters)
-        key = _key(source, line, dialect, this, repr(sorted(parameters.items())), self._names)
-        found = self._kept.get(key)
+        known = repr(sorted(parameters.items()))
+        key = content_key(source, line, dialect, this, known, self._names)
+        found = self.kept.get(key)
         if found is None:
             found = self._templated(source, line, dialect, this, parameters)
-            self._kept.put(key, found)
+            self.kept.put(key, found)
         return found
+
+    def _plain(self, source: str, line: int, dialect: str | None) -> Query:
+        script = self._script(source, dialect)
+        return _query_of(script, RenderedText(source, source, first_line=line))
+
+    def _script(self, text: str, dialect: str | None) -> Script:
+        script, self._trees[text] = read_script_and_trees(text, dialect)
+        return script
 
     def _templated(
         self,
@@ -202,7 +223,8 @@ class QueryReader:
                 functions=self._around.functions,
                 filters=self._around.filters,
             )
-            query = _rendered(trace_pieces(source, pieces, line), way, source, dialect)
+            rendered = trace_pieces(source, pieces, line)
+            query = _rendered(self._script(rendered.text, dialect), rendered, way, source)
             if query.sql_fault is None:
                 return query
             first = first or query
@@ -221,12 +243,33 @@ class KeptQueries:
 
     def __init__(self, path: str = "") -> None:
         self._path = path
-        self._known: dict[str, Query] | None = None
-        self._used: dict[str, Query] = {}
+        self._known: dict[str, Query | _KeptOutputs] | None = None
+        self._used: dict[str, Query | _KeptOutputs] = {}
         self._has_more = False
 
     def get(self, key: str) -> Query | None:
         """Return what was read of a content, None if it was not."""
+        found = self._found(key)
+        return found if isinstance(found, Query) else None
+
+    def put(self, key: str, query: Query) -> Query:
+        """Keep what was read, and return it."""
+        self._used[key] = query
+        self._has_more = True
+        return query
+
+    def outputs(self, key: str) -> Outputs | None:
+        """Return what a query gives, as it was found out of a content, None if it was not."""
+        found = self._found(key)
+        return None if found is None or isinstance(found, Query) else _outputs(found)
+
+    def put_outputs(self, key: str, outputs: Outputs) -> None:
+        """Keep what a query gives."""
+        columns = tuple((name, tuple(sorted(origins))) for name, origins in outputs.columns)
+        self._used[key] = _KeptOutputs(columns, outputs.is_complete)
+        self._has_more = True
+
+    def _found(self, key: str) -> "Query | _KeptOutputs | None":
         if key in self._used:
             return self._used[key]
         if self._known is None:
@@ -236,17 +279,11 @@ class KeptQueries:
             self._used[key] = found
         return found
 
-    def put(self, key: str, query: Query) -> Query:
-        """Keep what was read, and return it."""
-        self._used[key] = query
-        self._has_more = True
-        return query
-
     def save(self) -> None:
-        """Write what was used to the file, if there is more than it holds."""
+        """Write what was used to the file, and nothing else, if there is more than it holds."""
         if not self._path or not self._has_more:
             return
-        data = _HEAD + _encoder.encode({**(self._known or {}), **self._used})
+        data = _HEAD + _encoder.encode(self._used)
         aside = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
@@ -258,7 +295,7 @@ class KeptQueries:
             self._path = ""
         self._has_more = False
 
-    def _load(self) -> dict[str, Query]:
+    def _load(self) -> "dict[str, Query | _KeptOutputs]":
         if not self._path:
             return {}
         try:
@@ -271,25 +308,30 @@ class KeptQueries:
             return {}
 
 
+class _KeptOutputs(Struct, frozen=True, tag="outputs"):
+    columns: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    is_complete: bool
+
+
+def _outputs(kept: _KeptOutputs) -> Outputs:
+    columns = tuple((name, frozenset(origins)) for name, origins in kept.columns)
+    return Outputs(columns, kept.is_complete)
+
+
 _HEAD = b"ostinato-queries-%d\n" % FORMAT
 _encoder = msgspec.msgpack.Encoder(enc_hook=str)
-_decoder = msgspec.msgpack.Decoder(dict[str, Query])
+_decoder = msgspec.msgpack.Decoder(dict[str, Query | _KeptOutputs])
 
 
-def _key(*parts: object) -> str:
+def content_key(*parts: object) -> str:
+    """Return the key under which something is kept that depends on some parts."""
     text = "\0".join(map(str, parts))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _plain(source: str, line: int, dialect: str | None) -> Query:
-    return _query_of(read_script(source, dialect), RenderedText(source, source, first_line=line))
-
-
 def _query_of(script: Script, rendered: RenderedText) -> Query:
     tables = tuple(
-        Use(use.name, *rendered.place(use.start))
-        for use in script.reads
-        if "ostinato_" not in use.name
+        Use(use.name, *rendered.place(use.start)) for use in script.reads if MARK not in use.name
     )
     fault = None
     if script.problem:
@@ -298,17 +340,16 @@ def _query_of(script: Script, rendered: RenderedText) -> Query:
     return Query(
         rendered.text,
         tables,
-        writes=tuple(name for name in script.writes if "ostinato_" not in name),
+        writes=tuple(name for name in script.writes if MARK not in name),
+        table_names=tuple(dict.fromkeys(use.name for use in script.reads)),
         statements=script.statements,
         gives_rows=script.gives_rows,
         sql_fault=fault,
     )
 
 
-def _rendered(
-    rendered: RenderedText, rendering: "Rendering", source: str, dialect: str | None
-) -> Query:
-    query = _query_of(read_script(rendered.text, dialect), rendered)
+def _rendered(script: Script, rendered: RenderedText, rendering: "Rendering", source: str) -> Query:
+    query = _query_of(script, rendered)
     return msgspec.structs.replace(
         query,
         refs=tuple(_uses(source, "ref", rendering.refs.names, rendered.first_line)),

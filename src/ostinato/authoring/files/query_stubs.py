@@ -12,13 +12,8 @@ from jinja2.runtime import Undefined
 from jinja2.visitor import NodeTransformer
 
 from ostinato.authoring.files.kept_names import LoadingEnvironment
+from ostinato.authoring.files.query_marks import MARK, REF, SOURCE, THIS, UNKNOWN
 from ostinato.authoring.template_engine import DATE_FILTERS
-
-#: Stands in SQL for a value that only the run knows; no table is called so.
-UNKNOWN = "ostinato_value"
-
-#: Begins the schema of what ``ref`` and ``source`` named; a number and the table follow.
-REF, SOURCE, THIS = "ostinato_ref_", "ostinato_source_", "ostinato_this"
 
 #: Turns of loops and calls that a template may take; a query that needs more has gone astray.
 MAX_STEPS = 50_000
@@ -36,7 +31,7 @@ SAMPLES: Mapping[str, str] = {
     "ts_nodash_with_tz": "20000101T000000+0000",
 }
 
-_COUNTED = "ostinato_counted"
+_COUNTED = MARK + "counted"
 
 
 class TooManyStepsError(Exception):

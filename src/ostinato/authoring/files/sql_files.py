@@ -1,13 +1,13 @@
 """This module knows what a ``.sql`` file becomes that names no operator."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.plan import Implied, Plan
 from ostinato.authoring.files.queries import Query, Use
 from ostinato.authoring.files.spec import FileProblem, Position
-from ostinato.authoring.files.tables import Maker, Tables, connection_of
+from ostinato.authoring.files.tables import Maker, Reads, Tables, connection_of
 from ostinato.authoring.files.task_specs import TaskSpec
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import Place
@@ -16,22 +16,6 @@ from ostinato.errors import Place
 _SETTINGS = ("full_refresh", "materialized", "partition", "partition_value", "unique_key")
 
 _KINDS = ("table", "view", "incremental", "none")
-
-
-class Reads(NamedTuple):
-    """What a query reads.
-
-    Attributes:
-        implied: Tasks that it waits for.
-        renames: Names of tables in their database, by those that the query has for them.
-        keys: Keys of assets and names of tables, by the names that the query has for them.
-        external: Tables that no task makes.
-    """
-
-    implied: tuple[Implied, ...]
-    renames: Mapping[str, str]
-    keys: Mapping[str, str]
-    external: tuple[str, ...]
 
 
 def plan_of_sql(
@@ -59,6 +43,7 @@ def plan_of_sql(
     settings = _settings(maker, query, problems)
     materialized = _materialized(maker, query, settings, problems)
     reads = reads_of(maker, tables, is_strict=inherited.get("strict") is True, problems=problems)
+    tables.reads[maker.task_id] = reads
     if not is_sound or materialized is None:
         return None
     from ostinato.authoring.operators.sql_model import (  # noqa: PLC0415 - only for SQL files
@@ -71,28 +56,12 @@ def plan_of_sql(
         "conn_id": connection,
         "table": maker.table,
         "materialized": materialized,
-        "refs": _Refs(tables),
+        "refs": tables.refs,
         "sources": {**tables.sources(maker), **_makers_as_sources(query, tables)},
         "renames": reads.renames,
         "sql_place": Place(maker.shown, spec.file.body_line),
     }
     return Plan(SqlModelOperator, arguments, reads.implied)
-
-
-class _Refs(Mapping[str, str]):
-    """Tables by the names that ``ref`` may call them, in upper or lower case."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables.refs
-
-    def __getitem__(self, name: str) -> str:
-        return self._tables[name.lower()]
-
-    def __iter__(self) -> Any:
-        return iter(self._tables)
-
-    def __len__(self) -> int:
-        return len(self._tables)
 
 
 def reads_of(
@@ -169,7 +138,7 @@ def _referred(maker: Maker, use: Use, tables: Tables, problems: list[FileProblem
     if found:
         message = f"ref({use.name!r}) may be {' or '.join(one.key for one in found)}"
         problems.append(problem("F030", message, position, "name the folder too"))
-    else:
+    elif not tables.is_broken(use.name):
         message = f"ref({use.name!r}) names what is not in the flow"
         problems.append(problem("F030", message, position, tables.near_ref(use.name)))
     return None
@@ -178,6 +147,8 @@ def _referred(maker: Maker, use: Use, tables: Tables, problems: list[FileProblem
 def _note_unknown(
     maker: Maker, use: Use, tables: Tables, *, is_strict: bool, problems: list[FileProblem]
 ) -> None:
+    if tables.is_broken(use.name):
+        return
     near = tables.near(use.name, maker)
     if not near and not is_strict:
         return

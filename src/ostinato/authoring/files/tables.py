@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ostinato.authoring.files.levels import Level
 from ostinato.authoring.files.nearness import Nearness
+from ostinato.authoring.files.plan import Implied
 from ostinato.authoring.files.queries import Query, QueryReader
 from ostinato.authoring.files.spec import Position
 from ostinato.authoring.files.task_specs import TaskSpec
@@ -16,7 +17,6 @@ TABLE_SUFFIXES = frozenset({".sql", ".csv", ".parquet"})
 
 #: Suffixes of files that may make one: what a function returns may be a frame.
 FRAME_SUFFIXES = frozenset({".py"})
-
 
 #: Types of connections by what sqlglot calls their dialects, where the names differ.
 _DIALECTS = {"postgresql": "postgres", "mssql": "tsql", "sqlserver": "tsql", "mariadb": "mysql"}
@@ -67,6 +67,22 @@ class Found(NamedTuple):
     is_declared: bool = True
 
 
+class Reads(NamedTuple):
+    """What a query reads.
+
+    Attributes:
+        implied: Tasks that it waits for.
+        renames: Names of tables in their database, by those that the query has for them.
+        keys: Keys of assets and names of tables, by the names that the query has for them.
+        external: Tables that no task makes.
+    """
+
+    implied: tuple[Implied, ...]
+    renames: Mapping[str, str]
+    keys: Mapping[str, str]
+    external: tuple[str, ...]
+
+
 class Tables:
     """The tables of a flow.
 
@@ -77,19 +93,25 @@ class Tables:
 
     Attributes:
         makers: By task id.
+        reads: What the query of each task reads, by task id, once its plan is made.
     """
 
     def __init__(
         self, levels: Sequence[Level], reader: QueryReader, parameters: Mapping[str, Any]
     ) -> None:
         self.makers: dict[str, Maker] = {}
+        self.reads: dict[str, Reads] = {}
         self._by_spec: dict[int, Maker] = {}
+        self._by_key: dict[str, Maker] = {}
         self._by_name: dict[str, list[Maker]] = {}
         self._by_label: dict[str, list[Maker]] = {}
         self._sources: dict[int, dict[str, str]] = {}
         self._levels: dict[str, Level] = {}
+        self._inherited: dict[str, Mapping[str, Any]] = {}
+        self._broken: set[str] = set()
         self._nearness = Nearness()
         for level in levels:
+            self._broken.update(file.task_id for file in level.folder.broken)
             self._sources[id(level)] = _sources_of(level)
             inherited = level.inherited()
             for spec in level.specs:
@@ -98,6 +120,10 @@ class Tables:
     def maker(self, spec: TaskSpec) -> Maker:
         """Return what is known of a task by its spec."""
         return self._by_spec[id(spec)]
+
+    def inherited(self, maker: Maker) -> Mapping[str, Any]:
+        """Return what METADATA around the file of a task says."""
+        return self._inherited[maker.task_id]
 
     def sources(self, maker: Maker) -> dict[str, str]:
         """Return the tables that a task may name as ``source``, by their names."""
@@ -108,14 +134,20 @@ class Tables:
         return found
 
     @cached_property
-    def refs(self) -> dict[str, str]:
+    def refs(self) -> Mapping[str, str]:
         """The tables of all tasks, by the names that ``ref`` may call them."""
-        return {
-            name: makers[0].table
-            for names in (self._by_label, self._by_name)
-            for name, makers in names.items()
-            if len(makers) == 1
-        }
+        return _Refs(
+            {
+                name: makers[0].table
+                for names in (self._by_label, self._by_name)
+                for name, makers in names.items()
+                if len(makers) == 1
+            }
+        )
+
+    def made(self, key: str) -> Maker | None:
+        """Return the task that makes an asset, None if none does."""
+        return self._by_key.get(key)
 
     def ref(self, name: str) -> list[Maker]:
         """Return the tasks that ``ref(name)`` may mean; one, if all is well."""
@@ -154,6 +186,10 @@ class Tables:
         owner = known.get(nearest)
         where = f" ({owner.shown})" if owner else ""
         return f"did you mean {nearest}{where}?"
+
+    def is_broken(self, name: str) -> bool:
+        """Whether a file of that name is there of which no task can be made, as is told."""
+        return name.lower().rpartition("/")[2].rpartition(".")[2] in self._broken
 
     def near_ref(self, name: str) -> str:
         """Return ``did you mean 'orders'?`` for the nearest name that ``ref`` knows."""
@@ -205,7 +241,9 @@ class Tables:
         may_frame = names_none and suffix in FRAME_SUFFIXES
         maker = Maker(task_id, spec, key, str(table), makes_table, query)
         self.makers[task_id] = self._by_spec[id(spec)] = maker
+        self._by_key.setdefault(key, maker)
         self._levels[task_id] = level
+        self._inherited[task_id] = inherited
         names = {task_id.lower(), key.lower(), key.replace("/", ".").lower()}
         if makes_table or may_frame or said:
             names.add(str(table).lower())
@@ -214,6 +252,22 @@ class Tables:
         for name in names:
             self._by_name.setdefault(name, []).append(maker)
         self._by_label.setdefault(spec.task_id.lower(), []).append(maker)
+
+
+class _Refs(Mapping[str, str]):
+    """Tables by names in upper or lower case."""
+
+    def __init__(self, tables: Mapping[str, str]) -> None:
+        self._tables = tables
+
+    def __getitem__(self, name: str) -> str:
+        return self._tables[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
 
 
 def connection_of(spec: TaskSpec, inherited: Mapping[str, Any]) -> Any:

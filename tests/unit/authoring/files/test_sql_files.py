@@ -342,6 +342,14 @@ def test_ref_that_may_be_two_tasks_asks_for_the_folder() -> None:
     assert errors(files) == ["shop/c.sql:1:18 F030 ref('x') may be a/x or b/x; name the folder too"]
 
 
+def test_file_that_is_broken_is_told_once() -> None:
+    files = {"orders.sql": "---\na: [\n---\nSELECT 1", "b.sql": "SELECT * FROM {{ ref('orders') }}"}
+
+    (found,) = errors(files | {"c.sql": "SELECT * FROM orders"}, METADATA + "strict: true\n")
+
+    assert "shop/orders.sql" in found
+
+
 def test_sql_that_does_not_parse_leaves_its_refs() -> None:
     flow = make({"orders.sql": ORDERS, "b.sql": "SELECT a b c\nFROM {{ ref('orders') }}, x"})
 
