@@ -8,7 +8,10 @@ from typing import NamedTuple
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.spec import FileProblem, Position
 
-#: Bytes of a text that is read; nobody writes a larger one by hand.
+#: Bytes of a file of Python or YAML that is read; nobody writes a larger one by hand.
+MAX_CODE_BYTES = 2 << 20
+
+#: Bytes of any other text that is read.
 MAX_TEXT_BYTES = 8 << 20
 
 #: Bytes of a notebook that is read: pictures that it has made lie within it.

@@ -17,6 +17,9 @@ from ostinato.authoring.suggestions import did_you_mean
 
 _BOUNDARY = re.compile(r"-{3,}\s*")
 
+#: The first key of a line.
+_KEY = re.compile(r"(?:\{\s*)?[\"']?([A-Za-z_]\w*)[\"']?\s*:(?:\s|$)")
+
 #: Encodings and editors are told in such comments, before a header.
 _CODING = re.compile(r"#.*?(coding[:=]|-\*-|vim?:)")
 
@@ -222,7 +225,7 @@ def _says_keys(text: str) -> bool:
     small letters as all keys are.
     """
     for line in text.split("\n"):
-        key = re.match(r"\s*\{?\s*[\"']?([A-Za-z_]\w*)[\"']?\s*:(\s|$)", line)
+        key = _KEY.match(line.lstrip())
         if key:
             name = key.group(1)
             return name.islower() or bool(did_you_mean(name.lower(), keys_in(TASK)))

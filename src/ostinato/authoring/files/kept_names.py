@@ -43,10 +43,27 @@ class KeptName(DebugUndefined):
             raise SecurityError(self._undefined_hint)
 
 
+#: Items that the ranges of one file's templates may have together; loops are nested.
+MAX_COUNTED = 1_000_000
+
+
 class LoadingEnvironment(SandboxedEnvironment):
     """Render templates of files while they are loaded: without reaching Python, without hanging."""
 
     intercepted_binops = frozenset({"*", "**"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._counted = 0
+        self.globals["range"] = self._range
+
+    def _range(self, *bounds: int) -> range:
+        numbers = range(*bounds)
+        self._counted += len(numbers)
+        if self._counted > MAX_COUNTED:
+            message = f"ranges of more than {MAX_COUNTED:,} items together are too long"
+            raise OverflowError(message)
+        return numbers
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse products and powers that would take forever or all memory."""

@@ -79,7 +79,7 @@ def list_folder(
         return None
     except OSError as error:
         message = f"this folder cannot be read: {error.strerror}"
-        return Listing((), (), "", (problem("F006", message, Position(relative_file(path, root))),))
+        return Listing((), (), "", (problem("F006", message, Position(shown_path(path, root))),))
     names = {entry.name for entry in entries}
     if IGNORE_FILE in names:
         return None
@@ -94,7 +94,7 @@ def list_folder(
         if _is_folder(entry):
             if entry.is_symlink():
                 message = "a link to a folder is not followed"
-                position = Position(relative_file(entry.path, root))
+                position = Position(shown_path(entry.path, root))
                 problems.append(problem("F041", message, position))
             else:
                 folders.append(entry.path)
@@ -102,11 +102,17 @@ def list_folder(
             files.append(listed)
     metadata = [name for name in METADATA_FILES if name in names]
     if len(metadata) > 1:
-        position = Position(relative_file(os.path.join(path, metadata[1]), root), 1, 1)
+        position = Position(shown_path(os.path.join(path, metadata[1]), root), 1, 1)
         message = f"{metadata[0]} stands beside it and counts alone"
         problems.append(problem("F040", message, position))
     own = os.path.join(path, metadata[0]) if metadata else ""
     return Listing(tuple(files), tuple(folders), own, tuple(problems))
+
+
+def shown_path(path: str, root: str) -> str:
+    """Return a path as people see it: from a folder, on one line, and in any encoding."""
+    shown = relative_file(path, root)
+    return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
 
 
 def _listed(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.file_content import (
+    MAX_CODE_BYTES,
     MAX_NOTEBOOK_BYTES,
     MAX_TEXT_BYTES,
     Content,
@@ -24,7 +25,7 @@ from ostinato.authoring.files.headers import Header, UnclosedHeaderError, find_h
 from ostinato.authoring.files.hooks import HookTools, ParseHook
 from ostinato.authoring.files.key import FLOW, GROUP, TASK
 from ostinato.authoring.files.keys import keys_in, wrong_types
-from ostinato.authoring.files.listing import SEED_SUFFIXES, ListedFile, list_folder
+from ostinato.authoring.files.listing import SEED_SUFFIXES, ListedFile, list_folder, shown_path
 from ostinato.authoring.files.metadata_keys import AIRFLOW_ONLY
 from ostinato.authoring.files.notebooks import NoNotebookError, find_notebook_header
 from ostinato.authoring.files.python_files import read_python
@@ -41,7 +42,6 @@ from ostinato.authoring.files.tags import Constructors, TagFunctions
 from ostinato.authoring.files.task_keys import WIRING
 from ostinato.authoring.files.yaml_text import read_yaml
 from ostinato.authoring.groups import check_id
-from ostinato.authoring.places import relative_file
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import InvalidArgument
@@ -137,10 +137,10 @@ class _Reading:
         """Return the folder of a flow, whose METADATA may leave out the folders beneath."""
         self._ignores_folders = bool(defaults.get("ignore_subfolders"))
         folder = self._folder(path, FLOW, has_seeds=bool(defaults.get("seeds")), level=0)
-        return folder or FolderSpec(path, relative_file(path, self._root), os.path.basename(path))
+        return folder or FolderSpec(path, shown_path(path, self._root), os.path.basename(path))
 
     def _folder(self, path: str, scope: str, *, has_seeds: bool, level: int) -> FolderSpec | None:
-        shown = relative_file(path, self._root)
+        shown = shown_path(path, self._root)
         name = os.path.basename(path)
         listing = list_folder(
             path, self._root, hooks=self._hooks, has_seeds=True, only_gusty=self._only_gusty
@@ -183,7 +183,7 @@ class _Reading:
     ) -> FolderSpec | None:
         if level > MAX_LEVELS:
             message = f"folders are nested deeper than {MAX_LEVELS} levels"
-            problems.append(problem("F038", message, Position(relative_file(path, self._root))))
+            problems.append(problem("F038", message, Position(shown_path(path, self._root))))
             return None
         return self._folder(path, GROUP, has_seeds=has_seeds, level=level)
 
@@ -234,15 +234,19 @@ class _Reading:
             except OSError as error:
                 message = f"cannot be read: {error.strerror}"
                 raise UnreadableFileError("F006", message) from None
-        is_notebook = listed.suffix == ".ipynb" or listed.is_hooked
-        return read_content(listed.path, MAX_NOTEBOOK_BYTES if is_notebook else MAX_TEXT_BYTES)
+        limit = MAX_TEXT_BYTES
+        if listed.suffix == ".ipynb" or listed.is_hooked:
+            limit = MAX_NOTEBOOK_BYTES
+        elif listed.suffix in (".py", ".yml", ".yaml"):
+            limit = MAX_CODE_BYTES
+        return read_content(listed.path, limit)
 
     def _trusted(self, stamp: tuple[int, ...]) -> tuple[int, ...]:
         """Return a stamp, or nothing if the file may change again without changing it."""
         return stamp if stamp[0] // 1000 < self._now_us - _UNSEEN_US else ()
 
     def _broken(self, listed: ListedFile, error: UnreadableFileError) -> FileSpec:
-        shown = relative_file(listed.path, self._root)
+        shown = shown_path(listed.path, self._root)
         return FileSpec(
             listed.path,
             shown,
@@ -253,7 +257,7 @@ class _Reading:
         )
 
     def _parsed(self, listed: ListedFile, content: Content, scope: str) -> FileSpec | None:
-        shown = relative_file(listed.path, self._root)
+        shown = shown_path(listed.path, self._root)
         problems: list[FileProblem] = []
         parsing = _Parsing(listed, shown, self._functions, problems)
         if listed.is_hooked:

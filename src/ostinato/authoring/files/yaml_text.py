@@ -21,6 +21,9 @@ MAX_DEPTH = 100
 #: Values a header may expand to; aliases of aliases grow without bounds.
 MAX_VALUES = 100_000
 
+#: Digits of a whole number; the time to read `1:2:3:...` grows with their square.
+_MAX_DIGITS = 500
+
 #: A text with fewer brackets and dashes cannot nest deep enough to be counted first.
 _HARMLESS = 1000
 #: A text that is shorter cannot nest deep by its indents.
@@ -176,10 +179,13 @@ class _Reader:
                 self._problems.append(problem("F001", message, self._position(0, 0)))
                 return None
             return _single_node(fast, text)
-        except (yaml.YAMLError, ValueError):
-            pass
+        except (yaml.YAMLError, ValueError) as error:
+            if len(text) > _SHORT and isinstance(error, yaml.YAMLError):
+                self._add_syntax(error, text)
+                return None
         try:
-            # The slow parser says what is wrong in the same words on every machine.
+            # The slow parser says what is wrong in the same words on every machine; it takes a
+            # hundred times as long.
             return _single_node(yaml.SafeLoader, text)
         except yaml.YAMLError as error:
             self._add_syntax(error, text)
@@ -244,6 +250,9 @@ class _Reader:
             return node.value
         kind = tag.removeprefix(_STANDARD)
         if kind in _SCALARS and isinstance(node, self._yaml.ScalarNode):
+            if kind == "int" and len(node.value) > _MAX_DIGITS:
+                message = f"a number of more than {_MAX_DIGITS} digits is too large"
+                raise _WrongNodeError("F001", message, node, "write it in quotes")
             try:
                 return getattr(self._scalars, f"construct_yaml_{kind}")(node)
             except (ValueError, self._yaml.YAMLError, KeyError, AttributeError):
@@ -278,13 +287,15 @@ class _Reader:
     def _mapping(self, node: Any, path: KeyPath) -> dict[Any, Any]:
         merged: dict[Any, Any] = {}
         values: dict[Any, Any] = {}
+        repeated: set[Any] = set()
         for key_node, value_node in node.value:
             if key_node.tag == f"{_STANDARD}merge":
                 merged = {**merged, **self._merged(value_node, path)}
                 continue
             name = self._key(key_node, path)
             own = (*path, name)
-            if name in values:
+            if name in values and name not in repeated:
+                repeated.add(name)
                 first = self._places[own][0]
                 message = f"{name!r} stands here a second time, and this one counts"
                 self._add("F007", message, key_node, f"the first is on line {first}")

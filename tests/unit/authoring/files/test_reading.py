@@ -214,6 +214,15 @@ def test_huge_file_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert problems == ["a.sql:1:1 F005 has 1.2 MiB; no more than 1 MiB are read"]
 
 
+def test_names_that_are_no_text_are_shown_all_the_same(folder: Path) -> None:
+    (folder / os.fsdecode(b"\xff.yml")).write_text("")
+    (folder / "a\nb.yml").write_text("")
+
+    problems = read(folder)[1]
+
+    assert [problem.split(" F015 ")[0] for problem in problems] == ["a\\nb.yml", "\\udcff.yml"]
+
+
 def test_linked_file_is_read_and_a_link_to_nothing_is_named(folder: Path) -> None:
     (folder.parent / "elsewhere.yml").write_text("operator: bash")
     (folder / "good.yml").symlink_to(folder.parent / "elsewhere.yml")

@@ -43,6 +43,10 @@ from tests.unit.authoring.files.folders import read, write, wrong_in
         ),
         ("a: {<<: 1}\n", "1:9 F001 `<<` takes a mapping or a list of them"),
         ("a: 'x\x07'\n", "1:6 F001 YAML: special characters are not allowed"),
+        (
+            "a: 1" + ":1" * 9999,
+            "1:4 F001 a number of more than 500 digits is too large; write it in quotes",
+        ),
         ("- a\n", "1:1 F003 keys and values are expected here, such as `retries: 2`, not a list"),
         (
             "words\n",

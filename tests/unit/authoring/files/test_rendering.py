@@ -142,7 +142,13 @@ def fail() -> None:
         (
             "description: '{% for i in range(1000000000) %}x{% endfor %}'",
             "1:1 F023 the template of description cannot be rendered: OverflowError: "
-            "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).",
+            "ranges of more than 1,000,000 items together are too long",
+        ),
+        (
+            "description: '{% for i in range(9999) %}{% for i in "
+            "range(999) %}x{% endfor %}{% endfor %}'",
+            "1:1 F023 the template of description cannot be rendered: OverflowError: "
+            "ranges of more than 1,000,000 items together are too long",
         ),
         (
             "description: \"{% include '/etc/passwd' %}\"",
