@@ -146,3 +146,59 @@ def test_steps_and_bodies(folder: Path, environ: dict[str, str], ostinato: Ostin
     assert "4" in told
     told = type_into(folder, environ, "s\np 'here', number\nc\n", "debug", "loops", "late[0]")
     assert "result 3" in told
+
+
+OTHER = """
+import pdb
+
+
+class Other(pdb.Pdb):
+    pass
+
+
+def runcall(*args, **kwargs):
+    return Other().runcall(*args, **kwargs)
+
+
+def set_trace():
+    import sys
+
+    Other().set_trace(sys._getframe(1))
+
+
+def post_mortem(traceback):
+    import bdb
+
+    raise bdb.BdbQuit
+"""
+
+
+@pytest.mark.parametrize("debugger", ["pdb", "other"])
+@pytest.mark.parametrize("task", ["step[0]", "@body", "late[1]", "picky"])
+def test_the_debugger_is_left_without_a_trace(
+    folder: Path, environ: dict[str, str], ostinato: Ostinato, debugger: str, task: str
+) -> None:
+    (folder / "flows.py").write_text(FLOW)
+    (folder / "other.py").write_text(OTHER)
+    run = "loops" if task == "late[1]" else "sums"
+    ostinato("run", f"flows.py:{run}", code=0 if run == "loops" else 1)
+    before = (folder / "ledger.txt").read_text() if (folder / "ledger.txt").exists() else ""
+
+    told = type_into(folder, environ, "q\n", "debug", run, task, "--debugger", debugger)
+
+    assert told.splitlines()[-1].endswith("left")
+    assert "Traceback" not in told
+    after = (folder / "ledger.txt").read_text() if (folder / "ledger.txt").exists() else ""
+    assert after == before
+
+
+def test_look_at_a_failure_ends_as_the_debugger_likes(
+    project: Path, environ: dict[str, str], ostinato: Ostinato
+) -> None:
+    (project / "other.py").write_text(OTHER)
+    ostinato("run", "etl", "-p", "bad_row=1", code=1)
+
+    told = type_into(project, environ, "c\n", "debug", "etl#1", "double[1]", "--debugger", "other")
+
+    assert "row 1 is bad" in told
+    assert "Traceback" not in told

@@ -4,8 +4,8 @@ import bdb
 import functools
 import importlib
 import inspect
-import pdb
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ostinato.authoring import signals
@@ -32,14 +32,24 @@ _PARTS = ("runcall", "set_trace", "post_mortem")
 NONE = "none"
 
 
-class _Pdb(pdb.Pdb):
-    """Tell a function that was left in the middle from one that returned None."""
+@contextmanager
+def _noting_quit() -> Iterator[Callable[[], bool]]:
+    """Tell a function that was left in the middle from one that returned None.
 
-    is_left = False
+    Debuggers for Python are made of ``bdb.Bdb``, whose ``runcall`` returns None for both.
+    """
+    quits: list[bdb.Bdb] = []
+    before = bdb.Bdb.set_quit
 
-    def set_quit(self) -> None:
-        self.is_left = True
-        super().set_quit()
+    def set_quit(self: bdb.Bdb) -> None:
+        quits.append(self)
+        before(self)
+
+    bdb.Bdb.set_quit = set_quit  # type: ignore[method-assign]  # there is no other way to know
+    try:
+        yield lambda: bool(quits)
+    finally:
+        bdb.Bdb.set_quit = before  # type: ignore[method-assign]  # as it was
 
 
 class Debugger:
@@ -82,11 +92,9 @@ class Debugger:
 
         @functools.wraps(function)
         def stop(*args: Any, **kwargs: Any) -> Any:
-            if module is not pdb:
-                return module.runcall(function, *args, **kwargs)
-            own = _Pdb()
-            result = own.runcall(function, *args, **kwargs)
-            if own.is_left:
+            with _noting_quit() as is_left:
+                result = module.runcall(function, *args, **kwargs)
+            if is_left():
                 raise bdb.BdbQuit
             return result
 
@@ -98,8 +106,13 @@ class Debugger:
         Args:
             error: What was raised.
         """
-        if self._module is not None:
+        if self._module is None:
+            return
+        try:
             self._module.post_mortem(error.__traceback__)
+        except bdb.BdbQuit:
+            # That is how some end.
+            return
 
 
 def execute_again(
@@ -174,6 +187,9 @@ class _Untraced(StepSession):
 
     def _find_cached(self, *_: Any) -> None:
         return None
+
+    def _claim_key(self, *_: Any, **__: Any) -> bool:
+        return True
 
     def _execute_elsewhere(self, *_: Any) -> None:
         return None
