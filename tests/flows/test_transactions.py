@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -307,11 +309,6 @@ def test_what_is_wrong_is_said_with_its_line() -> None:
         pass
     assert get_transaction() is None
 
-    async def hook(work: Any) -> None: ...
-
-    with pytest.raises(InvalidArgument, match="is async"):
-        write.on_commit(hook)
-
 
 @task
 def writes(name: str) -> str:
@@ -370,3 +367,143 @@ def test_transaction_of_a_subflow_is_committed_in_that_subflow() -> None:
     outer()
 
     assert notes() == ["write inner", "publish inner", "write outer", "publish outer"]
+
+
+def test_key_remembers_that_a_transaction_was_committed(home: Path) -> None:
+    @flow
+    def etl(fails: bool = False) -> bool:
+        with transaction("day-1") as work:
+            work.set("name", "a")
+            if not work.is_committed():
+                write("a")
+            if fails:
+                message = "undo"
+                raise ValueError(message)
+            return work.is_committed()
+
+    with pytest.raises(ValueError, match="undo"):
+        etl(fails=True)
+    assert not etl()
+    assert etl()
+    assert etl()
+    assert notes().count("write a") == 2
+
+
+@flow(retries=1)
+def keyed() -> list[bool]:
+    seen = []
+    with transaction("once") as work:
+        work.set("name", "b")
+        seen.append(work.is_committed())
+        write("b")
+    if not Path("failed").exists():
+        Path("failed").touch()
+        message = "after the commit"
+        raise RuntimeError(message)
+    return seen
+
+
+def test_replay_sees_of_a_key_what_it_saw_before(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+
+    assert keyed() == [False]
+
+    assert notes().count("write b") == 1
+    assert ("0.0", "transaction.begin", "succeeded") in rows(home)
+
+
+def test_serializable_transactions_of_a_key_wait_for_each_other(home: Path) -> None:
+    begun, seen = threading.Event(), []
+
+    @flow
+    def first() -> None:
+        with transaction("shared", isolation_level="SERIALIZABLE"):
+            begun.set()
+            time.sleep(0.3)
+            seen.append("first")
+
+    @flow
+    def second() -> bool:
+        begun.wait(30)
+        with transaction("shared", isolation_level="serializable") as work:
+            seen.append("second")
+            return work.is_committed()
+
+    other = threading.Thread(target=first)
+    other.start()
+    was_committed = second()
+    other.join()
+
+    assert (seen, was_committed) == (["first", "second"], True)
+
+
+def test_eager_transaction_is_not_undone_with_the_one_around_it(home: Path) -> None:
+    @flow
+    def etl() -> None:
+        with transaction() as outer:
+            outer.set("name", "outer")
+            write("outer")
+            with transaction(commit_mode="eager") as inner:
+                inner.set("name", "inner")
+                write("inner")
+            message = "no"
+            raise ValueError(message)
+
+    with pytest.raises(ValueError, match="no"):
+        etl()
+
+    assert notes()[-1] == "remove outer"
+    assert "remove inner" not in notes()
+
+
+def test_transaction_of_the_mode_off_is_undone_unless_it_is_told_to_commit(home: Path) -> None:
+    @flow
+    def etl(is_good: bool) -> None:
+        with transaction(commit_mode="off") as work:
+            work.set("name", "a")
+            write("a")
+            if is_good:
+                work.commit()
+
+    etl(is_good=False)
+    assert "remove a" in notes()
+    etl(is_good=True)
+    assert notes().count("remove a") == 1
+
+
+def test_hooks_may_be_coroutine_functions(home: Path) -> None:
+    @task
+    async def send(name: str) -> None:
+        note(f"send {name}")
+
+    @send.on_rollback
+    async def recall(work: Any) -> None:
+        await asyncio.sleep(0)
+        note(f"recall {work.get('name')}")
+
+    @flow
+    async def etl() -> None:
+        async with transaction() as work:
+            work.set("name", "a")
+            await send("a")
+            message = "no"
+            raise ValueError(message)
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(etl())
+
+    assert notes() == ["send a", "recall a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"commit_mode": "now"}, "commit_mode: 'now' is none of lazy, eager, off"),
+        ({"isolation_level": "serializable"}, "only transactions with a key"),
+    ],
+)
+def test_wrong_option_of_a_transaction_is_refused(options: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        transaction(**options)

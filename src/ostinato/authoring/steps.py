@@ -158,6 +158,12 @@ class Steps(Protocol):
         """Open a transaction; what was rolled back is executed again in a retry."""
         ...
 
+    def open_key(
+        self, key: str, path: MapPath, begin: MapPath, place: str, *, is_exclusive: bool
+    ) -> bool:
+        """Return whether a transaction of a key was committed before this one began."""
+        ...
+
     def call_hook(self, name: str, function: Callable[[], Any], path: MapPath, place: str) -> Any:
         """Call a hook of a transaction as a step, and return how it ended."""
         ...

@@ -212,7 +212,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         Args:
             hook: Takes the transaction.
         """
-        self.commit_hooks += (self._plain_hook(hook),)
+        self.commit_hooks += (hook,)
         return hook
 
     def on_rollback(self, hook: H) -> H:
@@ -221,13 +221,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         Args:
             hook: Takes the transaction.
         """
-        self.rollback_hooks += (self._plain_hook(hook),)
-        return hook
-
-    def _plain_hook(self, hook: H) -> H:
-        if inspect.iscoroutinefunction(hook):
-            message = f"a hook of task {self._task_id!r} is async; hooks are plain functions"
-            raise InvalidArgument(message, place=relative_place(calling_place()))
+        self.rollback_hooks += (hook,)
         return hook
 
     def _with_hooks(self, made: "TaskFunction[P, R]") -> "TaskFunction[P, R]":

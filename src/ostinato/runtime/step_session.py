@@ -16,6 +16,7 @@ from ostinato.authoring.references import resolve
 from ostinato.authoring.step_scopes import Scope, current_scope
 from ostinato.authoring.steps import Question, StepFlow, StepTask, Waiting, executing_flow
 from ostinato.authoring.transactions import (
+    TRANSACTION,
     Enlisted,
     Transaction,
     current_transaction,
@@ -345,6 +346,54 @@ class StepSession:
     def begin_transaction(self, path: MapPath, place: str) -> None:
         """Open a transaction; what was rolled back is executed again in a retry."""
         self._recorded.begin_transaction(path, place)
+
+    def open_key(
+        self, key: str, path: MapPath, begin: MapPath, place: str, *, is_exclusive: bool
+    ) -> bool:
+        """Return whether a transaction of a key was committed before this one began.
+
+        Args:
+            key: As the user wrote it.
+            path: Of the transaction.
+            begin: Of the step that looks.
+            place: Of the transaction.
+            is_exclusive: Whether no other transaction of the key may be open meanwhile.
+        """
+        full = Digest("transaction", {"project": self._info.project, "key": key}).value.hex()
+        is_claimed = False
+
+        def look() -> bool:
+            nonlocal is_claimed
+            is_claimed = self._claim_key(full, is_exclusive=is_exclusive)
+            return not is_claimed
+
+        task = OwnTask(f"{TRANSACTION}.begin", lambda **_: look())
+        step = Step(task, begin, (), {"key": key}, place, ())
+        was_committed: bool = self._perform(step).result()
+        if not was_committed:
+            if is_exclusive and not is_claimed:
+                # A replay: what was claimed before is claimed again.
+                self._claim_key(full, is_exclusive=True, is_refreshed=True)
+            self._recorded.claims[path] = KeptResult(full)
+        return was_committed
+
+    def _claim_key(self, key: str, *, is_exclusive: bool, is_refreshed: bool = False) -> bool:
+        """Claim a key; return False if a result is kept under it."""
+        args = {"key": key, "token": self._spec.token, "is_refreshed": is_refreshed}
+        delay_s = CACHE_DELAY_S
+        while True:
+            answer = self._port.call(self._spec.token, "cached", args)
+            if "source" in answer:
+                return False
+            if not is_exclusive:
+                if answer["is_claimed"]:
+                    release = {"key": key, "token": self._spec.token}
+                    self._port.call(self._spec.token, "cache_release", release)
+                return True
+            if answer["is_claimed"]:
+                return True
+            self.time.sleep(delay_s)
+            delay_s = min(delay_s * 1.5, MAX_CACHE_DELAY_S)
 
     def call_hook(
         self, name: str, function: Callable[[], Any], path: MapPath, place: str
