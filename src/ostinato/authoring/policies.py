@@ -367,6 +367,8 @@ def read_settings(given: Mapping[str, Any], place: Place | None = None) -> Setti
                 callbacks += read(value)
                 continue
             fields[field] = read(value)
+        except InvalidArgument as err:
+            raise InvalidArgument(f"{name}: {err.message}", place=place, hint=err.hint) from err
         except (TypeError, ValueError) as err:
             raise InvalidArgument(f"{name}: {err}", place=place) from err
     apart = {name: fields.pop(name) for name in Settings._fields[1:] if name in fields}

@@ -33,6 +33,7 @@ CONTEXT_NAMES = {
     "map_index": "map_index",
     "outlets": "outlets",
     "params": "params",
+    "partition": "partition_key",
     "partition_key": "partition_key",
     "prev_data_interval_end_success": "prev_data_interval_end_success",
     "prev_data_interval_start_success": "prev_data_interval_start_success",

@@ -11,6 +11,7 @@ from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.task_specs import TaskSpec
 from ostinato.authoring.groups import TaskGroup
 from ostinato.authoring.operators.operator import Operator, accepted_arguments
+from ostinato.authoring.operators.python import FunctionOperator
 from ostinato.authoring.places import ascribed_to
 from ostinato.authoring.policies import ABSENT, POLICY_NAMES
 from ostinato.authoring.signatures import signature_of
@@ -67,8 +68,38 @@ _OF_FOLDERS = frozenset(
     }
 )
 
+#: What R Markdown and pandoc read of the header that a document shares with its task.
+_OF_DOCUMENTS = frozenset(
+    {
+        "abstract",
+        "always_allow_html",
+        "author",
+        "bibliography",
+        "classoption",
+        "csl",
+        "date",
+        "documentclass",
+        "editor_options",
+        "fontsize",
+        "geometry",
+        "header-includes",
+        "keywords",
+        "knit",
+        "lang",
+        "link-citations",
+        "output",
+        "runtime",
+        "subtitle",
+        "title",
+        "toc",
+    }
+)
+
 #: What the folder gives, and no file.
 _PLACING = frozenset({"task_id", "dag", "task_group", "absql_runner"})
+
+#: Keys that say whether and how often a task runs.
+_CONDITIONS = frozenset({"when", "schedule", "expand"})
 
 #: Airflow's older names of trigger rules.
 _TRIGGER_RULES = {
@@ -124,6 +155,8 @@ def chosen_arguments(spec: TaskSpec, operator: Any, problems: list[FileProblem])
 
 
 def _is_kept(spec: TaskSpec, name: str) -> bool:
+    if name in _OF_DOCUMENTS and spec.file is not None:
+        return spec.file.suffix.lower() in (".rmd", ".md")
     # What extra_callables names stands in no key of its own.
     extra = spec.values.get("extra_callables")
     return isinstance(extra, Mapping) and name in extra
@@ -145,6 +178,7 @@ def made_task(
     operator: Any,
     arguments: Mapping[str, Any],
     *,
+    mapped: Mapping[str, Any],
     group: TaskGroup,
     problems: list[FileProblem],
 ) -> Node | None:
@@ -154,11 +188,13 @@ def made_task(
         spec: Of the task.
         operator: A class or a function.
         arguments: What it is given.
+        mapped: What it is mapped over, by argument; the name of a task stands for its result,
+            which is filled in later.
         group: What the task becomes part of.
         problems: Takes the refusal.
     """
     place = Place(spec.file.path if spec.file else spec.keys.file, spec.position("operator").line)
-    missing = _missing(operator, {"task_id", "dag", "task_group", *arguments})
+    missing = _missing(operator, {"task_id", "dag", "task_group", *arguments, *mapped})
     if missing:
         title = getattr(operator, "__name__", "the operator")
         names = " and ".join(map(repr, missing))
@@ -167,7 +203,7 @@ def made_task(
     try:
         if isinstance(operator, type) and issubclass(operator, Operator):
             with ascribed_to(place):
-                made: Any = operator(task_id=spec.task_id, task_group=group, **arguments)
+                made: Any = _made(operator, spec.task_id, arguments, mapped, group)
         else:
             with group, ascribed_to(place):
                 made = _called(operator, spec.task_id, arguments, group)
@@ -179,6 +215,25 @@ def made_task(
     message = f"the operator returned {made!r}, neither a task nor a group"
     problems.append(spec.problem("F026", message, "operator"))
     return None
+
+
+def _made(
+    operator: type[Operator],
+    task_id: str,
+    arguments: Mapping[str, Any],
+    mapped: Mapping[str, Any],
+    group: TaskGroup,
+) -> Operator:
+    if not mapped or _maps_function(operator, mapped):
+        return operator(task_id=task_id, task_group=group, **arguments)
+    series = {name: [] if isinstance(value, str) else value for name, value in mapped.items()}
+    fixed = {name: value for name, value in arguments.items() if name not in mapped}
+    return operator.partial(task_id, task_group=group, **fixed).expand(**series)
+
+
+def _maps_function(operator: Any, mapped: Mapping[str, Any]) -> bool:
+    """Return whether it is the arguments of a function that are mapped, not of its operator."""
+    return issubclass(operator, FunctionOperator) and accepted_by(operator).isdisjoint(mapped)
 
 
 def _missing(operator: Any, given: Collection[str]) -> list[str]:
@@ -210,7 +265,8 @@ def _refusal(
     title = getattr(operator, "__name__", "the operator")
     if isinstance(error, OstinatoError):
         path = _path_in(error.message, arguments)
-        return spec.problem("F026", error.message, *path, hint=error.hint)
+        code = "F037" if path[0] in _CONDITIONS else "F026"
+        return spec.problem(code, error.message, *path, hint=error.hint)
     text = " ".join(str(error).split())
     message = f"{title} refuses its arguments: {type(error).__name__}: {text}"
     return spec.problem("F026", message, *_path_in(text, arguments))

@@ -22,6 +22,7 @@ from ostinato.authoring.files.dependencies import (
 )
 from ostinato.authoring.files.ends import Ends
 from ostinato.authoring.files.externals import DEFAULTS, External, Sensors, externals_in
+from ostinato.authoring.files.file_values import Built, FileValues, mapped_arguments
 from ostinato.authoring.files.flow_arguments import flow_arguments, group_arguments
 from ostinato.authoring.files.keys import wrong_types
 from ostinato.authoring.files.levels import Level, files_of, levels_of
@@ -52,6 +53,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
         leaf_tasks_from_dict: Further leaf tasks, by id.
         flow_arguments: Of the flow, where METADATA says nothing.
         operator_folders: Where ``local`` operators are looked for.
+        only_gusty: Whether files are no more than gusty makes of them.
         kept_queries: File that keeps what was read of queries; empty for none.
     """
 
@@ -63,6 +65,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     leaf_tasks_from_dict: Mapping[str, Mapping[str, Any]] = {}
     flow_arguments: Mapping[str, Any] = {}
     operator_folders: Sequence[str] = ()
+    only_gusty: bool = False
     kept_queries: str = ""
 
 
@@ -123,6 +126,7 @@ class _Building:
         self._names = OperatorNames(options.operator_folders)
         self._paths = {file.shown: file.path for file in files_of(self._levels)}
         self._own_dependencies: dict[str, Sequence[str]] = {}
+        self._built: list[Built] = []
         self._implied: list[tuple[Unit, Sequence[Implied]]] = []
         self._origins: Origins = {}
         self._first: dict[str, Position] = {}
@@ -226,7 +230,14 @@ class _Building:
     def _make_tasks(self, level: Level) -> None:
         inherited = level.inherited()
         defaults = inherited.get("default_args")
-        scope = Scope(self._flow.name, self._names, inherited, self._problems, self._tables)
+        scope = Scope(
+            self._flow.name,
+            self._names,
+            inherited,
+            self._problems,
+            self._tables,
+            self._options.only_gusty,
+        )
         for spec in level.specs:
             unit = self._make_task(level, spec, scope, defaults or {})
             if unit is not None:
@@ -242,7 +253,8 @@ class _Building:
         wrong = wrong_types(spec.keys, "task", besides=spec.values.keys() - POLICY_NAMES)
         self._problems.extend(wrong)
         plan = self._plan(spec, scope)
-        if plan is None or not set_callables(spec, self._problems) or wrong:
+        mapped = mapped_arguments(spec, self._problems)
+        if plan is None or mapped is None or wrong or not set_callables(spec, self._problems):
             return None
         if spec.file is not None:
             spec.values.setdefault("file_path", spec.file.path)
@@ -255,6 +267,7 @@ class _Building:
             labelled,
             plan.operator,
             {**own, **arguments},
+            mapped=mapped,
             group=level.group,
             problems=self._problems,
         )
@@ -269,6 +282,8 @@ class _Building:
         unit = _unit_of(made, self._flow)
         if plan.implied:
             self._implied.append((unit, plan.implied))
+        if isinstance(made, Operator):
+            self._built.append(Built(spec, made, unit))
         return unit
 
     def _is_taken(self, task_id: str, spec: TaskSpec) -> bool:
@@ -320,6 +335,9 @@ class _Building:
         made = Made(levels)
         for reader, implied in self._implied:
             wire_implied(reader, implied, made, names, origins, problems)
+        values = FileValues(self._flow, made, names, origins, problems)
+        for task in self._built:
+            values.fill(task)
         sensors = self._make_sensors()
         for level in levels:
             for spec in level.specs:

@@ -3,10 +3,19 @@
 import functools
 from typing import Any
 
-from ostinato.authoring.files.file_functions import FileFunction, FileScript
-from ostinato.authoring.files.spec import FileProblem
+from ostinato.authoring.files.codes import problem
+from ostinato.authoring.files.file_functions import (
+    STAY_OUTSIDE,
+    FileFunction,
+    FileScript,
+    FunctionElsewhere,
+)
+from ostinato.authoring.files.spec import FileProblem, Position
 from ostinato.authoring.files.task_specs import TaskSpec
 from ostinato.authoring.suggestions import did_you_mean
+
+#: The key whose function is the task itself.
+_CALLABLE = "python_callable"
 
 
 def set_callables(spec: TaskSpec, problems: list[FileProblem]) -> bool:
@@ -29,7 +38,7 @@ def set_callables(spec: TaskSpec, problems: list[FileProblem]) -> bool:
     if named is None:
         spec.values["python_callable"] = FileScript(file)
     elif isinstance(named, str):
-        function = _function(spec, named, problems, "python_callable")
+        function = _function(spec, named, problems, _CALLABLE)
         found.append(function)
         spec.values["python_callable"] = function
     if spec.partial:
@@ -52,7 +61,16 @@ def _function(
     assert spec.file.python is not None
     declared = spec.file.python.function(name)
     if declared is not None:
-        return FileFunction(spec.file, declared)
+        if spec.file.python.dependencies is None or path != (_CALLABLE,):
+            return FileFunction(spec.file, declared)
+        lacking = STAY_OUTSIDE.intersection(declared.required)
+        if lacking:
+            position = Position(spec.file.shown, declared.line, declared.column)
+            message = f"{name}() takes {min(lacking)!r}, which stays outside of its environment"
+            hint = "take parts of the context: ds, params, run_id ..."
+            problems.append(problem("F033", message, position, hint))
+            return None
+        return FunctionElsewhere(spec.file, declared)
     if name in spec.file.python.names:
         return FileFunction(spec.file, name)
     known = [function.name for function in spec.file.python.functions]

@@ -62,6 +62,7 @@ CODES: dict[str, Code] = {
     "F039": Code("A seed cannot be loaded"),
     "F040": Code("METADATA.yml and METADATA.yaml are both there; the first counts", "warning"),
     "F041": Code("A link to a folder is not followed", "warning", "warning"),
+    "F042": Code("Nothing gives an argument of a function", "warning"),
 }
 
 

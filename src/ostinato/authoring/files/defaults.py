@@ -5,6 +5,11 @@ from typing import Any, NamedTuple
 
 from ostinato.authoring.files.operator_names import OperatorNames
 from ostinato.authoring.files.plan import Plan
+from ostinato.authoring.files.script_files import (
+    plan_of_notebook,
+    plan_of_python,
+    plan_of_script,
+)
 from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.sql_files import plan_of_sql
 from ostinato.authoring.files.tables import Tables
@@ -20,6 +25,7 @@ class Scope(NamedTuple):
         inherited: What the METADATA around the file says, the innermost winning.
         problems: Takes what is wrong.
         tables: What tasks make, and queries may read.
+        only_gusty: Whether files are no more than gusty makes of them.
     """
 
     flow: str
@@ -27,7 +33,11 @@ class Scope(NamedTuple):
     inherited: Mapping[str, Any]
     problems: list[FileProblem]
     tables: Tables
+    only_gusty: bool = False
 
+
+#: Types that have a default in folders of gusty.
+_OF_GUSTY = frozenset({".py", ".sql"})
 
 #: Returns what a file becomes, None if that is already among the problems.
 Default = Callable[[TaskSpec, Scope], Plan | None]
@@ -42,24 +52,31 @@ def default_for(spec: TaskSpec, scope: Scope) -> Plan | None:
     """
     suffix = spec.file.suffix.lower() if spec.file is not None else ""
     default = DEFAULTS.get(suffix)
-    if default is not None:
+    if default is not None and (suffix in _OF_GUSTY or not scope.only_gusty):
         return default(spec, scope)
+    script = plan_of_script(spec, scope.names, scope.problems)
+    if script is not None and not scope.only_gusty:
+        return script
     message = f"{spec.task_id!r} names no operator"
     scope.problems.append(spec.problem("F010", message, hint="add a line such as operator: bash"))
     return None
 
 
-def _python(spec: TaskSpec, scope: Scope) -> Plan:
-    del spec
-    return Plan(scope.names.find("python"))
+def _python(spec: TaskSpec, scope: Scope) -> Plan | None:
+    return plan_of_python(spec, scope.names, scope.problems, only_gusty=scope.only_gusty)
+
+
+def _notebook(spec: TaskSpec, scope: Scope) -> Plan:
+    return plan_of_notebook(spec, scope.names, scope.problems)
 
 
 def _sql(spec: TaskSpec, scope: Scope) -> Plan | None:
     return plan_of_sql(spec, scope.tables, scope.inherited, scope.problems)
 
 
-#: By suffix in lower case.
+#: By suffix in lower case; all others are scripts, if something runs them.
 DEFAULTS: dict[str, Default] = {
+    ".ipynb": _notebook,
     ".py": _python,
     ".sql": _sql,
 }

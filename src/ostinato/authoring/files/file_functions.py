@@ -3,16 +3,20 @@
 import importlib.util
 import inspect
 import os
-import runpy
 import sys
 from types import ModuleType
 from typing import Any
 
 from ostinato.authoring.files.spec import FileSpec, PythonFunction
+from ostinato.authoring.ports import Context
+from ostinato.authoring.task_functions import TaskFunction
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 
 #: Stands for a default that is known only to the file.
 _DEFAULT = object()
+
+#: Parameters that a function in another Python cannot receive.
+STAY_OUTSIDE = frozenset({"context", "ctx", "ti", "task_instance", "logger"})
 
 
 class FileFunction:
@@ -37,19 +41,25 @@ class FileFunction:
         return self.loaded()(*args, **kwargs)
 
     def loaded(self) -> Any:
-        """Return the function itself; its file is imported.
+        """Return the function itself, without a decorator; its file is imported.
 
         Raises:
             AttributeError: The file does not declare it after all.
         """
-        return getattr(_imported(self.path), self.__name__)
+        found = getattr(_imported(self.path), self.__name__)
+        return found.fn if isinstance(found, TaskFunction) else found
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether it has ``**kwargs``."""
+        return self.declared is not None and self.declared.takes_any
 
     def __repr__(self) -> str:
         return f"<function {self.__name__} of {self.__module__}>"
 
 
 class FileScript:
-    """Be a file that runs as a script.
+    """Be a file that runs as a script, in a Python of its own.
 
     Args:
         file: As it was read.
@@ -59,16 +69,52 @@ class FileScript:
         self.path = file.path
         self.__name__ = self.__qualname__ = os.path.basename(file.path)
         self.__module__ = "__main__"
-        self.__signature__ = inspect.Signature()
+        parameter = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)
+        self.__signature__ = inspect.Signature([parameter])
 
-    def __call__(self) -> None:
-        """Run the file."""
-        folder = os.path.dirname(self.path)
-        sys.path.insert(0, folder)
-        try:
-            runpy.run_path(self.path, run_name="__main__")
-        finally:
-            sys.path.remove(folder)
+    def __call__(self, *, context: Context) -> Any:
+        """Run the file; return what it wrote to ``$OSTINATO_RESULT``.
+
+        Args:
+            context: Of the attempt.
+        """
+        # Few files of a flow are scripts.
+        from ostinato.authoring.operators.script import PythonScript  # noqa: PLC0415 - see above
+
+        return PythonScript(self.path).run(context)
+
+
+class FunctionElsewhere(FileFunction):
+    """Be a function of a file that says which packages it needs: it runs in a Python with them.
+
+    Args:
+        file: As it was read.
+        function: What was read of it.
+    """
+
+    def __init__(self, file: FileSpec, function: PythonFunction) -> None:
+        super().__init__(file, function)
+        own = signature_of_file(function)
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)
+        parameters = [
+            p
+            for p in own.parameters.values()
+            if p.kind is not p.VAR_KEYWORD and p.name not in STAY_OUTSIDE
+        ]
+        self.__signature__ = own.replace(parameters=[*parameters, context])
+
+    def __call__(self, *args: Any, context: Context, **kwargs: Any) -> Any:
+        """Call the function in the environment of its file.
+
+        Args:
+            args: Positional arguments.
+            context: Of the attempt.
+            kwargs: Arguments by name.
+        """
+        # As above.
+        from ostinato.authoring.operators.script import PythonScript  # noqa: PLC0415 - see above
+
+        return PythonScript(self.path).call(self.__name__, args, kwargs, context)
 
 
 def signature_of_file(function: PythonFunction) -> inspect.Signature:

@@ -79,6 +79,7 @@ def folder_flow(
         extra_tags=extra_tags or (),
         leaf_tasks_from_dict=leaf_tasks_from_dict or {},
         flow_arguments=given,
+        only_gusty=only_gusty,
         operator_folders=local_folders(session.source_root.get() or os.getcwd()),
         kept_queries=_kept_queries(folder),
     )

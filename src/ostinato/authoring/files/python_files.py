@@ -1,9 +1,11 @@
 """This module reads what a Python file declares, without importing it."""
 
 import ast
+import contextlib
 import re
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.spec import FileProblem, Position, PythonFile, PythonFunction
@@ -103,9 +105,19 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonFunction:
         node.col_offset + 1,
         tuple(parameters),
         tuple(filter(None, map(_dotted, node.decorator_list))),
+        tuple(_options(node.decorator_list)),
         isinstance(node, ast.AsyncFunctionDef),
         arguments.kwarg is not None,
     )
+
+
+def _options(decorators: list[ast.expr]) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments by name whose values are plain: all else would need the import."""
+    for decorator in decorators:
+        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
+            if keyword.arg is not None and keyword.arg != "task_id":
+                with contextlib.suppress(ValueError, RecursionError, MemoryError):
+                    yield keyword.arg, ast.literal_eval(keyword.value)
 
 
 def _dotted(node: ast.expr) -> str:

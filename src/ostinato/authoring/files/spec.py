@@ -105,6 +105,7 @@ class PythonFunction(Struct, frozen=True):
         parameters: Name of each parameter that can be given by name, and whether it has a
             default.
         decorators: As written, without arguments: ``task``, ``ostinato.task``.
+        options: What its decorators are given by name, as far as it is plain values.
         is_async: Whether it is an ``async def``.
         takes_any: Whether it has ``**kwargs``.
     """
@@ -114,6 +115,7 @@ class PythonFunction(Struct, frozen=True):
     column: int
     parameters: tuple[tuple[str, bool], ...] = ()
     decorators: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
     is_async: bool = False
     takes_any: bool = False
 

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
+from nbformat.warnings import MissingIDFieldWarning
 from papermill.exceptions import PapermillExecutionError
 
 #: Name of the kernel that is a Python whose path is known.
@@ -40,6 +42,8 @@ _PARAMETERS, _INJECTED = "parameters", "injected-parameters"
 def main(folder: Path) -> int:
     """Execute the notebook; return the exit code."""
     call = json.loads((folder / "call.json").read_text())
+    # Notebooks of older versions are executed all the same.
+    warnings.simplefilter("ignore", MissingIDFieldWarning)
     # What Papermill logs of outputs is printed below, as it comes.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:

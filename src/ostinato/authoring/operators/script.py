@@ -1,6 +1,7 @@
 """This module holds the operator that runs a script of any language."""
 
 import shlex
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,10 +15,53 @@ from ostinato.authoring.operators.environments import (
 )
 from ostinato.authoring.operators.handover import RESULT
 from ostinato.authoring.operators.interpreters import has_interpreter, interpreter_for
+from ostinato.authoring.operators.shipped_function import MAIN, ShippedFunction
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
 from ostinato.authoring.references import Reference
 from ostinato.authoring.templates import is_template
+
+
+class PythonScript:
+    """Run a Python file, or a function of it, in a Python of its own.
+
+    That is the running Python, or one of an environment that the file asks for by a block
+    ``# /// script`` (PEP 723).
+
+    Args:
+        path: Of the file, absolute.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def run(self, context: Context) -> Any:
+        """Run the file as ``__main__``; return the JSON that it wrote to ``$OSTINATO_RESULT``.
+
+        Args:
+            context: Of the attempt.
+        """
+        operator = ScriptOperator("script", path=self._path)
+        operator.execute(context)
+        return operator.written_result()
+
+    def call(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: Context
+    ) -> Any:
+        """Call a function of the file; arguments and result are pickled.
+
+        Args:
+            name: Of the function.
+            args: Positional arguments.
+            kwargs: Arguments by name.
+            context: Of the attempt.
+        """
+        text = self._path.read_text(encoding="utf-8")
+        shipped = ShippedFunction(name, text, str(self._path), 1)
+        folder = context.temp_dir()
+        shipped.write_call(folder, args, kwargs)
+        _FunctionOfScript(self._path, folder).execute(context)
+        return shipped.read_result(folder)
 
 
 class ScriptOperator(CommandOperator):
@@ -119,6 +163,10 @@ class ScriptOperator(CommandOperator):
         name = file.name if self.path is not None else Path(program[0]).name
         return Command(name, arguments, env=self.environment(), cwd=self.cwd)
 
+    def written_result(self) -> Any:
+        """Return the JSON that was written to ``$OSTINATO_RESULT``, None if there is none."""
+        return None if self._handover is None else self._handover.result()
+
     def may_write_result(self) -> bool:
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return not isinstance(self.script, str) or RESULT in self.script
@@ -157,3 +205,18 @@ class ScriptOperator(CommandOperator):
         if spec is None or spec == EnvironmentSpec():
             return []
         return [str(python_of(spec, context.data_dir / ENVIRONMENTS, self._prepare)), "-u"]
+
+
+class _FunctionOfScript(ScriptOperator):
+    """Call a function that was shipped to a folder, with the packages that its file asks for."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        super().__init__("script", path=path, skip_on_exit_code=None)
+        self._folder = folder
+
+    def command(self, context: Context) -> Command:
+        text = Path(self.path).read_text(encoding="utf-8")
+        python = (self._environment_of(text, ".py", context) or [sys.executable])[0]
+        # Isolated: the packages of this Python are not on the path of the other one.
+        arguments = [python, "-I", "-u", str(MAIN), str(self._folder)]
+        return Command(Path(self.path).name, arguments, env=self.environment(), cwd=self.cwd)
