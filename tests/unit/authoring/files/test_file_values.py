@@ -251,7 +251,7 @@ def test_condition_and_schedule_of_a_file_are_followed(tmp_path: Path) -> None:
 def test_condition_that_does_not_parse_is_told(tmp_path: Path) -> None:
     (found,) = problems_of(tmp_path, {"a.yml": "operator: empty\nwhen: params.full and\n"})
 
-    assert "F023 'when' of task 'a', line 1: unexpected 'end of print statement'" in found
+    assert found == "a.yml:2:1 F023 'when' of task 'a': unexpected 'end of print statement'"
 
 
 @pytest.mark.parametrize(
