@@ -586,3 +586,10 @@ def test_wrong_signals_are_told() -> None:
         Defer(until=datetime(2025, 1, 1))  # noqa: DTZ001 - what is tested
     with pytest.raises(InvalidArgument, match="Retry: 'soon' is no duration"):
         Retry(after="soon")
+
+
+def test_operators_have_a_logger_as_those_of_airflow() -> None:
+    class Greet(Operator):
+        pass
+
+    assert Greet(task_id="greet").log.name == __name__

@@ -214,6 +214,7 @@ def _of_airflow(name: str) -> Any:
         if slips:
             raise OperatorNotFound(f"operator {name!r} is unknown", hint=did_you_mean(last, slips))
         message = f"operator {name!r} is Airflow's own, and Airflow is not installed"
-        raise OperatorNotFound(message, "F035", hint="install ostinato[airflow]")
+        raise OperatorNotFound(message, "F035", hint="install apache-airflow beside Ostinato")
     path, _, last = name.rpartition(".")
-    return _attribute(_imported(path, name), last, name)
+    adapter = importlib.import_module("ostinato.authoring.operators.airflow")
+    return adapter.operator_of(_attribute(_imported(path, name), last, name))

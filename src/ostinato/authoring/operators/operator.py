@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, wraps
 from types import MappingProxyType
-from typing import Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 import msgspec
 
@@ -32,6 +32,9 @@ from ostinato.errors import DeferralTimeout, InvalidArgument, Place
 from ostinato.model.asset import AssetDefinition
 from ostinato.model.flow import TaskKind
 from ostinato.model.policy import Policy
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 
 def _taking_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
@@ -197,6 +200,13 @@ class Operator(Node):
     def policy(self) -> Policy:
         """What the engine and the executors follow."""
         return self.settings.policy
+
+    @cached_property
+    def log(self) -> "Logger":
+        """What it writes log lines with, as Airflow's operators do."""
+        import logging  # noqa: PLC0415 - most operators write none, and it takes its time
+
+        return logging.getLogger(type(self).__module__)
 
     @property
     def doc(self) -> str:
