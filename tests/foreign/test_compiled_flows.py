@@ -22,8 +22,8 @@ _STATES = {"succeeded": "success"}
 def loaded() -> dict[str, Any]:
     """All flows of the examples by name."""
     flows: dict[str, Any] = {}
-    for file in sorted(_FLOWS.glob("*.py")):
-        found: Loaded = load_target(str(file))
+    for target in [*sorted(_FLOWS.glob("*.py")), _FLOWS / "files"]:
+        found: Loaded = load_target(str(target))
         assert not found.manifest.problems, found.manifest.problems
         flows |= found.flows
     return flows
@@ -36,7 +36,9 @@ def in_airflow(
     """What Airflow makes of the compiled files."""
     folder = tmp_path_factory.mktemp("dags")
     for name, flow in loaded.items():
-        (folder / f"{name}.py").write_text(compile_flow(flow), encoding="utf-8")
+        (folder / f"{name}.py").write_text(
+            compile_flow(flow, {"scratch": "sqlite"}), encoding="utf-8"
+        )
     return foreign("run_dags.py", folder)
 
 
@@ -45,7 +47,9 @@ def test_airflow_loads_every_compiled_file(in_airflow: Any, loaded: dict[str, An
     assert sorted(in_airflow["dags"]) == sorted(loaded)
 
 
-@pytest.mark.parametrize("name", ["branches", "failing", "mapping", "objects", "unlike_prefix"])
+@pytest.mark.parametrize(
+    "name", ["branches", "failing", "files", "mapping", "objects", "unlike_prefix"]
+)
 def test_tasks_edges_groups_and_outcome_are_the_same(
     name: str,
     in_airflow: Any,

@@ -263,6 +263,9 @@ class EmbeddedSession:
     def _project(self, definition: FlowDefinition) -> Project:
         file = definition.source.file
         path = Path(file).resolve() if file and Path(file).exists() else None
+        if path is not None and path.is_dir():
+            # A flow that a script made of a folder: the folder need not look like one.
+            path = path / "METADATA.yml"
         return find_project(Target(path=path))
 
     @contextmanager

@@ -346,7 +346,9 @@ def readable(file: str) -> str:
 def _files(project: Project, target: Target, loading: _Loading) -> Iterator[Path]:
     if target.path is not None and target.path.is_file():
         yield target.path
-    elif target.path is not None and target.path != project.root:
+    elif target.path is not None and (
+        target.path != project.root or (project.is_implicit and is_folder_flow(target.path))
+    ):
         yield from _entries_below(_flow_around(target.path), loading)
     else:
         for name in project.settings.flows:

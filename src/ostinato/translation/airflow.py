@@ -21,6 +21,7 @@ from ostinato.model.graph import topological_order
 from ostinato.model.step import BODY
 from ostinato.translation import preamble
 from ostinato.translation.literals import duration, moment, quoted, written
+from ostinato.translation.models import ModelWriter
 from ostinato.translation.operators import ROWS
 from ostinato.translation.policies import check_policies, policy_arguments
 from ostinato.translation.sources import Sources
@@ -47,23 +48,25 @@ _OF_A_TASK = ("doc_md", "map_index_template", "params", "trigger_rule")
 _WIDTH = 100
 
 
-def compile_flow(flow: BuiltFlow) -> str:
+def compile_flow(flow: BuiltFlow, connection_types: Mapping[str, str] | None = None) -> str:
     """Return the text of a DAG file that does what a flow does.
 
     Args:
         flow: A flow that is a graph, built.
+        connection_types: Type of each connection that is known, such as ``sqlite``, by id.
 
     Raises:
         ExceptionGroup: Of ``NotInAirflow``: everything that Airflow has no word for.
     """
-    return _Compiler(flow).text()
+    return _Compiler(flow, connection_types or {}).text()
 
 
 class _Compiler:
     """Put a file together from the code of functions, tasks, groups and edges."""
 
-    def __init__(self, flow: BuiltFlow) -> None:
+    def __init__(self, flow: BuiltFlow, connection_types: Mapping[str, str]) -> None:
         self._flow = flow
+        self._models = ModelWriter(flow, dict(connection_types))
         self._definition: FlowDefinition = flow.definition
         self._tasks = {task.id: task for task in self._definition.tasks}
         self._imports: dict[tuple[str, str], None] = {}
@@ -94,7 +97,9 @@ class _Compiler:
     def _write(self, taken: frozenset[str]) -> str:
         self._imports.clear()
         names = self._variables(taken)
-        writer = TaskWriter(self._flow, self._sources, names, self._use, self._defaults())
+        writer = TaskWriter(
+            self._flow, self._sources, names, self._use, self._defaults(), self._models
+        )
         for name in _ALWAYS:
             self._use("airflow.sdk", name)
         head = self._head()
@@ -106,6 +111,8 @@ class _Compiler:
                 tasks[task_id] = tasks_written
         if self._problems:
             return ""
+        if self._sources.has_scripts:
+            writer.helpers.add("script")
         marks = list(self._marks(names))
         edges = list(self._edges(names, tasks))
         body = [*groups, *(each.statement for each in tasks.values()), *marks]
@@ -115,7 +122,11 @@ class _Compiler:
         parts = [
             f'"""{self._title()}"""',
             self._import_lines(writer.helpers),
-            *(preamble.PARTS[name] for name in ("context", "given") if name in writer.helpers),
+            *(
+                preamble.PARTS[name]
+                for name in ("context", "given", "script")
+                if name in writer.helpers
+            ),
             self._sources.text(),
         ]
         text = "\n\n\n".join(part for part in parts[1:] if part)

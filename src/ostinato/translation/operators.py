@@ -38,6 +38,7 @@ from ostinato.authoring.operators.sensor import (
 )
 from ostinato.authoring.operators.short_circuit import ShortCircuitOperator
 from ostinato.authoring.operators.sql import SqlOperator, SqlSensor
+from ostinato.authoring.operators.sql_model import SqlModelOperator
 from ostinato.authoring.operators.trigger_run import TriggerRunOperator
 from ostinato.errors import NotInAirflow
 
@@ -165,6 +166,11 @@ ROWS: dict[type[Operator], Row] = {
         },
         {"parameters": None, "autocommit": False, "handler": fetch_all, "return_last": True},
     ),
+    SqlModelOperator: Row(
+        "airflow.providers.common.sql.operators.sql",
+        "SQLExecuteQueryOperator",
+        {"conn_id": "conn_id"},
+    ),
     SqlSensor: Row(
         "airflow.providers.common.sql.sensors.sql",
         "SqlSensor",
@@ -269,6 +275,8 @@ def own_values(operator: Operator, row: Row) -> dict[str, Any]:
         _check_connection(operator.conn_id)
         if operator.handler is None:
             values["handler"] = None
+    elif isinstance(operator, SqlModelOperator):
+        _check_connection(operator.conn_id)
     elif isinstance(operator, SqlSensor):
         _check_connection(operator.conn_id)
         if isinstance(values.get("selector"), itemgetter):

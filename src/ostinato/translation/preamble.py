@@ -11,6 +11,7 @@ NAMES = frozenset(
         "TaskGroup",
         "_Context",
         "_given",
+        "_script",
         "asyncio",
         "dag",
         "functools",
@@ -27,6 +28,7 @@ NAMES = frozenset(
 IMPORTS = {
     "context": ("import logging",),
     "given": ("import asyncio", "import functools", "import inspect"),
+    "script": (),
 }
 
 _CONTEXT = '''\
@@ -101,5 +103,10 @@ def _given(function, params=None, items=None, context=None, inside=()):
     call.__signature__ = signature.replace(parameters=kept)
     return call'''
 
+_SCRIPT = '''\
+def _script(name, text):
+    """Run a script."""
+    exec(compile(text, name, "exec"), {"__name__": "__main__", "__file__": name})'''
+
 #: Text of each part.
-PARTS = {"context": _CONTEXT, "given": _GIVEN}
+PARTS = {"context": _CONTEXT, "given": _GIVEN, "script": _SCRIPT}

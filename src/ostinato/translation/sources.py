@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ostinato.authoring.files.file_functions import FileFunction, FileScript
 from ostinato.authoring.task_functions import TaskFunction
 from ostinato.errors import NotInAirflow
-from ostinato.translation.literals import written
+from ostinato.translation.literals import quoted, written
 
 #: What Airflow calls what tasks may import from Ostinato.
 EQUIVALENTS = {
@@ -46,6 +47,8 @@ class Sources:
         self._reserved = frozenset(reserved)
         self._files: dict[str, _File] = {}
         self._imports: dict[str, None] = {}
+        #: Whether files run as scripts.
+        self.has_scripts = False
 
     def name_of(self, function: Any) -> str:
         """Return the expression by which the generated file names a function.
@@ -60,6 +63,13 @@ class Sources:
             given = [written(value, self.other) for value in function.args]
             given += [f"{name}={written(v, self.other)}" for name, v in function.keywords.items()]
             return f"functools.partial({', '.join([self.name_of(function.func), *given])})"
+        if isinstance(function, FileScript):
+            return self._script(function)
+        if isinstance(function, FileFunction):
+            # The file is imported here, as it would be in a task.
+            function = function.loaded()
+            if isinstance(function, TaskFunction):
+                function = function.function
         code = getattr(inspect.unwrap(function), "__code__", None)
         if code is None or _is_installed(code.co_filename):
             return self._imported(function)
@@ -84,6 +94,13 @@ class Sources:
     def names(self) -> set[str]:
         """Return the names that the code binds in the generated file."""
         return {name for file in self._files.values() for name in file.outer_names()}
+
+    def _script(self, script: FileScript) -> str:
+        """Return the expression of a function that runs a file as a script."""
+        self._imports["import functools"] = None
+        self.has_scripts = True
+        text = written(Path(script.path).read_text(encoding="utf-8"))
+        return f"functools.partial(_script, {quoted(Path(script.path).name)}, {text})"
 
     def _imported(self, value: Any) -> str:
         module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")

@@ -10,6 +10,7 @@ from ostinato.authoring.operators.bash_function import BashFunctionOperator
 from ostinato.authoring.operators.branch import BranchPythonOperator
 from ostinato.authoring.operators.operator import MappedOperator, Operator
 from ostinato.authoring.operators.python import FunctionOperator, PythonOperator
+from ostinato.authoring.operators.sql_model import SqlModelOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import (
     MORE_ARGUMENTS,
@@ -29,6 +30,7 @@ from ostinato.authoring.templates import is_template, names_file
 from ostinato.errors import NotInAirflow
 from ostinato.model.value import RETURN_VALUE
 from ostinato.translation.literals import quoted, written
+from ostinato.translation.models import ModelWriter
 from ostinato.translation.operators import Row, own_values, row_of
 from ostinato.translation.policies import policy_arguments
 from ostinato.translation.sources import Sources
@@ -121,6 +123,7 @@ class TaskWriter:
         names: Variable of each task and group in the generated file, by id.
         use: Called with module and name of what the file imports; returns how it is called.
         defaults: Policies that stand with the flow, and so with no task.
+        models: Writes queries of which tables are made.
     """
 
     def __init__(
@@ -130,8 +133,10 @@ class TaskWriter:
         names: Mapping[str, str],
         use: Callable[[str, str], str],
         defaults: Mapping[str, str],
+        models: ModelWriter,
     ) -> None:
         self._flow = flow
+        self._models = models
         self._defaults = defaults
         self._sources = sources
         self._names = names
@@ -161,7 +166,9 @@ class TaskWriter:
             expression, is_call = self._mapped_operator(operator, common), False
         else:
             row = row_of(type(operator))
-            if isinstance(operator, BashFunctionOperator) or operator.factors:
+            if isinstance(operator, SqlModelOperator):
+                expression, is_call = self._model(operator, row, common), False
+            elif isinstance(operator, BashFunctionOperator) or operator.factors:
                 expression, is_call = self._decorated(operator, row, common), True
             else:
                 expression, is_call = self._plain(operator, row, common), False
@@ -181,6 +188,16 @@ class TaskWriter:
             arguments[name] = self._field(operator, name, value)
         if isinstance(operator, PythonOperator) and operator.multiple_outputs:
             arguments["multiple_outputs"] = "True"
+        return call(self._use(row.module, row.name), arguments)
+
+    def _model(self, operator: SqlModelOperator, row: Row, common: dict[str, str]) -> str:
+        statements = self._models.statements(operator)
+        for statement in statements:
+            check_template(statement, self._flow)
+        values = {**own_values(operator, row), "sql": statements}
+        if operator.materialized != "none":
+            values["handler"] = None
+        arguments = common | {name: self._value(value) for name, value in values.items()}
         return call(self._use(row.module, row.name), arguments)
 
     def _mapped_operator(self, operator: MappedOperator, common: dict[str, str]) -> str:
@@ -416,8 +433,7 @@ class TaskWriter:
             else:
                 # Airflow takes any text that ends so for the name of a file, but for a blank.
                 text += " "
-        if is_template(text):
-            check_template(text, self._flow)
+        check_template(text, self._flow)
         return text
 
     def _as_template(self, reference: Any) -> str:
@@ -454,6 +470,8 @@ def check_template(text: str, flow: BuiltFlow) -> None:
     Raises:
         NotInAirflow: It names something else, or includes a file.
     """
+    if not is_template(text):
+        return
     from jinja2 import meta  # noqa: PLC0415 - only flows with templates need it
 
     tree = flow.templates.engine.environment.parse(text)

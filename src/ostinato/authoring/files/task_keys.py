@@ -86,15 +86,30 @@ TASK_KEYS = (
     Key(
         "sql", (TASK,), ANYTHING, "The query; of a `.sql` file it is the body.", "", "sql: select 1"
     ),
-    Key("task_id", (TASK,), TEXT, "Has no effect: the file's name is the id.", "the file's name"),
+    Key(
+        "task_id",
+        (TASK,),
+        TEXT,
+        "Has no effect: the file's name is the id.",
+        "the file's name",
+        "task_id: load",
+    ),
     Key(
         "task_group",
         (TASK,),
         ANYTHING,
         "Has no effect: the file's folder is the group.",
         "the folder",
+        "task_group: staging",
     ),
-    Key("dag", (TASK,), ANYTHING, "Has no effect: the folder is the flow.", "the folder"),
+    Key(
+        "dag",
+        (TASK,),
+        ANYTHING,
+        "Has no effect: the folder is the flow.",
+        "the folder",
+        "dag: shop",
+    ),
 )
 
 #: Keys that the loader itself reads, whatever the operator.

@@ -1,6 +1,8 @@
 """This module is ``ostinato compile``: write a flow down for another orchestrator."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,7 +48,7 @@ def airflow(target: str, file: Path | None, environment: str | None) -> None:
     flow = choose_flow(loaded.manifest, wanted)
     code.warn(loaded.manifest.problems)
     try:
-        text = compile_flow(loaded.flows[flow.name])
+        text = compile_flow(loaded.flows[flow.name], _types(project.settings.connections))
     except* NotInAirflow as problems:
         *others, last = problems.exceptions
         for problem in others:
@@ -57,3 +59,11 @@ def airflow(target: str, file: Path | None, environment: str | None) -> None:
     else:
         file.write_text(text, encoding="utf-8")
         click.echo(f"wrote {counted(len(flow.tasks), 'task')} to {file}", err=True)
+
+
+def _types(connections: Mapping[str, Any]) -> dict[str, str]:
+    """Return the type of each connection that the settings declare."""
+    return {
+        name: str(value.get("type", "") if isinstance(value, Mapping) else value.partition(":")[0])
+        for name, value in connections.items()
+    }

@@ -29,6 +29,9 @@ def test_examples_are_yaml_of_the_key_that_the_table_lets_through() -> None:
         if "!" in key.example or not key.example:
             continue
         values = yaml.safe_load(key.example)
+        if key.name in values.get("extra_callables", {}):
+            # What only a function can be is named there.
+            continue
         assert list(values) == [key.name]
         if not key.kind.accepts(values[key.name]):
             wrong[key.name] = values

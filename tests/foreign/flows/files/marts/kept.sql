@@ -1,0 +1,5 @@
+---
+materialized: incremental
+unique_key: product
+---
+SELECT product, total FROM {{ ref("totals") }} WHERE total >= {{ params.least }}

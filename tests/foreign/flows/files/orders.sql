@@ -1,0 +1,5 @@
+SELECT 'tea' AS product, 3 AS amount, '{{ ds }}' AS day
+UNION ALL
+SELECT 'cake', 4, '{{ ds }}'
+UNION ALL
+SELECT 'tea', 1, '{{ ds }}'
