@@ -61,13 +61,16 @@ open(my $note, '>', "$ENV{OSTINATO_OUT}/note.txt"); print $note "kept";
 #: The same mistake in each, and how it is told.
 MISTAKES = {
     "sh": ("cat /none", "cat: /none: No such file or directory"),
-    "py": ("raise ValueError('no rows')", "ValueError: no rows"),
+    "py": ("def f():\n    raise ValueError('no rows')\nf()", "ValueError: no rows"),
     "js": ("function f() { throw new TypeError('no rows') }\nf()", "TypeError: no rows"),
     "ts": ("const n: number = 5\nthrow new Error('no rows ' + n)", "Error: no rows 5"),
     "rb": ("def f\n  raise 'no rows'\nend\nf", "in `f': no rows (RuntimeError)"),
     "R": ("f <- function() stop('no rows')\nf()", "Error in f() : no rows"),
     "pl": ("die 'no rows'", "no rows at "),
 }
+
+#: In which line each of them is; R does not say.
+LINES = {"sh": None, "py": 2, "js": 1, "ts": 2, "rb": 2, "pl": 1}
 
 LANGUAGES = [
     "sh",
@@ -111,8 +114,9 @@ def test_failure_is_told_in_the_line_that_says_most(
     with pytest.raises(ExecutionError) as caught:
         run_file(context, tmp_path / f"report.{suffix}", text)
 
-    assert str(caught.value).startswith(f"report.{suffix} exited with code ")
+    assert f"report.{suffix} exited with code " in str(caught.value)
     assert words in str(caught.value)
+    assert (caught.value.place and caught.value.place.line) == LINES.get(suffix)
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ TASK_KEYS = (
         (TASK,),
         CALLABLE,
         "The function of the file that is the task.",
-        "the file runs as a script",
+        "`main`, else the one with `@task`, else the file runs as a script",
         "python_callable: load",
     ),
     Key(

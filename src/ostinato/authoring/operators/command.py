@@ -15,11 +15,12 @@ from typing import IO, Any, NamedTuple
 
 from ostinato.authoring.operators.handover import Handover
 from ostinato.authoring.operators.operator import Operator
+from ostinato.authoring.places import relative_place
 from ostinato.authoring.ports import Context
 from ostinato.authoring.references import Reference
 from ostinato.authoring.signals import Skip
 from ostinato.authoring.signatures import UNTYPED
-from ostinato.errors import ExecutionError
+from ostinato.errors import ExecutionError, Place
 
 #: Seconds between the request to end and the order, when a command is killed.
 KILL_GRACE_S = 5.0
@@ -54,17 +55,20 @@ class Outcome(NamedTuple):
         code: Exit code; that of a signal is negative.
         stdout: The last line that it wrote to its output and was not empty.
         stderr: The line of its errors that tells most.
+        errors: The last lines of its errors.
     """
 
     code: int
     stdout: str
     stderr: str
+    errors: tuple[str, ...] = ()
 
-    def failure(self, name: str) -> ExecutionError:
+    def failure(self, name: str, script: Path | None = None) -> ExecutionError:
         """Return the error that says how the command failed.
 
         Args:
             name: Of the command.
+            script: File that it ran; the error says in which of its lines it failed.
         """
         why = self.stderr or self.stdout
         ended = (
@@ -72,7 +76,9 @@ class Outcome(NamedTuple):
             if self.code < 0
             else f"exited with code {self.code}"
         )
-        return ExecutionError(f"{name} {ended}{f': {why}' if why else ''}")
+        line = 0 if script is None else failing_line(self.errors, script)
+        place = relative_place(Place(str(script), line)) if line else None
+        return ExecutionError(f"{name} {ended}{f': {why}' if why else ''}", place=place)
 
 
 def telling_line(lines: Iterable[str]) -> str:
@@ -93,6 +99,27 @@ def telling_line(lines: Iterable[str]) -> str:
     return last
 
 
+def failing_line(lines: Iterable[str], script: Path) -> int:
+    r"""Return the line of a script in which it failed, as its errors say it; 0 if they do not.
+
+    Args:
+        lines: Of its errors.
+        script: The file.
+
+    >>> failing_line(['File "/a.py", line 3, in f', 'File "/b.py", line 5'], Path("/a.py"))
+    3
+    >>> failing_line(["/a.rb:1:in `f': no rows", "\tfrom /a.rb:3:in `<main>'"], Path("/a.rb"))
+    1
+    """
+    place = re.compile(re.escape(str(script)) + r'(?:", line |: line |:| line )(\d+)')
+    found = [int(match[1]) for line in lines for match in place.finditer(line)]
+    if not found:
+        quitting = [re.search(r"Quitting from lines? (\d+)", line) for line in lines]
+        return next((int(match[1]) for match in quitting if match), 0)
+    # Python names the innermost line last, all others first.
+    return found[-1] if script.suffix == ".py" else found[0]
+
+
 class Command:
     """A command in a process group of its own, so that nothing of it outlives its attempt.
 
@@ -101,6 +128,7 @@ class Command:
         arguments: The program and what it is called with.
         env: Its environment; None for that of the attempt.
         cwd: Its working directory; None for that of the attempt.
+        script: The users' file that it runs, to say in which of its lines it failed.
     """
 
     def __init__(
@@ -110,8 +138,10 @@ class Command:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
+        script: Path | None = None,
     ) -> None:
         self.name = name
+        self.script = script
         self._arguments = list(arguments)
         self._env = env
         self._cwd = cwd
@@ -267,7 +297,7 @@ class CommandOperator(Operator):
         if outcome.code in self.skip_on_exit_code:
             raise Skip(f"exit code {outcome.code}")
         if outcome.code:
-            raise outcome.failure(command.name)
+            raise outcome.failure(command.name, command.script)
         if handover.result_file.exists():
             return handover.result(default=outcome.stdout)
         if self.output_processor is None:
@@ -345,11 +375,11 @@ class _Lines:
         print(text, file=sys.stderr if self.name == "stderr" else sys.stdout, flush=True)
 
 
-def _copy_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
+def _copy_output(process: subprocess.Popen[bytes]) -> tuple[str, str, tuple[str, ...]]:
     """Copy what a process writes until it has ended.
 
     Returns:
-        The last line of its output, and the line of its errors that tells most.
+        The last line of its output, the line of its errors that tells most, and the last ones.
     """
     streams = {"stdout": _Lines("stdout"), "stderr": _Lines("stderr")}
     with selectors.DefaultSelector() as selector, _end_of(process) as end:
@@ -371,7 +401,7 @@ def _copy_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
     for lines in streams.values():
         lines.finish()
     output, errors = streams["stdout"].last, streams["stderr"].last
-    return output[-1] if output else "", telling_line(errors)
+    return output[-1] if output else "", telling_line(errors), tuple(errors)
 
 
 def _read(fd: int, lines: _Lines) -> bool:

@@ -160,8 +160,10 @@ class ScriptOperator(CommandOperator):
             text, suffix, context
         )
         arguments = [*program, str(file), *map(str, self.args)]
-        name = file.name if self.path is not None else Path(program[0]).name
-        return Command(name, arguments, env=self.environment(), cwd=self.cwd)
+        env = self.environment()
+        if self.path is None:
+            return Command(Path(program[0]).name, arguments, env=env, cwd=self.cwd)
+        return Command(file.name, arguments, env=env, cwd=self.cwd, script=file)
 
     def written_result(self) -> Any:
         """Return the JSON that was written to ``$OSTINATO_RESULT``, None if there is none."""
@@ -219,4 +221,5 @@ class _FunctionOfScript(ScriptOperator):
         python = (self._environment_of(text, ".py", context) or [sys.executable])[0]
         # Isolated: the packages of this Python are not on the path of the other one.
         arguments = [python, "-I", "-u", str(MAIN), str(self._folder)]
-        return Command(Path(self.path).name, arguments, env=self.environment(), cwd=self.cwd)
+        file, env = Path(self.path), self.environment()
+        return Command(file.name, arguments, env=env, cwd=self.cwd, script=file)
