@@ -54,6 +54,7 @@ Retry
 RunFailed
 SQLExecuteQueryOperator
 ScriptOperator
+SeedOperator
 Sensor
 ShortCircuitOperator
 SimpleHttpOperator

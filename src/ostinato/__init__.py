@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
     from ostinato.authoring.operators.script import ScriptOperator
+    from ostinato.authoring.operators.seed import SeedOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
         PokeReturn,
@@ -130,6 +131,7 @@ __all__ = [
     "RunFailed",
     "SQLExecuteQueryOperator",
     "ScriptOperator",
+    "SeedOperator",
     "Sensor",
     "ShortCircuitOperator",
     "SimpleHttpOperator",
@@ -236,6 +238,7 @@ _HOMES = {
         "PythonVirtualenvOperator",
         "SQLExecuteQueryOperator",
         "ScriptOperator",
+        "SeedOperator",
         "Sensor",
         "ShortCircuitOperator",
         "SimpleHttpOperator",

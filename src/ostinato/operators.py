@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ostinato.authoring.operators.person import ApprovalOperator, InputOperator
     from ostinato.authoring.operators.python import PythonOperator
     from ostinato.authoring.operators.script import ScriptOperator
+    from ostinato.authoring.operators.seed import SeedOperator
     from ostinato.authoring.operators.sensor import (
         BaseSensorOperator,
         PokeReturn,
@@ -73,6 +74,7 @@ __all__ = [
     "PythonVirtualenvOperator",
     "SQLExecuteQueryOperator",
     "ScriptOperator",
+    "SeedOperator",
     "Sensor",
     "ShortCircuitOperator",
     "SimpleHttpOperator",

@@ -13,6 +13,8 @@ from ostinato.authoring.sql_dialects import (
     RelationKind,
     SqlDialect,
     aside_of,
+    count_of,
+    first_row,
     literal,
 )
 from ostinato.authoring.suggestions import did_you_mean
@@ -201,7 +203,7 @@ def _check_key(
     table, key = dialect.quote(relation), ", ".join(unique_key)
     lacking = " OR ".join(f"{name} IS NULL" for name in names)
     cursor.execute(f"SELECT count(*) FROM {table} WHERE {lacking}")
-    if lacks := int(cursor.fetchone()[0]):
+    if lacks := count_of(cursor):
         message = f"{_rows(lacks)} no {key}, which is the unique_key"
         raise KeyNotUnique(message, hint="leave them out, or choose another key")
     listed = ", ".join(names)
@@ -209,7 +211,7 @@ def _check_key(
         f"SELECT {listed}, count(*) FROM {table} "
         f"GROUP BY {listed} HAVING count(*) > 1 ORDER BY {listed} LIMIT 1"
     )
-    if row := cursor.fetchone():
+    if row := first_row(cursor):
         pairs = zip(unique_key, row[:-1], strict=True)
         same = ", ".join(f"{name} = {value}" for name, value in pairs)
         message = f"{row[-1]} rows of the query have {same}, which is to be unique"
@@ -224,7 +226,7 @@ def _check_partition(dialect: SqlDialect, cursor: Any, relation: Relation, targe
         f"SELECT count(*) FROM {dialect.quote(relation)} "
         f"WHERE {column} <> {wanted} OR {column} IS NULL"
     )
-    if others := int(cursor.fetchone()[0]):
+    if others := count_of(cursor):
         message = f"{_rows(others)} another {target.partition} than {target.partition_value}"
         raise KeyNotUnique(message, hint="the query is to give rows of its partition only")
 

@@ -4,6 +4,9 @@ A hook has the dialect of its database; ``materializations`` says what is to be 
 """
 
 import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 from zlib import crc32
@@ -15,6 +18,19 @@ ASIDE = "__building"
 
 #: Letters of a table's name in the name of what is built beside it: PostgreSQL cuts off at 63.
 KEPT_LENGTH = 40
+
+#: Rows that are sent to a database at a time.
+BATCH_ROWS = 1000
+
+#: Types of columns by those of Python; of others the values are text.
+_COLUMN_TYPES: dict[type, str] = {
+    bool: "BOOLEAN",
+    int: "BIGINT",
+    float: "DOUBLE PRECISION",
+    Decimal: "NUMERIC",
+    date: "DATE",
+    datetime: "TIMESTAMP",
+}
 
 _NAME = re.compile(r'"((?:[^"]|"")+)"|`([^`]+)`|([^."`\s]+)')
 
@@ -76,11 +92,15 @@ class SqlDialect:
         name: As sqlglot calls the dialect; empty if it is not known.
         has_schemas: Whether a table may stand in a schema that is made for it.
         current_schema: SQL for the schema in which names without one are.
+        placeholder: Stands for a value in a statement.
+        reads_frames: Whether it can query data frames and files by itself.
     """
 
     name = ""
     has_schemas = True
     current_schema = "current_schema()"
+    placeholder = "?"
+    reads_frames = False
 
     def quote(self, relation: Relation) -> str:
         """Return the name of a relation as statements have it."""
@@ -106,7 +126,7 @@ class SqlDialect:
             "SELECT table_type FROM information_schema.tables "
             f"WHERE table_name = {literal(relation.name)} AND table_schema = {schema}"
         )
-        row = cursor.fetchone()
+        row = first_row(cursor)
         if row is None:
             return None
         return RelationKind.VIEW if "VIEW" in str(row[0]).upper() else RelationKind.TABLE
@@ -121,7 +141,7 @@ class SqlDialect:
     def count(self, cursor: Any, relation: Relation) -> int:
         """Return the number of a relation's rows."""
         cursor.execute(f"SELECT count(*) FROM {self.quote(relation)}")
-        return int(cursor.fetchone()[0])
+        return count_of(cursor)
 
     def create_table(self, cursor: Any, relation: Relation, query: str) -> None:
         """Make a table of what a query finds."""
@@ -180,6 +200,28 @@ class SqlDialect:
             self.drop(cursor, relation, existing)
         self.execute_with(cursor, f"CREATE VIEW {self.quote(relation)} AS", query)
 
+    def column_type(self, kind: type) -> str:
+        """Return the type of a column that holds values of a type of Python."""
+        return _COLUMN_TYPES.get(kind, "TEXT")
+
+    def insert(
+        self,
+        cursor: Any,
+        relation: Relation,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Add rows to a table."""
+        names = ", ".join(map(self.quote_name, columns))
+        marks = ", ".join([self.placeholder] * len(columns))
+        statement = f"INSERT INTO {self.quote(relation)} ({names}) VALUES ({marks})"
+        for start in range(0, len(rows), BATCH_ROWS):
+            cursor.executemany(statement, rows[start : start + BATCH_ROWS])
+
+    def query_of(self, cursor: Any, source: Any) -> str:
+        """Return a query for the rows of a data frame or of a file, where it ``reads_frames``."""
+        raise NotImplementedError(f"{type(self).__name__} reads no {type(source).__name__}")
+
     def execute_with(self, cursor: Any, head: str, query: str) -> None:
         """Execute a query behind what is done with it.
 
@@ -234,6 +276,18 @@ def aside_of(relation: Relation) -> Relation:
     if len(name) > KEPT_LENGTH:
         name = f"{name[:KEPT_LENGTH]}{crc32(name.encode()):08x}"
     return relation._replace(name=name + ASIDE)
+
+
+def first_row(cursor: Any) -> tuple[Any, ...] | None:
+    """Return the first row of a query of few, None if it has none; nothing is left to fetch."""
+    rows = cursor.fetchall()
+    return tuple(rows[0]) if rows else None
+
+
+def count_of(cursor: Any) -> int:
+    """Return the number that a query found."""
+    row = first_row(cursor)
+    return int(row[0]) if row else 0
 
 
 def literal(value: object) -> str:

@@ -8,10 +8,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ostinato.authoring.hooks import SqlHook, missing_package
-from ostinato.authoring.sql_dialects import Relation, RelationKind, SqlDialect, literal
+from ostinato.authoring.sql_dialects import Relation, RelationKind, SqlDialect, first_row, literal
 from ostinato.errors import ExecutionError
 
 #: Keys of ``extra`` that are not settings of DuckDB.
@@ -27,6 +28,9 @@ LOOK_EVERY_S = 0.05
 #: Seconds of waiting after which the log says so.
 _SAID_AFTER_S = 2.0
 
+#: What a data frame is called while a table is made of it.
+_FRAME = "ostinato_frame"
+
 _HOLDER = re.compile(r"held in (?P<program>.*?)\(?PID (?P<pid>\d+)")
 _LINE = re.compile(r"^LINE (?P<line>\d+): (?P<text>.*)\n(?P<space> *)\^", re.MULTILINE)
 
@@ -40,6 +44,7 @@ class DuckDbDialect(SqlDialect):
     """Make tables as DuckDB does, which replaces them in one statement."""
 
     name = "duckdb"
+    reads_frames = True
 
     def kind_of(self, cursor: Any, relation: Relation) -> RelationKind | None:
         """Return what stands under a name, None if there is nothing."""
@@ -49,7 +54,7 @@ class DuckDbDialect(SqlDialect):
             f"WHERE lower(table_name) = lower({literal(relation.name)}) "
             f"AND lower(table_schema) = lower({schema}) AND table_catalog = current_database()"
         )
-        row = cursor.fetchone()
+        row = first_row(cursor)
         if row is None:
             return None
         return RelationKind.VIEW if row[0] == "VIEW" else RelationKind.TABLE
@@ -68,6 +73,14 @@ class DuckDbDialect(SqlDialect):
             super().replace_table(cursor, relation, query, existing)
             return
         self.execute_with(cursor, f"CREATE OR REPLACE TABLE {self.quote(relation)} AS", query)
+
+    def query_of(self, cursor: Any, source: Any) -> str:
+        """Return a query for the rows of a data frame or of a file."""
+        if isinstance(source, Path):
+            reader = "read_csv" if source.suffix.lower() == ".csv" else "read_parquet"
+            return f"SELECT * FROM {reader}({literal(source)})"
+        cursor.register(_FRAME, source)
+        return f"SELECT * FROM {_FRAME}"
 
     def message_of(self, error: Exception) -> str:
         """Return what DuckDB says in one line, without the drawing of the place."""

@@ -1,5 +1,6 @@
 """This module is the hook for PostgreSQL databases."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ostinato.authoring.hooks import SqlHook, missing_package
@@ -8,6 +9,7 @@ from ostinato.authoring.sql_dialects import (
     RelationKind,
     SqlDialect,
     aside_of,
+    first_row,
     literal,
 )
 from ostinato.errors import ColumnsChanged, ExecutionError
@@ -51,6 +53,7 @@ class PostgresDialect(SqlDialect):
     """Make tables as PostgreSQL does; views that read a replaced table are kept."""
 
     name = "postgres"
+    placeholder = "%s"
 
     def prepare(self, cursor: Any, relation: Relation) -> None:
         """Make ready for building a relation: alone until the transaction ends."""
@@ -58,7 +61,7 @@ class PostgresDialect(SqlDialect):
         if not relation.schema:
             return
         cursor.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = {literal(relation.schema)}")
-        if cursor.fetchone() is None:
+        if first_row(cursor) is None:
             # Two that make it at once would be refused, IF NOT EXISTS or not.
             self._lock(cursor, f"schema {relation.schema}")
             super().prepare(cursor, relation)
@@ -70,7 +73,7 @@ class PostgresDialect(SqlDialect):
             "SELECT relkind FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
             f"WHERE relname = {literal(relation.name)} AND nspname = {schema}"
         )
-        row = cursor.fetchone()
+        row = first_row(cursor)
         return None if row is None else _KINDS.get(_char(row[0]))
 
     def create_temporary(self, cursor: Any, relation: Relation, query: str) -> None:
@@ -142,6 +145,22 @@ class PostgresDialect(SqlDialect):
             self.execute_with(cursor, head, query)
         else:
             raise _in_the_way(relation, readers)
+
+    def insert(
+        self,
+        cursor: Any,
+        relation: Relation,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Add rows to a table, by COPY where the driver has it."""
+        if not hasattr(cursor, "copy"):
+            super().insert(cursor, relation, columns, rows)
+            return
+        names = ", ".join(map(self.quote_name, columns))
+        with cursor.copy(f"COPY {self.quote(relation)} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def message_of(self, error: Exception) -> str:
         """Return what PostgreSQL says in one line, with its hint."""

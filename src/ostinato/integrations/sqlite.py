@@ -1,14 +1,16 @@
 """This module is the hook for SQLite databases of users."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from ostinato.authoring.hooks import SqlHook
-from ostinato.authoring.sql_dialects import Relation, RelationKind, SqlDialect, literal
+from ostinato.authoring.sql_dialects import Relation, RelationKind, SqlDialect, first_row, literal
 from ostinato.errors import UsageError
 
 #: Keys of ``extra`` that ``sqlite3.connect`` understands, with what reads them.
@@ -39,8 +41,19 @@ class SqliteDialect(SqlDialect):
             f"SELECT type FROM {schema}.sqlite_master WHERE type IN ('table', 'view') "
             f"AND name = {literal(relation.name)} COLLATE NOCASE"
         )
-        row = cursor.fetchone()
+        row = first_row(cursor)
         return None if row is None else RelationKind(row[0])
+
+    def insert(
+        self,
+        cursor: Any,
+        relation: Relation,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Add rows to a table; SQLite has no dates and decimals, so these are text."""
+        plain = [tuple(map(_storable, row)) for row in rows]
+        super().insert(cursor, relation, columns, plain)
 
     def rename(self, cursor: Any, relation: Relation, name: str) -> None:
         """Give a table another name."""
@@ -48,6 +61,12 @@ class SqliteDialect(SqlDialect):
         cursor.execute("PRAGMA legacy_alter_table = ON")
         super().rename(cursor, relation, name)
         cursor.execute("PRAGMA legacy_alter_table = OFF")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
 
 
 class ClosingConnection(sqlite3.Connection):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -450,8 +451,6 @@ def test_views_in_the_way_of_other_columns_are_named(postgres: SqlHook) -> None:
 
 @pytest.mark.slow
 def test_readers_see_a_whole_table_while_it_is_replaced(postgres: SqlHook) -> None:
-    import threading
-
     sql = "SELECT n FROM generate_series(1, 1000) n"
     make(postgres, sql)
     seen: set[int] = set()
@@ -502,6 +501,62 @@ def test_children_that_write_to_one_database_wait_for_each_other(
         child.join()
 
     assert [child.exitcode for child in children] == [0, 0, 0]
+
+
+def _be_killed(uri: str, options: dict[str, Any], begun: Any) -> None:
+    """Make a table, and stop for ever once its query was executed and before it is committed."""
+    from ostinato.authoring import sql_dialects
+
+    whole = sql_dialects.SqlDialect.execute_with
+
+    def execute_and_wait(self: Any, cursor: Any, head: str, query: str) -> None:
+        whole(self, cursor, head, query)
+        begun.set()
+        threading.Event().wait(60)
+
+    sql_dialects.SqlDialect.execute_with = execute_and_wait  # type: ignore[method-assign]  # in a child
+    hook = hook_for(Connection.from_uri(uri, "shop"))
+    assert isinstance(hook, SqlHook)
+    make(hook, values((1, "new"), (2, "new")), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.survival
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"materialized": "view"},
+        {"materialized": "incremental", "unique_key": "id"},
+        {"materialized": "incremental", "partition": "id"},
+    ],
+    ids=["table", "view", "by-key", "by-partition"],
+)
+def test_killed_attempt_leaves_what_was_there(
+    kind: str, options: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    uri = f"{kind}:///{tmp_path}/shop.db"
+    if kind == "postgres":
+        uri = request.getfixturevalue("postgres_uri")
+    database = hook_for(Connection.from_uri(uri, "shop"))
+    assert isinstance(database, SqlHook)
+    if kind == "postgres":
+        database.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    make(database, values((1, "old")), **options)
+    spawn = multiprocessing.get_context("spawn")
+    begun = spawn.Event()
+    child = spawn.Process(target=_be_killed, args=(uri, options, begun))
+
+    child.start()
+    assert begun.wait(60)
+    child.kill()
+    child.join()
+
+    assert rows(database) == [(1, "old")]
+    assert names_of_tables(database) == ["sales"]
+    make(database, values((1, "new"), (2, "new")), **options)
+    assert rows(database) == [(1, "new"), (2, "new")]
 
 
 def test_waiting_for_a_file_ends(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from ostinato.authoring.files.script_files import (
     plan_of_python,
     plan_of_script,
 )
+from ostinato.authoring.files.seeds import plan_of_seed
 from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.sql_files import plan_of_sql
 from ostinato.authoring.files.tables import Tables
@@ -74,9 +75,15 @@ def _sql(spec: TaskSpec, scope: Scope) -> Plan | None:
     return plan_of_sql(spec, scope.tables, scope.inherited, scope.problems)
 
 
+def _seed(spec: TaskSpec, scope: Scope) -> Plan | None:
+    return plan_of_seed(spec, scope.tables, scope.inherited, scope.problems)
+
+
 #: By suffix in lower case; all others are scripts, if something runs them.
 DEFAULTS: dict[str, Default] = {
+    ".csv": _seed,
     ".ipynb": _notebook,
+    ".parquet": _seed,
     ".py": _python,
     ".sql": _sql,
 }

@@ -41,6 +41,7 @@ HOMES = {
     ),
     "operators.python": ("PythonOperator",),
     "operators.script": ("ScriptOperator",),
+    "operators.seed": ("SeedOperator",),
     "operators.sensor": (
         "BaseSensorOperator",
         "PokeReturn",

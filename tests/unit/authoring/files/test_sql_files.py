@@ -419,6 +419,31 @@ def test_folder_of_queries_runs(working_folder: Path) -> None:
     connection.close()
 
 
+def test_seeds_are_tables_where_they_are_wanted(working_folder: Path) -> None:
+    files = {
+        "raw/countries.csv": "code,name\nde,Germany\n",
+        "names.sql": "SELECT name FROM raw.countries",
+    }
+    flow = make(files, METADATA + "seeds: true\n")
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+
+    assert edges(flow) == {"countries > names"}
+    connection = sqlite3.connect(working_folder / "shop.db")
+    assert connection.execute("SELECT * FROM names").fetchall() == [("Germany",)]
+    connection.close()
+    assert set(make(files).operators) == {"names"}
+
+
+def test_seed_without_a_connection_is_told() -> None:
+    found = errors({"a.csv": "a\n1\n"}, "seeds: true\n")
+
+    assert found == [
+        "shop/a.csv F031 no connection is named for the table; add connection: to METADATA.yml"
+    ]
+
+
 def test_failing_query_names_file_and_line() -> None:
     flow = make({"a.sql": "---\nretries: 0\n---\nSELECT 1 AS id,\n  no_such_column"})
 
