@@ -13,6 +13,7 @@ from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.dependencies import Made, Names
 from ostinato.authoring.files.file_functions import FileFunction
 from ostinato.authoring.files.spec import FileProblem, Position
+from ostinato.authoring.files.table_arguments import WithTables, connection_of_table
 from ostinato.authoring.files.task_specs import TaskSpec, names_in
 from ostinato.authoring.files.units import Origins, Unit
 from ostinato.authoring.operators.operator import MappedOperator, Operator
@@ -119,13 +120,14 @@ class FileValues:
         mapped = self._factors(task, set(signature.names) - given, takes_any=function.takes_any)
         for name in mapped:
             filled.pop(name, None)
+        wanted = mapped_arguments(task.spec, []) or {}
         declared = set(names_in(task.spec.values.get("dependencies")) or ())
         for name in signature.parameters:
-            if name in given or name in mapped or name in signature.context_parameters:
+            if name in given or name in wanted or name in self._flow.resources:
+                continue
+            if name in signature.context_parameters:
                 continue
             is_required = name in signature.required
-            if name in self._flow.resources:
-                continue
             value = self._value(task, name, declared, is_required=is_required)
             if value is not None:
                 filled[name] = value
@@ -138,6 +140,14 @@ class FileValues:
                 for factor, (name, series) in enumerate(mapped.items())
             }
         operator.op_kwargs = filled
+        tables = {
+            name: connection
+            for name, value in filled.items()
+            if isinstance(value, ResultReference)
+            and (connection := connection_of_table(cast("Operator", value.task)))
+        }
+        if tables:
+            operator.python_callable = WithTables(operator.python_callable, tables)
 
     def _value(
         self, task: Built, name: str, declared: Collection[str], *, is_required: bool
@@ -207,6 +217,12 @@ class FileValues:
             return LiteralSeries(value)
         position = task.spec.position(EXPAND, name)
         maker = self._maker(value) if isinstance(value, str) else None
+        made = self._flow.operators.get(maker.unit_id) if maker is not None else None
+        if made is not None and connection_of_table(made):
+            message = f"expand maps {name!r} over the table {value!r}, not over a list"
+            hint = "let a task return the list, such as a .py file that takes the table"
+            self._problems.append(problem("F037", message, position, hint))
+            return None
         if maker is not None and maker is not task.unit:
             return cast("SeriesReference | None", self._result(task, maker, position))
         if not isinstance(value, str) or value not in self._names.broken:

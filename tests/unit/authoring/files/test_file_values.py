@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ostinato import DAG, folder_flow, testing
+from ostinato.authoring.files import table_arguments
 from ostinato.errors import FolderProblems
 from tests.unit.authoring.files.folders import write
 
@@ -171,6 +172,49 @@ def test_arguments_that_wait_for_each_other_are_a_cycle(tmp_path: Path) -> None:
         "a.py:1:1 F018 tasks wait for each other: "
         "a waits for b (a.py:1:1), b waits for a (b.py:1:1)"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+def test_table_of_another_task_arrives_as_a_frame(scheme: str, tmp_path: Path) -> None:
+    files = {
+        "METADATA.yml": f"connection: {scheme}:///{tmp_path}/shop.db\n",
+        "staging/orders.sql": "select 1 as id, 10.5 as amount union all select 2, 20\n",
+        "a.py": "def main(orders): return [type(orders).__name__, float(orders.amount.sum())]\n",
+        "b.py": "def main(context, ds, staging_orders):\n"
+        "    return [context.task_id, sorted(staging_orders.columns)]\n",
+    }
+
+    flow = flow_of(tmp_path, files)
+    run = testing.run(flow)
+
+    assert upstream(flow) == {"a": ["orders"], "b": ["orders"], "orders": []}
+    assert run.result("a") == ["DataFrame", 30.5]
+    assert run.result("b") == ["b", ["amount", "id"]]
+
+
+def test_nothing_is_mapped_over_a_table(tmp_path: Path) -> None:
+    files = {
+        "METADATA.yml": "connection: duckdb:///shop.db\n",
+        "orders.sql": "select 1 as id\n",
+        "a.py": "# ---\n# expand: {order: orders}\n# ---\ndef main(order): ...\n",
+    }
+
+    assert problems_of(tmp_path, files) == [
+        "a.py:2:12 F037 expand maps 'order' over the table 'orders', not over a list; "
+        "let a task return the list, such as a .py file that takes the table"
+    ]
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", ""])
+def test_frame_is_of_what_is_installed(library: str) -> None:
+    made = table_arguments._LIBRARIES[library](["a", "b"], [(1, "x"), (2, "y")])
+
+    shown = made.to_dict("records") if library == "pandas" else made
+    assert (shown.to_pylist() if library == "pyarrow" else shown) == [
+        {"a": 1, "b": "x"},
+        {"a": 2, "b": "y"},
+    ]
 
 
 # Mapping
