@@ -101,12 +101,6 @@ _PLACING = frozenset({"task_id", "dag", "task_group", "absql_runner"})
 #: Keys that say whether and how often a task runs.
 _CONDITIONS = frozenset({"when", "schedule", "expand"})
 
-#: Airflow's older names of trigger rules.
-_TRIGGER_RULES = {
-    "dummy": "always",
-    "none_failed_or_skipped": "none_failed_min_one_success",
-}
-
 
 @functools.cache
 def accepted_by(operator: Any) -> frozenset[str]:
@@ -143,7 +137,7 @@ def chosen_arguments(spec: TaskSpec, operator: Any, problems: list[FileProblem])
         if name in _PLACING:
             continue
         if name in accepted and not (name in LATE or name in ABSENT):
-            chosen[name] = _TRIGGER_RULES.get(value, value) if name == "trigger_rule" else value
+            chosen[name] = value
         elif name in WITHOUT_EFFECT:
             _note_without_effect(spec, name, value, problems)
         elif name not in _OF_FOLDERS and name not in known and not _is_kept(spec, name):

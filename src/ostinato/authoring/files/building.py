@@ -32,6 +32,7 @@ from ostinato.authoring.files.queries import KeptQueries, QueryReader, QuerySurr
 from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
 from ostinato.authoring.files.tables import Tables
 from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
+from ostinato.authoring.files.translation import translate_airflow
 from ostinato.authoring.files.units import GroupUnit, Origins, TaskUnit, Unit
 from ostinato.authoring.groups import TaskGroup
 from ostinato.authoring.operators.operator import Operator
@@ -250,7 +251,9 @@ class _Building:
         label = level.named(spec.task_id)
         if self._is_taken(level.group.child_id(label), spec):
             return None
-        wrong = wrong_types(spec.keys, "task", besides=spec.values.keys() - POLICY_NAMES)
+        translate_airflow(spec)
+        besides = (spec.values.keys() - POLICY_NAMES) | spec.translated
+        wrong = wrong_types(spec.keys, "task", besides=besides)
         self._problems.extend(wrong)
         plan = self._plan(spec, scope)
         mapped = mapped_arguments(spec, self._problems)
@@ -262,6 +265,9 @@ class _Building:
                 spec.values["sql"] = spec.file.body
         arguments = {**plan.arguments, **chosen_arguments(spec, plan.operator, self._problems)}
         own = _defaults_for(plan.operator, defaults, arguments)
+        connection = scope.inherited.get("connection")
+        if connection is not None and "conn_id" in accepted_by(plan.operator):
+            own.setdefault("conn_id", connection)
         labelled = _relabelled(spec, label)
         made = made_task(
             labelled,
@@ -432,7 +438,7 @@ def _unit_of(made: Any, flow: DAG) -> Unit:
 
 
 def _relabelled(spec: TaskSpec, label: str) -> TaskSpec:
-    return TaskSpec(label, spec.values, spec.keys, spec.file, spec.partial)
+    return TaskSpec(label, spec.values, spec.keys, spec.file, spec.partial, spec.translated)
 
 
 def _defaults_for(

@@ -1,5 +1,6 @@
 """This module stands for functions of task files, which are imported only when they are called."""
 
+import ast
 import importlib.util
 import inspect
 import os
@@ -14,6 +15,8 @@ from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 
 #: Stands for a default that is known only to the file.
 _DEFAULT = object()
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 #: Parameters that a function in another Python cannot receive.
 STAY_OUTSIDE = frozenset({"context", "ctx", "ti", "task_instance", "logger"})
@@ -48,6 +51,17 @@ class FileFunction:
         """
         found = getattr(_imported(self.path), self.__name__)
         return found.fn if isinstance(found, TaskFunction) else found
+
+    def source_lines(self) -> tuple[list[str], int]:
+        """Return its lines, and the number of the first."""
+        with open(self.path, encoding="utf-8") as file:
+            text = file.read()
+        lines = text.splitlines(keepends=True)
+        for node in ast.parse(text).body:
+            if isinstance(node, _FUNCTIONS) and node.name == self.__name__:
+                return lines[node.lineno - 1 : node.end_lineno], node.lineno
+        message = f"{self!r} is not written with def, so its source cannot be sent"
+        raise ValueError(message)
 
     @property
     def takes_any(self) -> bool:

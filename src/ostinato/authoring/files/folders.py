@@ -80,7 +80,7 @@ def folder_flow(
         leaf_tasks_from_dict=leaf_tasks_from_dict or {},
         flow_arguments=given,
         only_gusty=only_gusty,
-        operator_folders=local_folders(session.source_root.get() or os.getcwd()),
+        operator_folders=local_folders(session.source_root.get() or os.getcwd(), folder),
         kept_queries=_kept_queries(folder),
     )
     return build(spec, problems, options)

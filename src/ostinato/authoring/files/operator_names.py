@@ -163,13 +163,17 @@ def written_class(name: object) -> str:
     return last if last in catalogue.MODULES else ""
 
 
-def local_folders(root: str) -> list[str]:
+def local_folders(root: str, folder: str = "") -> list[str]:
     """Return where users' own operators are looked for.
 
     Args:
         root: Of the project.
+        folder: Of the flow, beside and above which they may lie too.
     """
     homes = [root, os.environ.get("GUSTY_HOME", ""), os.environ.get("AIRFLOW_HOME", "")]
+    if folder:
+        beside = os.path.dirname(folder)
+        homes += [beside, os.path.dirname(beside)]
     return list(dict.fromkeys(os.path.join(home, "operators") for home in homes if home))
 
 

@@ -24,6 +24,7 @@ class TaskSpec(Struct):
         keys: Values and their places in the file.
         file: None for a task that a dict declares.
         partial: Arguments of its function that are given already.
+        translated: Keys that had another orchestrator's words and have ours.
     """
 
     task_id: str
@@ -31,6 +32,7 @@ class TaskSpec(Struct):
     keys: Keys
     file: FileSpec | None = None
     partial: Mapping[str, Any] = {}
+    translated: frozenset[str] = frozenset()
 
     def position(self, *path: str | int) -> Position:
         """Return where a key of the task stands, or the nearest around it."""

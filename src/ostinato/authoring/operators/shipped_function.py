@@ -7,7 +7,7 @@ import pickle
 import symtable
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ostinato.errors import ExecutionError, ValueNotSerialisable
 
@@ -18,6 +18,20 @@ PICKLE_PROTOCOL = 4
 MAIN = Path(__file__).with_name("shipped_main.py")
 
 _BUILTIN = frozenset(dir(builtins)) | {"__name__", "__file__"}
+
+
+@runtime_checkable
+class HasSource(Protocol):
+    """A function that knows its source without being imported."""
+
+    @property
+    def path(self) -> str:
+        """Its file."""
+        ...
+
+    def source_lines(self) -> tuple[list[str], int]:
+        """Return its lines, and the number of the first."""
+        ...
 
 
 class ShippedFunction(NamedTuple):
@@ -45,7 +59,10 @@ class ShippedFunction(NamedTuple):
         Raises:
             ValueError: If it cannot be understood without its surroundings.
         """
-        function = inspect.unwrap(function)
+        unwrapped: Any = inspect.unwrap(function)
+        if isinstance(unwrapped, HasSource):
+            return cls._of_text(*unwrapped.source_lines(), unwrapped.path)
+        function = unwrapped
         if not inspect.isfunction(function):
             message = f"{function!r} is no function written with def, so its source cannot be sent"
             raise ValueError(message)
@@ -57,6 +74,10 @@ class ShippedFunction(NamedTuple):
         except (OSError, TypeError):
             message = f"the source of {function.__name__!r} cannot be found"
             raise ValueError(message) from None
+        return cls._of_text(lines, first, inspect.getsourcefile(function) or "<task>")
+
+    @classmethod
+    def _of_text(cls, lines: Sequence[str], first: int, file: str) -> "ShippedFunction":
         text = "".join(lines)
         # What is indented stands in a block of its own, for dedenting would change its texts.
         block = "if True:\n" if text[:1].isspace() else ""
@@ -73,7 +94,6 @@ class ShippedFunction(NamedTuple):
             )
             raise ValueError(message)
         ahead = f"{_FUTURE}\n{block}"
-        file = inspect.getsourcefile(function) or "<task>"
         line = first + node.lineno - 1 - block.count("\n") - ahead.count("\n")
         return cls(node.name, f"{_FUTURE}\n{plain}", file, line)
 

@@ -1,13 +1,14 @@
 """This module tests flows that are folders, made in Python."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ostinato.gusty
-from ostinato import DAG, FileSensor, TaskGroup, folder_flow, task
+from ostinato import DAG, FileSensor, TaskGroup, folder_flow, task, testing
 from ostinato.authoring.files.building import FolderOrigin
 from ostinato.errors import FolderProblems
 from tests.unit.authoring.files.folders import write
@@ -193,3 +194,87 @@ def test_all_mistakes_are_in_one_error(tmp_path: Path, monkeypatch: pytest.Monke
         "  flow/a.yml:1:1 F011 operator 'bahs' is unknown; did you mean 'bash'?\n"
         "  flow/b.yml:1:1 F010 'b' names no operator; add a line such as operator: bash"
     )
+
+
+def test_function_of_a_file_runs_in_another_python(tmp_path: Path) -> None:
+    text = (
+        "# ---\n# operator: airflow.operators.python.ExternalPythonOperator\n"
+        f"# python: {sys.executable}\n# python_callable: add\n# op_kwargs: {{n: 2}}\n# ---\n"
+        "import nowhere_at_all\n\n\ndef add(n):\n    return n + 1\n"
+    )
+    write(tmp_path / "flow", {"a.py": text})
+
+    run = testing.run(folder_flow(tmp_path / "flow"))
+
+    assert run.result("a") == 3
+
+
+def test_older_words_of_airflow_are_understood(tmp_path: Path) -> None:
+    text = (
+        "operator: airflow.providers.sqlite.operators.sqlite.SqliteOperator\n"
+        "sqlite_conn_id: db\nsql: select 1\ntrigger_rule: none_failed_or_skipped\n"
+    )
+    write(tmp_path / "flow", {"a.yml": text})
+
+    flow = folder_flow(tmp_path / "flow")
+
+    task = json.loads(flow.to_json())["tasks"]["a"]
+    assert task["params"]["conn_id"] == "db"
+    assert task["trigger_rule"] == "none_failed_min_one_success"
+    assert flow.folder.warnings == ()
+
+
+def test_connection_of_metadata_is_that_of_operators_that_name_none(tmp_path: Path) -> None:
+    write(
+        tmp_path / "flow",
+        {
+            "METADATA.yml": "connection: db",
+            "a.yml": "operator: sql\nsql: select 1",
+            "g/METADATA.yml": "connection: other",
+            "g/b.yml": "operator: sql\nsql: select 1",
+            "g/c.yml": "operator: sql\nsql: select 1\nconn_id: own",
+        },
+    )
+
+    tasks = json.loads(folder_flow(tmp_path / "flow").to_json())["tasks"]
+
+    found = {name: task["params"]["conn_id"] for name, task in tasks.items()}
+    assert found == {"a": "db", "b": "other", "c": "own"}
+
+
+def test_operator_may_be_a_function_that_makes_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "from ostinato import EmptyOperator, TaskGroup\n"
+        "def pair(task_id, count=2, **policies):\n"
+        "    with TaskGroup(task_id) as group:\n"
+        "        for number in range(count):\n"
+        "            EmptyOperator(task_id=f'part_{number}', **policies)\n"
+        "    return group\n"
+    )
+    write(tmp_path, {"parts_of_flows.py": source})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(
+        tmp_path / "flow",
+        {
+            "a.yml": "operator: parts_of_flows.pair\ncount: 3\nretries: 2",
+            "b.yml": "operator: empty\ndependencies: [a]",
+        },
+    )
+
+    flow = folder_flow(tmp_path / "flow")
+
+    assert upstream(flow)["b"] == ["a.part_0", "a.part_1", "a.part_2"]
+    assert flow.operators["a.part_0"].policy.retries == 2
+
+
+def test_operators_may_lie_above_the_folder(tmp_path: Path) -> None:
+    source = "from ostinato import EmptyOperator\nclass RestOperator(EmptyOperator):\n    pass\n"
+    write(tmp_path, {"operators/rest_operator.py": source})
+    write(tmp_path / "dags" / "flow", {"a.yml": "operator: local.RestOperator"})
+
+    flow = folder_flow(tmp_path / "dags" / "flow")
+
+    assert type(flow.operators["a"]).__name__ == "RestOperator"
