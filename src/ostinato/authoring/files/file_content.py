@@ -74,7 +74,7 @@ def read_content(path: str, max_bytes: int) -> Content:
             message = f"has {size}; no more than {max_bytes >> 20:,} MiB are read"
             raise UnreadableFileError("F005", message)
         data = _all_of(descriptor, max_bytes)
-    except OSError as error:
+    except OSError as error:  # pragma: no cover - a disk that fails
         raise UnreadableFileError("F006", f"cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
@@ -117,7 +117,7 @@ def _all_of(descriptor: int, max_bytes: int) -> bytes:
     while left > 0 and (part := os.read(descriptor, min(left, _PART_BYTES))):
         parts.append(part)
         left -= len(part)
-    if left <= 0:
+    if left <= 0:  # pragma: no cover - another process writes at this moment
         message = f"grows while it is read; no more than {max_bytes >> 20:,} MiB are read"
         raise UnreadableFileError("F005", message)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -163,7 +163,8 @@ class _Reader:
     def _with_text_keys(self, root: Any, values: dict[Any, Any]) -> dict[str, Any]:
         for name in [name for name in values if not isinstance(name, str)]:
             node = next(key for key, _ in root.value if self._scalar(key) == name)
-            message = f"key {node.value} is read as {name!r}, which is no name"
+            written = node.value if isinstance(node.value, str) else node.tag
+            message = f"key {written} is read as {name!r}, which is no name"
             self._add("F013", message, node, "write it in quotes")
             del values[name]
         return values
@@ -180,17 +181,18 @@ class _Reader:
                 return None
             return _single_node(fast, text)
         except (yaml.YAMLError, ValueError) as error:
-            if len(text) > _SHORT and isinstance(error, yaml.YAMLError):
-                self._add_syntax(error, text)
-                return None
+            first = error
+        if len(text) > _SHORT:
+            self._add_syntax(first, text)
+            return None
         try:
             # The slow parser says what is wrong in the same words on every machine; it takes a
             # hundred times as long.
             return _single_node(yaml.SafeLoader, text)
         except yaml.YAMLError as error:
             self._add_syntax(error, text)
-        except (ValueError, RecursionError) as error:
-            self._problems.append(problem("F001", f"YAML: {error}", self._position(0, 0)))
+        except (ValueError, RecursionError):
+            self._add_syntax(first, text)
         return None
 
     def _is_deep(self, text: str, loader: Any) -> bool:
@@ -229,6 +231,8 @@ class _Reader:
             return known
         if id(node) in self._open:
             raise _WrongNodeError("F001", "this value holds itself", node)
+        if len(path) > MAX_DEPTH:
+            raise _WrongNodeError("F001", f"nested deeper than {MAX_DEPTH} levels", node)
         yaml = self._yaml
         if node.tag.startswith("!"):
             value = self.called(node)

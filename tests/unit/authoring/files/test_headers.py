@@ -61,6 +61,8 @@ def test_header_is_found_in_every_type(tmp_path: Path, name: str, text: str) -> 
         ("a.py", "# Words\n# ---\n# operator: x\n# ---\n"),
         ("a.py", "# ---\n# A title\n# ---\n"),
         ("a.py", "# ---\n# A title\nprint(1)\n"),
+        ("a.py", "# /// script\n# dependencies = []\n# ///\nprint(1)\n"),
+        ("a.py", "'''Doc\nmore.'''\n"),
         ("a.py", ""),
         ("a.Rmd", "# Words\n---\nnot: header\n---\n"),
         ("a.sh", "echo ---\n"),

@@ -70,6 +70,11 @@ def test_hook_is_asked_again_at_each_reading(tmp_path: Path) -> None:
             "a.x:1:1 F024 the parse hook of this type failed: ZeroDivisionError: division by zero",
         ),
         (
+            dict,
+            "a.x:1:1 F024 the parse hook of this type failed: ValueError: dictionary update "
+            "sequence element #0 has length 1; 2 is required",
+        ),
+        (
             lambda path: None,
             "a.x:1:1 F024 the parse hook of this type returned None where keys and values must be",
         ),

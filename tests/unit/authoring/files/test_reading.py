@@ -393,3 +393,28 @@ def test_what_comes_from_the_environment_is_asked_again(
 
     assert (first.files[0].keys.get("owner"), first.keys.get("owner")) == ("ann", "ann")
     assert (second.files[0].keys.get("owner"), second.keys.get("owner")) == ("bob", "bob")
+
+
+def test_file_in_the_place_of_a_folder_is_named(folder: Path) -> None:
+    write(folder, {"shop": ""})
+
+    assert read(folder / "shop")[1] == [
+        f"{folder / 'shop'} F006 this folder cannot be read: Not a directory"
+    ]
+
+
+def test_seed_that_is_a_link_to_nothing_or_to_itself_is_named(folder: Path) -> None:
+    write(folder, {"METADATA.yml": "seeds: true"})
+    (folder / "a.csv").symlink_to("nothing")
+    (folder / "b.csv").symlink_to("b.csv")
+
+    first, second = read(folder)[1]
+
+    assert first == "a.csv:1:1 F006 is a link to nothing"
+    assert second.startswith("b.csv:1:1 F006 cannot be read: Too many levels")
+
+
+def test_pipe_without_extension_is_no_script(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+
+    assert read(folder)[0].files == ()

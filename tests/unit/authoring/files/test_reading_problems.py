@@ -41,6 +41,11 @@ from tests.unit.authoring.files.folders import read, write, wrong_in
             "a: 2022-13-45\n",
             "1:4 F001 '2022-13-45' is a date in form but not in fact; write it in quotes",
         ),
+        ("a: {<<: !!set {b}}\n", "1:9 F001 `<<` takes a mapping or a list of them"),
+        ('a: "\\U7fffffff"\n', "1:7 F001 YAML: found invalid Unicode character escape code"),
+        ("a: " + "[" * 200 + "]" * 200, "1:104 F001 nested deeper than 100 levels"),
+        ("a: [\n" + "x,\n" * 80_000, "80002:1 F001 YAML: did not find expected node content"),
+        ("dependencies: [null]\n", "1:16 F014 dependencies[0] must be a text, not empty"),
         ("a: {<<: 1}\n", "1:9 F001 `<<` takes a mapping or a list of them"),
         ("a: 'x\x07'\n", "1:6 F001 YAML: special characters are not allowed"),
         (
@@ -192,6 +197,10 @@ def test_callable_may_be_anything_that_the_file_binds(tmp_path: Path, code: str)
     ("text", "problem"),
     [
         ("def f(:\n    pass\n", "1:7 F027 this Python does not parse: invalid syntax"),
+        (
+            "# /// other\n# ///\n\n# /// script\n# dependencies = 1\n# ///\n\n# /// open\n",
+            "4:1 F033 `dependencies` of the PEP 723 block must be a list of texts",
+        ),
         ("x = 1\n  y = 2\n", "2:2 F027 this Python does not parse: unexpected indent"),
         (
             "# /// script\n# dependencies = [1]\n# ///\n",
@@ -254,3 +263,21 @@ def test_mistake_in_metadata_of_a_group(tmp_path: Path) -> None:
 
 def test_keys_of_ones_own_in_metadata_are_marked(tmp_path: Path) -> None:
     assert wrong_in(tmp_path, "METADATA.yml", "_a: 1\nx-b: 2") == []
+
+
+def test_python_nested_without_end_is_named(tmp_path: Path) -> None:
+    (problem,) = wrong_in(tmp_path, "a.py", "x = " + "-" * 100_000 + "1")
+
+    assert problem.startswith("a.py:1:1 F027 this Python does not parse: ")
+
+
+def test_large_document_is_read_by_the_fast_parser_alone(tmp_path: Path) -> None:
+    text = "operator: x\nparams:\n  a: [" + "{b: 1}, " * 2000 + "]\n"
+
+    assert wrong_in(tmp_path, "a.yml", text) == []
+
+
+def test_texts_that_are_rendered_later_may_stand_anywhere(tmp_path: Path) -> None:
+    text = "dependencies: '{{ all }}'\nmulti_task_spec: '{{ specs }}'\n"
+
+    assert wrong_in(tmp_path, "a.yml", text) == []

@@ -27,6 +27,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("{{ ds | ds_nodash }}", "{{ ds | ds_nodash }}"),
         ("{{ ds + 1 }}", "{{ ds + 1 }}"),
         ("{{ 1 + 1 }}", "2"),
+        ("{{ 2 * 3 }}{{ 'a' * 2 }}{{ 2 ** 3 }}", "6aa8"),
         ("{{ days_ago(1).year }}", "2024"),
         ("{{ datetime(2022, 3, 1).month }}", "3"),
         ("{{ timedelta(minutes=5) }}", "0:05:00"),

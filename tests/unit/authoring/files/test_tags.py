@@ -40,6 +40,7 @@ def value_of(folder: Path, text: str, **options: Any) -> Any:
         ("!datetime '[2022, 1, 15]'", "2022-01-15T00:00:00"),
         ("!datetime 2022-01-15", "2022-01-15T00:00:00"),
         ("!datetime '2022-01-15 10:30:00'", "2022-01-15T10:30:00"),
+        ("!datetime '2022-01-15T10:30'", "2022-01-15T10:30:00"),
         ("!env_var SHOP", "ours"),
         ("!env_var NOWHERE", None),
         ("!env_var [NOWHERE, 3]", 3),
@@ -97,6 +98,8 @@ def test_switch_may_ask_another_variable(tmp_path: Path, monkeypatch: pytest.Mon
         ("!echo [!double 2]", ["22"], {}),
         ("!echo {a: !echo [1]}", [], {"a": [[1], {}]}),
         ("!echo [!days_ago 1]", [datetime(2024, 5, 16, tzinfo=UTC)], {}),
+        ("!echo [0x1F, 010]", [31, 10], {}),
+        ("!echo {<<: {a: 1, b: 2}, b: 3}", [], {"a": 1, "b": 3}),
         ("!echo 2022-01-01", [date(2022, 1, 1)], {}),
     ],
 )
@@ -171,6 +174,10 @@ def fail() -> None:
             "1:10 F009 !timedelta failed: TypeError: "
             "unsupported type for timedelta days component: str",
         ),
+        ("!echo &a [*a]", "1:6 F001 this value holds itself"),
+        ("!echo [&a [*a]]", "1:13 F001 this value holds itself"),
+        ("!!str [a]", "1:6 F008 tag !!str is unknown"),
+        ("!!str {a: 1}", "1:6 F008 tag !!str is unknown"),
         ("!fail", "1:6 F009 !fail failed: RuntimeError: out of work"),
         (
             "!double [1, 2]",
@@ -192,3 +199,33 @@ def test_tag_that_cannot_be_called_is_named(tmp_path: Path, text: str, problem: 
     found = wrong_in(tmp_path, "a.yml", f"key: {text}", constructors=[echo, double, fail])
 
     assert found == [f"a.yml:{problem}"]
+
+
+def test_standard_collections_and_marks_of_yaml_are_known(tmp_path: Path) -> None:
+    text = (
+        "a: !!omap [x: 1, y: 2]\nb: !!pairs [x: 1, x: 2]\nc: !!set {x, y}\nd: =\ne: !!binary aGk="
+    )
+
+    assert read_one(tmp_path, "a.yml", text).keys.values == {
+        "a": {"x": 1, "y": 2},
+        "b": [("x", 1), ("x", 2)],
+        "c": {"x", "y"},
+        "d": "=",
+        "e": b"hi",
+    }
+
+
+def test_key_that_a_tag_makes_a_number_is_no_name(tmp_path: Path) -> None:
+    found = wrong_in(tmp_path, "a.yml", "!double [2]: x", constructors=[double])
+
+    assert found == [
+        "a.yml:1:1 F013 key !double is read as 4, which is no name; write it in quotes"
+    ]
+
+
+def test_tags_nested_without_end_are_refused(tmp_path: Path) -> None:
+    text = "a: " + "!echo [" * 900 + "]" * 900
+
+    assert wrong_in(tmp_path, "a.yml", text, constructors=[echo]) == [
+        "a.yml:1:1 F001 nested deeper than 100 levels"
+    ]
