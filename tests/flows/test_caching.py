@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ostinato import DAG, flow, task
+from ostinato import flow, task
 from ostinato.cache_policies import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -247,5 +247,3 @@ def test_wrong_options_are_refused_with_the_line() -> None:
         task(cache=3)(note)  # type: ignore[call-overload]  # what is tested
     with pytest.raises(InvalidArgument, match="cache_key_fn is a function"):
         task(note).with_options(cache_key_fn="key")
-    with pytest.raises(InvalidArgument, match="flows that are functions only"), DAG("graph"):
-        task(cache=INPUTS)(note)(1)

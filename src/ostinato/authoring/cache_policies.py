@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.quantities import seconds_of
-from ostinato.errors import InvalidArgument
+from ostinato.errors import InvalidArgument, Place
 
 #: Of the context and the arguments by name; None where a call is not to be kept.
 KeyFunction = Callable[[Any, dict[str, Any]], str | None]
@@ -92,11 +92,12 @@ CACHE_NAMES = frozenset(
 )
 
 
-def read_caching(options: Mapping[str, Any]) -> Caching | None:
+def read_caching(options: Mapping[str, Any], place: Place | None = None) -> Caching | None:
     """Return what a task's options say of keeping its results, None where nothing is kept.
 
     Args:
         options: As the user wrote them; what else is among them is not looked at.
+        place: Where they stand; by default where this is called from.
 
     Raises:
         InvalidArgument: A value is wrong.
@@ -117,7 +118,8 @@ def read_caching(options: Mapping[str, Any]) -> Caching | None:
             policy = INPUTS + TASK_SOURCE
         expires_s = seconds_of(given.get("cache_expiration", 0))
     except (TypeError, ValueError) as err:
-        raise InvalidArgument(str(err), place=relative_place(calling_place())) from None
+        place = place or relative_place(calling_place())
+        raise InvalidArgument(str(err), place=place) from None
     if policy.is_empty:
         return None
     return Caching(policy, expires_s, bool(given.get("refresh_cache", False)))

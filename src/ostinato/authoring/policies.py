@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
+from ostinato.authoring.cache_policies import CACHE_NAMES, CachePolicy, Caching, read_caching
 from ostinato.authoring.callbacks import (
     CALLBACK_ALIASES,
     LATE,
@@ -83,6 +84,12 @@ class Policies(TypedDict, total=False):
         when: Condition, a template or an expression such as ``"params.full"``; the task is skipped
             where it is false.
         schedule: The task is skipped in runs in whose data interval this has no tick.
+        cache: Of what the key is made under which its result is kept for other runs: a policy,
+            its text such as ``"inputs+code"``, or True for these two. Prefect:
+            ``cache_policy``.
+        cache_expiration: How long a result is kept; for ever by default.
+        cache_key_fn: Function of the context and the arguments that returns a key, or None.
+        refresh_cache: Whether it is executed nevertheless, and its result kept anew.
         params: What ``context.params`` has in this task beside the flow's parameters; also
             other defaults of these.
         on_start: Called with the context when its first attempt starts; a function or a list of
@@ -145,6 +152,11 @@ class Policies(TypedDict, total=False):
     outlets: Iterable[str]
     when: str | bool | None
     schedule: str | timedelta | None
+    cache: CachePolicy | str | bool | None
+    cache_policy: CachePolicy | str | bool | None
+    cache_expiration: Duration | None
+    cache_key_fn: Callable[[Any, dict[str, Any]], str | None] | None
+    refresh_cache: bool | None
     map_name: str | None
     map_index_template: str | None
     task_run_name: str | None
@@ -176,6 +188,7 @@ class Settings(NamedTuple):
         when: Template of the condition on which it runs; empty for always.
         schedule: Whose ticks it runs for; empty for all runs.
         callbacks: What is called at the task's moments.
+        caching: How its results are kept for other runs; None where they are not.
     """
 
     policy: Policy = DEFAULT_POLICY
@@ -190,6 +203,7 @@ class Settings(NamedTuple):
     outlets: tuple[str, ...] = ()
     when: str = ""
     schedule: str = ""
+    caching: Caching | None = None
 
 
 #: What holds for a task that says nothing.
@@ -204,6 +218,7 @@ ALIASES = {
     "doc_md": "doc",
     "map_index_template": "map_name",
     "task_run_name": "map_name",
+    "cache_policy": "cache",
     **CALLBACK_ALIASES,
 }
 
@@ -357,6 +372,10 @@ def read_settings(given: Mapping[str, Any], place: Place | None = None) -> Setti
     """
     fields: dict[str, Any] = {}
     callbacks: tuple[WrittenCallback, ...] = ()
+    caching = None
+    if not CACHE_NAMES.isdisjoint(given):
+        caching = read_caching(given, place)
+        given = {name: value for name, value in given.items() if name not in CACHE_NAMES}
     for name, value in given.items():
         if value is None:
             continue
@@ -374,6 +393,8 @@ def read_settings(given: Mapping[str, Any], place: Place | None = None) -> Setti
     apart = {name: fields.pop(name) for name in Settings._fields[1:] if name in fields}
     if callbacks:
         apart["callbacks"] = callbacks
+    if caching is not None:
+        apart["caching"] = caching
     policy = Policy(**fields)
     # The model's own default is told by identity when it is written.
     return Settings(DEFAULT_POLICY if policy == DEFAULT_POLICY else policy, **apart)
@@ -576,7 +597,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 # Invariant: every policy can be read, and what is read exists in the model.
-assert {ALIASES.get(name, name) for name in POLICY_NAMES} == _READERS.keys()
+assert {ALIASES.get(name, name) for name in POLICY_NAMES - CACHE_NAMES} == _READERS.keys()
 assert {field for field, _ in _READERS.values()} <= {
     *Settings._fields,
     *(field.name for field in msgspec.structs.fields(Policy)),

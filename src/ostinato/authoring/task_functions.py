@@ -67,6 +67,7 @@ class TaskFunction(Declarer, Generic[P, R]):
         self._settings = {
             k: v for k, v in options.items() if k != "task_id" and k not in CACHE_NAMES
         }
+        self._cache_options = {k: v for k, v in options.items() if k in CACHE_NAMES}
         self.caching = read_caching(options)
         self.commit_hooks: tuple[Callable[[Any], Any], ...] = ()
         self.rollback_hooks: tuple[Callable[[Any], Any], ...] = ()
@@ -346,8 +347,6 @@ class TaskFunction(Declarer, Generic[P, R]):
     def _declare(
         self, group: TaskGroup, surplus: tuple[Any, ...], named: dict[str, Any]
     ) -> FunctionOperator:
-        if self.caching is not None:
-            raise self._wrong_call("is cached, which works in flows that are functions only")
         prefix = group.child_prefix
         free = group.graph.free_id(prefix + self._task_id)
         operator = self._operator_class(
@@ -356,6 +355,7 @@ class TaskFunction(Declarer, Generic[P, R]):
             op_args=surplus,
             op_kwargs=named,
             **self._settings,
+            **self._cache_options,
         )
         if self._mark is not None:
             self._mark(operator)

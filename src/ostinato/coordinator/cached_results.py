@@ -8,10 +8,12 @@ import msgspec
 from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
-from ostinato.model.value import StoredValue
+from ostinato.model.value import RETURN_VALUE, StoredValue
+from ostinato.runtime.messages import Succeeded
 from ostinato.store.protocol import Store
-from ostinato.store.records import CoordinatorLease
+from ostinato.store.records import Batch, CacheRow, CoordinatorLease
 
+_encode_value = msgspec.msgpack.Encoder().encode
 _decode_value = msgspec.msgpack.Decoder(StoredValue).decode
 
 
@@ -49,12 +51,27 @@ class CachedResults:
                     value = None if row.value is None else _decode_value(row.value)
                     return {"source": row.source, "value": value}
             if not is_claimed and not cache.claim(key, self._lease, token):
-                return {"is_claimed": False}
+                return {"is_claimed": False, "is_own": cache.is_claimed_by(key, self._lease)}
             self._claiming.add(token)
         return {"is_claimed": True}
 
     def _release(self, _: LiveRun, __: TaskRun, *, key: str, token: int) -> None:
         self._store.cache.release(self._lease, token, key)
+
+    def note(self, run: LiveRun, task_run: TaskRun, report: Succeeded, batch: Batch) -> str:
+        """Keep a task's result for other runs, or note where it came from, which is returned."""
+        caching = report.caching
+        assert caching is not None
+        if caching.source:
+            run.reasons[task_run] = f"cached from {caching.source}"
+        if caching.key:
+            found = [value for value in report.values if value.key == RETURN_VALUE]
+            ended_us = report.ended_us or self._clock.now_us()
+            expires_us = ended_us + round(caching.expires_s * 1e6) if caching.expires_s else 0
+            source = f"{run.row.flow}#{run.row.number} {task_run.key}"
+            value = _encode_value(found[0]) if found else None
+            batch.cached.append(CacheRow(caching.key, source, ended_us, expires_us, value))
+        return caching.source
 
     def attempt_ended(self, token: int) -> None:
         """Give up what an attempt claimed and did not compute."""

@@ -460,8 +460,19 @@ class Coordinator:
             if report.inputs is not None:
                 run.inputs[task_run] = report.inputs
             times = (report.started_us, report.ended_us) if self._uses_reported_times else (0, 0)
+            source = ""
+            if report.caching is not None:
+                source = self._cached.note(run, task_run, report, self._batch)
             event = ev.AttemptSucceeded(
-                now_us, task_id, path, attempt, report.length, report.chosen, report.stop, *times
+                now_us,
+                task_id,
+                path,
+                attempt,
+                report.length,
+                report.chosen,
+                report.stop,
+                *times,
+                source=source,
             )
         else:
             is_timed = self._uses_reported_times

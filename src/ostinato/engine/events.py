@@ -41,6 +41,7 @@ class AttemptSucceeded(Struct, frozen=True, tag="attempt_succeeded", gc=False, o
         chosen: Ids of the tasks and groups that a branch chose, else None.
         stop: Whether a short circuit stops what is downstream.
         started_us, ended_us: Around the code, as measured beside it; 0 if unknown.
+        source: The run and task whose result it took over; empty for its own.
     """
 
     at_us: int
@@ -53,6 +54,7 @@ class AttemptSucceeded(Struct, frozen=True, tag="attempt_succeeded", gc=False, o
     started_us: int = 0
     ended_us: int = 0
     v: int = 1
+    source: str = ""
 
 
 class AttemptSkipped(Struct, frozen=True, tag="attempt_skipped", gc=False, omit_defaults=True):

@@ -33,6 +33,9 @@ class InlineExecutor:
         turn: Has the loop, in the middle of whose turn attempts execute, take another one.
     """
 
+    #: Whether calls are answered by the thread that asks.
+    is_in_loop = True
+
     def __init__(
         self,
         flows: Mapping[str, BuiltFlow],

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
 
@@ -56,6 +56,10 @@ from ostinato.runtime.values import Containers, encode_value
 logger = logging.getLogger(__name__)
 
 _MAY_RETRY = "__ostinato_may_retry__"
+
+if TYPE_CHECKING:
+    from ostinato.runtime.task_cache import Found
+
 
 MIB = 1024 * 1024
 
@@ -218,11 +222,17 @@ class Executing:
             # function sets nothing, and is what most tasks do.
             operator = operator.bind(arguments)
         names_index = bool(spec.path and operator.settings.map_name)
+        cached: Found | None = None
         if names_index:
             self._name_index(spec, dag, operator, arguments, context, is_final=False)
         try:
             try:
-                if isinstance(operator, FlowBody):
+                if settings.caching is not None and not isinstance(operator, FlowBody):
+                    cached = self._find_cached(spec, dag, info, operator, arguments, context)
+                if cached is not None and cached.is_hit:
+                    result = cached.result
+                    operator.take_over(result, context)
+                elif isinstance(operator, FlowBody):
                     result = self._execute_flow(operator, spec, info, context)
                 elif spec.resumption is None:
                     result = operator.execute(context)
@@ -249,8 +259,33 @@ class Executing:
         if self._limits:
             self._lift_limits()
         ended_us = self._clock.now_us()
-        return self._succeeded(
-            spec, dag, info, operator, result, (started_us, ended_us), rendered[0]
+        times = (started_us, ended_us)
+        report = self._succeeded(spec, dag, info, operator, result, times, rendered[0])
+        if cached is not None:
+            return msgspec.structs.replace(report, caching=cached.note)
+        return report
+
+    def _find_cached(
+        self,
+        spec: msg.AttemptSpec,
+        dag: BuiltFlow,
+        info: msg.RunInfo,
+        operator: Operator,
+        arguments: Mapping[str, Any],
+        context: TaskContext,
+    ) -> "Found | None":
+        # For the few tasks whose results are kept for other runs.
+        from ostinato.runtime.task_cache import find_result  # noqa: PLC0415 - see above
+
+        return find_result(
+            operator,
+            arguments,
+            context,
+            dag=dag,
+            info=info,
+            port=self._port,
+            token=spec.token,
+            is_resumed=spec.resumption is not None,
         )
 
     def _name_index(
@@ -331,7 +366,7 @@ class Executing:
         result: Any,
         times: tuple[int, int],
         rendered: str | None,
-    ) -> msg.Ended:
+    ) -> msg.Succeeded:
         kind = operator.kind
         if result is None and kind is TaskKind.NORMAL:
             facts = self._tasks.get(dag.name)

@@ -214,6 +214,20 @@ class Reply(Struct, frozen=True, tag="reply", array_like=True):
 ToChild = RunInfo | RunAttempts | Cancel | GiveBack | Drain | Reply
 
 
+class CachingNote(Struct, frozen=True, array_like=True):
+    """What became of a result that is kept for other runs.
+
+    Attributes:
+        key: Under which it is kept; empty if it is not.
+        expires_s: Seconds for which it is kept; 0 for ever.
+        source: Where it was taken from, such as ``etl#17 load``; empty for its own.
+    """
+
+    key: str = ""
+    expires_s: float = 0.0
+    source: str = ""
+
+
 class Succeeded(Struct, frozen=True, tag="succeeded", array_like=True):
     """An attempt returned.
 
@@ -225,6 +239,7 @@ class Succeeded(Struct, frozen=True, tag="succeeded", array_like=True):
         chosen: Ids that a branch chose, else None.
         stop: Whether a short circuit stops what is downstream.
         inputs: The rendered arguments as JSON, shortened; None if there are none.
+        caching: Of a task whose results are kept for other runs.
     """
 
     token: int
@@ -235,6 +250,7 @@ class Succeeded(Struct, frozen=True, tag="succeeded", array_like=True):
     chosen: tuple[str, ...] | None = None
     stop: bool = False
     inputs: str | None = None
+    caching: CachingNote | None = None
 
 
 class Failed(Struct, frozen=True, tag="failed", array_like=True):

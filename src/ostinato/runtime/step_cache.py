@@ -40,10 +40,10 @@ def cache_key(
         parts.append(str(part))
     if policy.inputs or policy.code or policy.params or policy.run:
         # A key function's keys are its own; all others are of one task.
-        parts.append(_identity(task))
+        parts.append(identity_of(task.task_id, task.function))
     if policy.inputs:
         kept = {name: each for name, each in arguments.items() if name not in policy.without}
-        inputs = _sum(kept)
+        inputs = sum_of(kept)
         if inputs is None:
             log = current_log.get()
             if log is not None:
@@ -51,7 +51,7 @@ def cache_key(
                 log.write("WARNING", "ostinato", message)
             return None
         parts.append(inputs)
-    parts.append(_source(task.function) if policy.code else "")
+    parts.append(source_of(task.function) if policy.code else "")
     parts.append(bytes(info.params) if policy.params else b"")
     parts.append(info.run_id if policy.run else 0)
     return Digest("cache", {"parts": parts}).value.hex()
@@ -69,7 +69,12 @@ def _all_arguments(
     return dict(bound.arguments)
 
 
-def _sum(arguments: Mapping[str, Any]) -> bytes | None:
+def sum_of(arguments: Mapping[str, Any]) -> bytes | None:
+    """Return what is equal for equal arguments, None where they cannot be compared.
+
+    Args:
+        arguments: By name.
+    """
     digest = Digest("inputs", arguments)
     if digest.is_exact:
         return digest.value
@@ -84,16 +89,27 @@ def _sum(arguments: Mapping[str, Any]) -> bytes | None:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _identity(task: StepTask) -> str:
-    function = inspect.unwrap(task.function)
+def identity_of(task_id: str, written: Callable[..., Any]) -> str:
+    """Return what tells a task of a function from those of other functions.
+
+    Args:
+        task_id: Of the task.
+        written: The function.
+    """
+    function = inspect.unwrap(written)
     code = getattr(function, "__code__", None)
     file = code.co_filename if code is not None else type(function).__module__
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{task.task_id}\n{file}\n{name}"
+    return f"{task_id}\n{file}\n{name}"
 
 
 @lru_cache(maxsize=256)
-def _source(function: Callable[..., Any]) -> str:
+def source_of(function: Callable[..., Any]) -> str:
+    """Return the source of a function, or what stands for it.
+
+    Args:
+        function: The function.
+    """
     function = inspect.unwrap(function)
     try:
         return inspect.getsource(function)

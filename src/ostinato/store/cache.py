@@ -26,6 +26,11 @@ class SqliteCache:
         found = self._database.read(self._sql["select_cache_entry"], (key, now_us))
         return CacheRow._make(found[0]) if found else None
 
+    def is_claimed_by(self, key: str, lease: CoordinatorLease) -> bool:
+        """Whether an attempt of a coordinator computes a key."""
+        found = self._database.read(self._sql["select_cache_claim"], (key,))
+        return bool(found) and found[0][:2] == (lease.id, lease.epoch)
+
     def claim(self, key: str, lease: CoordinatorLease, token: int) -> bool:
         """Make an attempt the one that computes a key, unless a living one does."""
         found = self._database.read(self._sql["select_cache_claim"], (key,))

@@ -120,6 +120,10 @@ class CacheStore(Protocol):
         """Return what is kept under a key, unless it has expired."""
         ...
 
+    def is_claimed_by(self, key: str, lease: CoordinatorLease) -> bool:
+        """Whether an attempt of a coordinator computes a key."""
+        ...
+
     def claim(self, key: str, lease: CoordinatorLease, token: int) -> bool:
         """Make an attempt the one that computes a key, unless a living one does.
 

@@ -128,8 +128,9 @@ ASSET_KEYS = (
     Key(
         "cache",
         (TASK,),
-        FLAG,
-        "Whether it is skipped as long as its code and its inputs are unchanged.",
+        either(FLAG, TEXT),
+        "Whether its result is taken over from an earlier run as long as its file and its inputs "
+        "are unchanged; or of what that depends, such as inputs+params.",
         "false",
         "cache: true",
     ),

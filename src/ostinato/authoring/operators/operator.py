@@ -311,6 +311,14 @@ class Operator(Node):
             setattr(bound, name, value)
         return bound
 
+    def take_over(self, result: Any, context: Context) -> None:
+        """Do what an attempt does beside returning its result, which another run has left.
+
+        Args:
+            result: It.
+            context: What the attempt knows of itself and its run.
+        """
+
     def execute(self, context: Context) -> Any:
         """Do the work of one attempt and return its result.
 

@@ -181,6 +181,16 @@ class PythonOperator(FunctionOperator):
             self._push_items(result, context)
         return result
 
+    def take_over(self, result: Any, context: Context) -> None:
+        """Store the items of a result of several, which another run has left.
+
+        Args:
+            result: It.
+            context: Of the attempt.
+        """
+        if self.multiple_outputs:
+            self._push_items(result, context)
+
     def _push_items(self, result: Any, context: Context) -> None:
         if not isinstance(result, Mapping) or not all(isinstance(key, str) for key in result):
             message = (

@@ -138,7 +138,7 @@ def _task_lines(opened: "Opened", row: "RunRow") -> list[str]:
 
 
 def _reasons(opened: "Opened", row: "RunRow") -> dict[str, str]:
-    """Return why tasks that are not mapped did not run, or what they wait for."""
+    """Return why tasks that are not mapped did not run, what they wait for, and so on."""
     from ostinato.model.state import TaskRunState
 
     states = (
@@ -148,7 +148,10 @@ def _reasons(opened: "Opened", row: "RunRow") -> dict[str, str]:
         TaskRunState.CANCELLED,
     )
     views = opened.client.task_runs(row.id, states=states, limit=MAX_REASONS)
-    return {view.name: view.reason for view in views}
+    reasons = {view.name: view.reason for view in views}
+    done = opened.client.task_runs(row.id, states=[TaskRunState.SUCCEEDED], limit=MAX_REASONS)
+    # Of a success, where its result came from.
+    return reasons | {view.name: view.reason for view in done if view.reason}
 
 
 def _print_failures(opened: "Opened", row: "RunRow") -> None:

@@ -135,7 +135,8 @@ class Lines:
         ended_us = event.ended_us or event.at_us
         took = duration((ended_us - started_us) / 1e6)
         if not self._is_wide(event.task_id):
-            self._say(event.at_us, f"{key} succeeded in {took}")
+            source = f": cached from {event.source}" if event.source else ""
+            self._say(event.at_us, f"{key} succeeded in {took}{source}")
         else:
             self._count(event.task_id, event.at_us)
 

@@ -182,6 +182,10 @@ class LiveView:
             line.append(f"  {state.label}", style=colour(state))
         elif state is TaskRunState.DEFERRED and task.waits_for:
             line.append(f"  waits for {task.waits_for}", style=colour(state))
+        if task.cached:
+            line.append(
+                f"  {task.cached} cached" if row.is_many else "  cached", style="bright_black"
+            )
         if task.started_us:
             end_us = task.ended_us if task.is_settled else now_us
             line.append(f"  {duration((end_us - task.started_us) / 1e6)}", style="bright_black")

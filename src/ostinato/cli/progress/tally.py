@@ -22,10 +22,11 @@ class TaskTally:
         total: Task runs that it has; None while nobody knows.
         started_us, ended_us: First start and last end of an attempt, 0 while there is none.
         retries: Attempts that were followed by another one.
+        cached: Task runs whose results were taken over from other runs.
         waits_for: What its last deferral is for, in words; empty where only time is waited for.
     """
 
-    __slots__ = ("counts", "ended_us", "retries", "started_us", "total", "waits_for")
+    __slots__ = ("cached", "counts", "ended_us", "retries", "started_us", "total", "waits_for")
 
     def __init__(self, total: int | None) -> None:
         self.counts: dict[TaskRunState, int] = {}
@@ -33,6 +34,7 @@ class TaskTally:
         self.started_us = 0
         self.ended_us = 0
         self.retries = 0
+        self.cached = 0
         self.waits_for = ""
 
     def count(self, *states: TaskRunState) -> int:
@@ -196,6 +198,8 @@ class Tally:
                     task.started_us = task.started_us or event.at_us
             case ev.AttemptSucceeded():
                 self._end(event, TaskRunState.SUCCEEDED)
+                if event.source and event.task_id in self.tasks:
+                    self.tasks[event.task_id].cached += 1
             case ev.AttemptSkipped():
                 self._end(event, TaskRunState.SKIPPED)
             case ev.AttemptFailed():

@@ -59,7 +59,7 @@ def test_aliases_name_keys_that_stand_in_the_same_places() -> None:
             {"materialized": "tabel"},
             "materialized must be 'table', 'view', 'incremental' or 'none', not 'tabel'",
         ),
-        ({"cache": "on"}, "cache must be true or false, not 'on'"),
+        ({"refresh_cache": "on"}, "refresh_cache must be true or false, not 'on'"),
         (
             {"timeout": "soon"},
             "timeout must be a duration such as '5m' or a number of seconds, not 'soon'",
