@@ -1,4 +1,4 @@
-"""This module loads data frames and files into tables, and reads tables as data frames.
+"""This module loads data frames and files into tables.
 
 Libraries of frames are told by the module of a value's type and never imported for it.
 """
@@ -86,17 +86,6 @@ def load_rows(hook: SqlHook, table: str, rows: Rows) -> dict[str, Any]:
         return f"SELECT * FROM {dialect.quote(aside)}"
 
     return _replaced(hook, table, query)
-
-
-def read_table(hook: SqlHook, table: str) -> Any:
-    """Return the rows of a table as a data frame of pandas.
-
-    Raises:
-        MissingPackage: Pandas is not installed.
-    """
-    with hook.transaction() as cursor:
-        relation = hook.dialect.placed(cursor, Relation.parse(table))
-    return hook.get_df(f"SELECT * FROM {hook.dialect.quote(relation)}")
 
 
 def _replaced(hook: SqlHook, table: str, query: Callable[[SqlDialect, Any], str]) -> dict[str, Any]:

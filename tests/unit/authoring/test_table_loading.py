@@ -16,7 +16,6 @@ from ostinato.authoring.table_loading import (
     is_frame,
     load_file,
     load_frame,
-    read_table,
     rows_of_csv,
 )
 from ostinato.errors import ExecutionError, InvalidArgument
@@ -83,14 +82,6 @@ def test_empty_frame_keeps_its_columns(database: SqlHook) -> None:
 
     assert rows(database) == []
     assert database.query("SELECT * FROM t").columns == ("id",)
-
-
-def test_table_is_read_as_a_frame(database: SqlHook) -> None:
-    load_frame(database, "raw.t", pd.DataFrame({"id": [1, 2]}))
-
-    frame = read_table(database, "raw.t")
-
-    assert sorted(frame["id"].tolist()) == [1, 2]
 
 
 def test_seed_takes_the_place_of_the_table(database: SqlHook, tmp_path: Path) -> None:

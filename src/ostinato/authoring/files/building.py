@@ -30,6 +30,7 @@ from ostinato.authoring.files.operator_names import OperatorNames, OperatorNotFo
 from ostinato.authoring.files.plan import Implied, Plan
 from ostinato.authoring.files.queries import KeptQueries, QueryReader, QuerySurroundings
 from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
+from ostinato.authoring.files.table_results import keep_frames
 from ostinato.authoring.files.tables import Tables
 from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
 from ostinato.authoring.files.translation import translate_airflow
@@ -344,6 +345,7 @@ class _Building:
         values = FileValues(self._flow, made, names, origins, problems)
         for task in self._built:
             values.fill(task)
+            keep_frames(task, self._tables)
         sensors = self._make_sensors()
         for level in levels:
             for spec in level.specs:

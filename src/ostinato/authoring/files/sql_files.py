@@ -92,7 +92,7 @@ def reads_of(
         if found.maker is not None:
             keys[use.name] = found.maker.key
             wait_for(found.maker, use)
-            if found.maker.makes_table:
+            if found.maker.makes_table or found.table.lower() == use.name.lower():
                 renames[use.name] = found.table
             continue
         keys[use.name] = found.table

@@ -436,6 +436,40 @@ def test_seeds_are_tables_where_they_are_wanted(working_folder: Path) -> None:
     assert set(make(files).operators) == {"names"}
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("function", ["def main():", "async def main():", "def main(ds, context):"])
+def test_frame_that_a_function_returns_is_a_table(kind: str, function: str) -> None:
+    code = f"import pandas as pd\n\n{function}\n    return pd.DataFrame({{'id': [1, 2]}})\n"
+    files = {
+        "raw/orders.py": code,
+        "count.sql": "SELECT count(*) AS n FROM raw.orders",
+        "again.sql": "SELECT * FROM {{ ref('orders') }}",
+        "check.py": "def main(orders, count):\n    return [len(orders), int(count['n'][0])]\n",
+    }
+    flow = make(files, f"connection: {kind}:///shop.db\n")
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+        assert run.result("check") == [2, 2]
+
+    assert edges(flow) == {
+        "orders > count", "orders > again", "orders > check", "count > check"
+    }  # fmt: skip
+
+
+def test_other_results_and_mapped_functions_make_no_table(working_folder: Path) -> None:
+    frame = "import pandas as pd\ndef main(n):\n    return pd.DataFrame({'n': [n]})\n"
+    files = {
+        "a.py": "def main():\n    return [1]\n",
+        "b.py": f"# ---\n# expand: {{n: [1, 2]}}\n# ---\n{frame}",
+    }
+
+    with testing.run(make(files)) as run:
+        assert run.state == "succeeded"
+
+    assert not (working_folder / "shop.db").exists()
+
+
 def test_seed_without_a_connection_is_told() -> None:
     found = errors({"a.csv": "a\n1\n"}, "seeds: true\n")
 
