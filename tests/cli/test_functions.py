@@ -1,6 +1,7 @@
 """This module tests flows that are functions from the command line: run, killed, resumed."""
 
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -253,3 +254,63 @@ def test_suspended_run_costs_no_process_and_goes_on_when_it_is_resumed(
     assert ledger(flows) == ["before", "after"]
     # The answer is a step: what was asked is asked again after it is reset.
     assert "is suspended" in ostinato("retry", "release", "--reset", "1").out
+
+
+SERVED = """
+import sys
+import time
+from pathlib import Path
+
+from ostinato import flow, suspend, task
+
+
+def note(name):
+    with open("ledger.txt", "a") as ledger:
+        ledger.write(name + "\\n")
+
+
+@task
+def step(number):
+    note(f"step {number}")
+    return number
+
+
+@flow
+def report():
+    step(1)
+    if not Path("go").exists():
+        note("wait")
+        time.sleep(3600)
+    step(2)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "start":
+        report.start()
+    else:
+        report.serve(sys.argv[2] if sys.argv[2:] else None, runs=1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [[], ["* * * * *"]])
+def test_served_flow_goes_on_with_what_a_killed_server_left(
+    folder: Path, environ: dict[str, str], ostinato: Ostinato, schedule: list[str]
+) -> None:
+    (folder / "served.py").write_text(SERVED)
+    command = [sys.executable, "served.py"]
+    ledger = folder / "ledger.txt"
+    subprocess.run([*command, "start"], cwd=folder, env=environ, check=True, timeout=60)
+    server = subprocess.Popen([*command, "serve", *schedule], cwd=folder, env=environ)
+    end_s = time.monotonic() + PATIENCE_S
+    while not ledger.exists() or "wait" not in ledger.read_text():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    server.kill()
+    server.wait()
+    (folder / "go").touch()
+
+    subprocess.run([*command, "serve"], cwd=folder, env=environ, check=True, timeout=60)
+
+    assert ledger.read_text().split() == ["step", "1", "wait", "step", "2"]
+    assert ostinato("show", "report#1", "--format", "json").json["state"] == "succeeded"

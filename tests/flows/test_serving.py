@@ -41,10 +41,13 @@ def test_each_moment_has_a_run_of_its_own(home: Path) -> None:
     def report(rows: int = 1) -> None:
         seen.append(rows)
 
-    report.serve(timedelta(seconds=0.02), params={"rows": 2}, runs=2)
+    report.serve(
+        timedelta(seconds=0.02), params={"rows": 2}, runs=2, name="nightly", tags=["a", "nightly"]
+    )
 
     assert seen == [2, 2]
     rows = rows_of(home)
+    assert rows[0].tags == ("nightly", "a")
     assert [row.trigger for row in rows] == ["schedule", "schedule"]
     assert all(row.logical_date_us % 20_000 == 0 for row in rows)
     assert rows[0].logical_date_us < rows[1].logical_date_us

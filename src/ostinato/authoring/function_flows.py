@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -225,8 +225,13 @@ class FunctionFlow(Generic[P, R]):
         params: Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
         runs: int | None = None,
+        name: str = "",
+        tags: Sequence[str] = (),
     ) -> None:
         """Run the flow here at each moment of a schedule, until Ctrl-C.
+
+        Runs of it that are started elsewhere are executed here too, and what a server that was
+        killed has left goes on; without a schedule it does only that.
 
         A moment that passes while a run goes on is made up for once. Of several processes that
         serve the same flow, one has the run of a moment.
@@ -238,7 +243,9 @@ class FunctionFlow(Generic[P, R]):
             timezone: Zone in which it is read; by default the flow's.
             params: Values of the flow's parameters.
             parameters: Another name of ``params``.
-            runs: After how many moments to end; never by default.
+            runs: After how many moments, or runs that were started, to end; never by default.
+            name: A tag of the runs of its moments; Prefect's name of a deployment.
+            tags: More of them.
 
         Raises:
             InvalidArgument: If it is no schedule.
@@ -252,7 +259,8 @@ class FunctionFlow(Generic[P, R]):
         given: dict[str, Any] = {"schedule": schedule or cron or interval, "timezone": timezone}
         served = self.with_options(**{name: value for name, value in given.items() if value})
         values = {**(parameters or {}), **(params or {})}
-        session.local_session().serve(served, params=values, runs=runs)
+        own_tags = tuple(dict.fromkeys([*([name] if name else []), *tags]))
+        session.local_session().serve(served, params=values, runs=runs, tags=own_tags)
 
     def with_options(self, **options: Any) -> "FunctionFlow[P, R]":
         """Return the same flow with other options.

@@ -52,7 +52,14 @@ class LocalSession(Protocol):
         """Answer a run that waits for a person."""
         ...
 
-    def serve(self, flow: StepFlow, *, params: Mapping[str, Any], runs: int | None) -> None:
+    def serve(
+        self,
+        flow: StepFlow,
+        *,
+        params: Mapping[str, Any],
+        runs: int | None,
+        tags: tuple[str, ...],
+    ) -> None:
         """Run a flow at each moment of its schedule, until it is interrupted."""
         ...
 

@@ -36,7 +36,13 @@ class Executing(Protocol):
     """Execute a flow in this thread; ``EmbeddedSession`` does."""
 
     def execute(
-        self, flow: "StepFlow", params: Mapping[str, Any], *, date_us: int, logical_key: str
+        self,
+        flow: "StepFlow",
+        params: Mapping[str, Any],
+        *,
+        date_us: int,
+        logical_key: str,
+        tags: tuple[str, ...],
     ) -> tuple[Outcome, Run]:
         """Execute a run of a moment, unless another process has it."""
         ...
@@ -56,6 +62,7 @@ class Server:
         store: Where its runs are recorded.
         clock: Tells when moments have come.
         params: Values of its parameters, at its moments.
+        tags: Of the runs of its moments.
 
     Raises:
         ParameterError: The parameters do not fit.
@@ -70,7 +77,9 @@ class Server:
         *,
         clock: Clock,
         params: Mapping[str, Any],
+        tags: tuple[str, ...] = (),
     ) -> None:
+        self._tags = tags
         self._session = session
         self._flow = flow
         self._project = project
@@ -113,7 +122,7 @@ class Server:
         self._wait_until(tick_us)
         key = f"schedule:{tick_us}"
         outcome, run = self._session.execute(
-            self._flow, self._params, date_us=tick_us, logical_key=key
+            self._flow, self._params, date_us=tick_us, logical_key=key, tags=self._tags
         )
         if not outcome.is_executed:
             _say(f"{run.name} was started already")

@@ -143,6 +143,7 @@ class EmbeddedSession:
         *,
         params: Mapping[str, Any],
         runs: int | None,
+        tags: tuple[str, ...] = (),
         clock: Clock | None = None,
     ) -> None:
         """Run a flow in this thread at each moment of its schedule, until it is interrupted.
@@ -151,6 +152,7 @@ class EmbeddedSession:
             flow: The flow.
             params: Values of its parameters.
             runs: After how many moments to end; None for never.
+            tags: Of the runs of its moments.
             clock: Tells when they have come.
 
         Raises:
@@ -161,7 +163,7 @@ class EmbeddedSession:
         clock = clock or SystemClock()
         project = self._project(flow.dag.definition)
         store = self._open(project)
-        Server(self, flow, project, store, clock=clock, params=params).serve(runs)
+        Server(self, flow, project, store, clock=clock, params=params, tags=tags).serve(runs)
 
     def start(
         self,
@@ -280,6 +282,7 @@ class EmbeddedSession:
         select: str = "",
         date_us: int | None = None,
         logical_key: str | None = None,
+        tags: tuple[str, ...] = (),
         again: RunRow | None = None,
     ) -> Iterator[tuple[Runner, Run]]:
         definition = dag.definition
@@ -324,6 +327,7 @@ class EmbeddedSession:
                         else date_us,
                         trigger="script" if logical_key is None else "schedule",
                         logical_key=logical_key,
+                        tags=tags,
                         target=target_in_file(definition),
                         home=LOCAL if logical_key is None else SERVICE,
                     )
