@@ -202,8 +202,8 @@ def test_killed_and_resumed_gives_the_same_tables(
 def test_a_broken_rule_fails_the_run_with_its_rule(finished: Path, tmp_path: Path) -> None:
     project = tmp_path / "nyc_flights"
     shutil.copytree(finished, project)
-    flow = project / "sql" / "validate.sql"
-    flow.write_text(flow.read_text().replace("between 1 and 6000", "between 1 and 100"))
+    rules = project / "flows" / "nyc_flights" / "rules.sql"
+    rules.write_text(rules.read_text().replace("between 1 and 6000", "between 1 and 100"))
 
     done = ostinato(project, "run", "nyc_flights", "--date", "2013-01-03")
 
@@ -218,6 +218,31 @@ def test_planes_missing_from_the_register_are_a_warning_with_their_count(finishe
     logs = ostinato(finished, "logs", "nyc_flights#1", "validate")
 
     assert re.search(r"planes missing from the register: 109\b", logs.stdout), logs.stdout
+
+
+def test_the_notebook_is_executed_on_sundays_and_kept(finished: Path, tmp_path: Path) -> None:
+    project = tmp_path / "nyc_flights"
+    shutil.copytree(finished, project)
+
+    weekdays = json.loads(ostinato(finished, "show", "nyc_flights#1", "--format", "json").stdout)
+    done = ostinato(project, "run", "nyc_flights", "--date", "2013-01-06")
+
+    assert {each["task_id"]: each["state"] for each in weekdays["task_runs"]}["week"] == "skipped"
+    assert done.returncode == 0, done.stderr + done.stdout
+    kept = json.loads(ostinato(project, "artifacts", "--format", "json").stdout)
+    assert {each["data"]["name"] for each in kept} == {"week.ipynb", "week.html"}
+
+
+def test_the_folder_holds_each_type_of_file_beside_decorated_tasks(finished: Path) -> None:
+    drawn = json.loads(ostinato(finished, "graph", "nyc_flights", "--format", "json").stdout)
+    folder = finished / "flows" / "nyc_flights"
+    tasks = drawn["tasks"]
+
+    suffixes = {path.suffix for path in folder.iterdir() if path.is_file()}
+    assert {".py", ".sql", ".ipynb", ".sh", ".yml"} <= suffixes
+    assert tasks["load"]["upstream"] == ["schema", "extract"]
+    assert tasks["transform"]["upstream"] == ["schema", "validate"]
+    assert tasks["validate"]["upstream"] == ["rules"]
 
 
 def test_the_dashboard_needs_no_network(finished: Path) -> None:

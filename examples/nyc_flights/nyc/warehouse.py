@@ -1,8 +1,7 @@
-"""Opens the warehouse, a DuckDB file, and runs the statements of `sql/` in it."""
+"""Opens the warehouse, a DuckDB file, for tasks in Python."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +10,26 @@ from nyc.source import Staged
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SQL = Path(__file__).resolve().parents[1] / "sql"
+#: Where the flow keeps its files.
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @contextmanager
-def open_for_day(
-    path: Path, day: date, *, read_only: bool = False
-) -> "Iterator[DuckDBPyConnection]":
+def open_for_day(day: str, *, read_only: bool = False) -> "Iterator[DuckDBPyConnection]":
     """Open the warehouse for a transaction on a day: all that the block does is kept, or nothing.
 
-    The statements of `sql/` find the day as `getvariable('day')`.
+    Statements find the day as `getvariable('day')`.
     """
     import duckdb  # 80 ms and only tasks need it: loading the flow stays cheap
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(path), read_only=read_only) as connection:
+    DATA.mkdir(exist_ok=True)
+    path = str(DATA / "nyc_flights.duckdb")
+    with duckdb.connect(path, read_only=read_only) as connection:
         connection.execute("set variable day = $day::date", {"day": day})
         connection.execute("begin")
         yield connection
         # An error in the block never gets here: closing the connection rolls back.
         connection.execute("commit")
-
-
-def run_sql(connection: "DuckDBPyConnection", name: str) -> "DuckDBPyConnection":
-    """Run the statements of `sql/<name>.sql`; the result is what the last one selects."""
-    return connection.execute((SQL / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def replace_day(connection: "DuckDBPyConnection", file: Staged) -> int:

@@ -1,5 +1,5 @@
 -- The warehouse: five tables as the source has them, and the cleaned flights. The marts are in datamart.sql.
--- Uniqueness is not declared but tested by validate.sql: DuckDB checks unique keys too early for
+-- Uniqueness is not declared but tested by rules.sql: DuckDB checks unique keys too early for
 -- "delete the day, insert the day" in one transaction.
 
 create table if not exists flights (

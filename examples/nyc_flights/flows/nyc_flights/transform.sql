@@ -1,5 +1,8 @@
+---
+dependencies: [validate]
+---
 -- The day's flights, cleaned, each with the weather of its hour at its origin.
-delete from flights_clean where flight_date = getvariable('day');
+delete from flights_clean where flight_date = date '{{ ds }}';
 
 insert into flights_clean by name
 with hourly_weather as (
@@ -44,5 +47,5 @@ from flights
 join airlines using (carrier)
 join airports on airports.faa = origin
 left join hourly_weather using (origin, time_hour)
-where make_date(year, month, day) = getvariable('day')
+where make_date(year, month, day) = date '{{ ds }}'
 order by scheduled_departure, origin, carrier, flight;

@@ -1,11 +1,14 @@
+---
+materialized: none # its rows go to validate.py
+---
 -- Rules for the day's rows and the dimensions: how many rows break each one, and an example.
 -- `error` stops the run before anything is built on the rows; `warning` is counted and reported.
 with
-    day_flights as (from flights where make_date(year, month, day) = getvariable('day')),
-    day_weather as (from weather where make_date(year, month, day) = getvariable('day'))
+    day_flights as (from flights where make_date(year, month, day) = date '{{ ds }}'),
+    day_weather as (from weather where make_date(year, month, day) = date '{{ ds }}')
 
 select 'error' as severity, 'flights: the day has flights' as rule, (count(*) = 0)::int as failures,
-       getvariable('day')::varchar as example
+       '{{ ds }}' as example
 from day_flights
 
 union all

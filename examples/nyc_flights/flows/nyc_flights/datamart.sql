@@ -1,3 +1,6 @@
+---
+dependencies: [transform]
+---
 -- The day's delays by carrier, airport, hour and weather, in four small marts.
 -- The measures are written once: grouping sets make the rows of all four marts in one pass over the day.
 -- Over several days add the sums and counts; a mean of the daily means would weigh all days alike.
@@ -22,7 +25,7 @@ select
     avg(dep_delay)                                         as mean_dep_delay,
     avg(arr_delay)                                         as mean_arr_delay
 from flights_clean
-where flight_date = getvariable('day')
+where flight_date = date '{{ ds }}'
 group by grouping sets (
     (flight_date, carrier, airline),
     (flight_date, origin, origin_name),
@@ -44,10 +47,10 @@ create table if not exists delays_by_airport as from day_by_airport limit 0;
 create table if not exists delays_by_hour    as from day_by_hour limit 0;
 create table if not exists delays_by_weather as from day_by_weather limit 0;
 
-delete from delays_by_carrier where flight_date = getvariable('day');
-delete from delays_by_airport where flight_date = getvariable('day');
-delete from delays_by_hour    where flight_date = getvariable('day');
-delete from delays_by_weather where flight_date = getvariable('day');
+delete from delays_by_carrier where flight_date = date '{{ ds }}';
+delete from delays_by_airport where flight_date = date '{{ ds }}';
+delete from delays_by_hour    where flight_date = date '{{ ds }}';
+delete from delays_by_weather where flight_date = date '{{ ds }}';
 
 insert into delays_by_carrier from day_by_carrier;
 insert into delays_by_airport from day_by_airport;
