@@ -81,6 +81,11 @@ source_root: ContextVar[str] = ContextVar("ostinato_source_root", default="")
 #: Policies that the project's settings give to all tasks; None where no project was looked for.
 defaults: ContextVar[Mapping[str, Any] | None] = ContextVar("ostinato_defaults", default=None)
 
+#: Types of the project's connections by id, as far as its settings and the environment tell.
+connection_types: ContextVar[Mapping[str, str] | None] = ContextVar(
+    "ostinato_connection_types", default=None
+)
+
 _find_defaults: Callable[[str], Mapping[str, Any]] | None = None
 
 

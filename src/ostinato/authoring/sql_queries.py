@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-#: Dialects that are tried in turn where a connection's is not known; the first knows the most.
-UNKNOWN_DIALECTS = ("duckdb", "postgres", "")
+#: Dialects that are tried in turn where a connection's is not known: the nearest to all others
+#: first, then those that write names in other ways.
+UNKNOWN_DIALECTS = ("duckdb", "postgres", "", "mysql", "tsql")
 
 #: Characters of SQL that are read; what is longer was written by a machine.
 READ_LENGTH = 500_000

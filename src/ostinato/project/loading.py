@@ -27,6 +27,7 @@ from ostinato.errors import DuplicateFlow, FolderProblems, LoadError, OstinatoEr
 from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
+from ostinato.project.connection_types import connection_types
 from ostinato.project.discovery import Project, check_target, find_project, is_folder_flow
 from ostinato.project.target import Target, parse_target
 
@@ -423,9 +424,12 @@ def _announced_to(registry: session.Registry, project: Project) -> Iterator[None
     registry_token = session.registry.set(registry)
     root_token = session.source_root.set(str(project.root))
     defaults_token = session.defaults.set(project.settings.defaults)
+    types = connection_types(project.settings.connections, os.environ)
+    types_token = session.connection_types.set(types)
     try:
         yield
     finally:
+        session.connection_types.reset(types_token)
         session.defaults.reset(defaults_token)
         session.source_root.reset(root_token)
         session.registry.reset(registry_token)

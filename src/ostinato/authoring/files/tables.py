@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from ostinato.authoring import session
 from ostinato.authoring.files.levels import Level
 from ostinato.authoring.files.nearness import Nearness
 from ostinato.authoring.files.plan import Implied
@@ -280,10 +281,14 @@ def connection_of(spec: TaskSpec, inherited: Mapping[str, Any]) -> Any:
 
 
 def dialect_of(connection: object) -> str | None:
-    """Return how sqlglot calls the dialect of a connection, None if its URI does not say."""
-    if not isinstance(connection, str) or "://" not in connection:
+    """Return how sqlglot calls the dialect of a connection, None if its type cannot be seen."""
+    if not isinstance(connection, str):
         return None
-    kind = connection.partition("://")[0].lower()
+    scheme, is_uri, _ = connection.partition("://")
+    known = session.connection_types.get() or {}
+    kind = (
+        scheme if is_uri else known.get(connection) or known.get(connection.lower(), "")
+    ).lower()
     kind = _DIALECTS.get(kind, kind)
     return kind if kind in _KNOWN_DIALECTS else None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ostinato import testing
+from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.folders import folder_flow
 from ostinato.authoring.operators.sql_model import SqlModelOperator
@@ -229,6 +230,17 @@ def test_layers_of_one_name_read_each_other() -> None:
 
     assert edges(flow) == {"orders > b"}
     assert warnings(flow) == []
+
+
+def test_query_is_read_in_the_dialect_of_its_connection() -> None:
+    files = {"orders.sql": ORDERS, "b.sql": "SELECT TOP 3 * FROM [orders]"}
+    types = session.connection_types.set({"shop": "mssql"})
+
+    flow = make(files, "connection: shop\n")
+
+    session.connection_types.reset(types)
+    assert edges(flow) == {"orders > b"}
+    assert edges(make(files | {"b.sql": "SELECT * FROM `orders`"}, "connection: lake\n"))
 
 
 def test_dependencies_and_tables_add_up() -> None:
