@@ -76,19 +76,21 @@ import time
 
 began = time.perf_counter()
 from ostinato.authoring.files.folders import folder_flow
+from ostinato.authoring.files.kept_files import KeptFiles
 from ostinato.authoring.files.reading import read_folder
 
 path, changed = sys.argv[1:]
 folder_flow(path).definition
 whole = time.perf_counter()
-known, _ = read_folder(path)
+kept = os.path.join(os.path.dirname(path), "kept")
+read_folder(path, kept=KeptFiles(kept))
 began_again = time.perf_counter()
-read_folder(path, previous=known)
+read_folder(path, kept=KeptFiles(kept))
 unchanged = time.perf_counter()
 with open(changed, "a") as file:
     file.write("\\n")
 began_changed = time.perf_counter()
-read_folder(path, previous=known)
+read_folder(path, kept=KeptFiles(kept))
 ended = time.perf_counter()
 print(json.dumps([whole - began, unchanged - began_again, ended - began_changed]))
 """
@@ -160,7 +162,6 @@ def _measured(folder: Path, changed: Path) -> list[float]:
 def _notebook(upstream: str) -> str:
     header = [
         "```yaml\n",
-        "operator: empty\n",
         f"dependencies: [{upstream}]\n",
         "retries: 1\n",
         "```",

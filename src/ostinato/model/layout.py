@@ -66,6 +66,15 @@ def query_cache_path(folder: str) -> str:
     return f"cache/queries/{file_name(folder)}"
 
 
+def file_cache_path(folder: str) -> str:
+    """Return the file that keeps what was read of the files of a folder, below the data.
+
+    >>> file_cache_path("flows/shop")
+    'cache/files/flows%2Fshop'
+    """
+    return f"cache/files/{file_name(folder)}"
+
+
 def file_name(text: str) -> str:
     """Make the name of a file or folder of any text: what is unsafe is percent-encoded.
 

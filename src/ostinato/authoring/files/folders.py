@@ -7,11 +7,12 @@ from typing import Any
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.building import BuildOptions, build
+from ostinato.authoring.files.kept_files import KeptFiles
 from ostinato.authoring.files.operator_names import local_folders
 from ostinato.authoring.files.reading import read_folder
 from ostinato.authoring.places import calling_place, relative_file, relative_place
 from ostinato.errors import InvalidArgument
-from ostinato.model.layout import DATA_FOLDER, query_cache_path
+from ostinato.model.layout import DATA_FOLDER, file_cache_path, query_cache_path
 
 
 def folder_flow(
@@ -67,6 +68,7 @@ def folder_flow(
         defaults=given,
         render_on_create=render_on_create,
         only_gusty=only_gusty,
+        kept=KeptFiles(_kept(folder, file_cache_path)),
     )
     functions = _by_name(dag_constructors or {})
     if functions or macros:
@@ -81,18 +83,18 @@ def folder_flow(
         flow_arguments=given,
         only_gusty=only_gusty,
         operator_folders=local_folders(session.source_root.get() or os.getcwd(), folder),
-        kept_queries=_kept_queries(folder),
+        kept_queries=_kept(folder, query_cache_path),
     )
     return build(spec, problems, options)
 
 
-def _kept_queries(folder: str) -> str:
-    """Return the file that keeps what is read of queries, empty outside of projects."""
+def _kept(folder: str, name: Callable[[str], str]) -> str:
+    """Return a file that keeps what is read of a folder, empty outside of projects."""
     root = session.source_root.get()
     # A project in which nothing was run yet stays as it is.
     if not root or not os.path.isdir(os.path.join(root, DATA_FOLDER)):
         return ""
-    return os.path.join(root, DATA_FOLDER, query_cache_path(relative_file(folder, root)))
+    return os.path.join(root, DATA_FOLDER, name(relative_file(folder, root)))
 
 
 def _found(path: str | os.PathLike[str], calling: str) -> str:

@@ -23,6 +23,7 @@ from ostinato.authoring.files.file_content import (
 )
 from ostinato.authoring.files.headers import Header, UnclosedHeaderError, find_header
 from ostinato.authoring.files.hooks import HookTools, ParseHook
+from ostinato.authoring.files.kept_files import KeptFiles, files_in
 from ostinato.authoring.files.key import FLOW, GROUP, TASK
 from ostinato.authoring.files.keys import keys_in, wrong_types
 from ostinato.authoring.files.listing import SEED_SUFFIXES, ListedFile, list_folder, shown_path
@@ -66,6 +67,7 @@ def read_folder(
     root: str = "",
     clock: Clock | None = None,
     previous: FolderSpec | None = None,
+    kept: KeptFiles | None = None,
 ) -> tuple[FolderSpec, list[FileProblem]]:
     """Read a folder with all beneath it.
 
@@ -80,11 +82,15 @@ def read_folder(
         root: Folder from which files are shown; empty for the working directory.
         clock: Tells tags and templates what day it is.
         previous: What a reading with the same arguments gave; unchanged files are taken from it.
+        kept: What readings in other processes gave; takes what this one gives.
 
     Returns:
         The folder and all problems in it, those of unchanged files too, in the order of the files.
     """
     functions = TagFunctions(constructors, macros, clock)
+    kept = kept or KeptFiles()
+    known = dict(kept.load(f"render_on_create={render_on_create}"))
+    known.update((file.path, file) for file in files_in(previous))
     reading = _Reading(
         hooks or {},
         functions,
@@ -92,9 +98,10 @@ def read_folder(
         only_gusty=only_gusty,
         root=root,
         now_us=(clock or SystemClock()).now_us(),
-        previous=previous,
+        known=known,
     )
     folder = reading.flow(os.path.abspath(path), defaults or {})
+    kept.save(folder)
     return folder, list(problems_in(folder))
 
 
@@ -119,7 +126,7 @@ class _Reading:
         only_gusty: bool,
         root: str,
         now_us: int,
-        previous: FolderSpec | None,
+        known: Mapping[str, FileSpec],
     ) -> None:
         self._hooks = hooks
         self._functions = functions
@@ -129,7 +136,7 @@ class _Reading:
         self._root = root
         self._now_us = now_us
         self._ignores_folders = False
-        self._known = {file.path: file for file in _files_in(previous)}
+        self._known = known
 
     # -- Folders ----------------------------------------------------------------------------
 
@@ -207,7 +214,7 @@ class _Reading:
     def _read_unless_known(self, listed: ListedFile, scope: str) -> FileSpec | None:
         """Return a file, as it was before if it has not changed; None if it is no task."""
         known = self._known.get(listed.path)
-        if known is not None and known.keys.reads_surroundings:
+        if known is not None and not self._is_alike(known, listed):
             known = None
         try:
             if known is not None and known.stamp and known.stamp == stamp_of(os.stat(listed.path)):
@@ -222,6 +229,14 @@ class _Reading:
         if known is not None and known.digest == content.digest:
             return replace(known, stamp=self._trusted(content.stamp))
         return self._parsed(listed, content, scope)
+
+    def _is_alike(self, known: FileSpec, listed: ListedFile) -> bool:
+        """Whether a file would be read in the way in which it was."""
+        return (
+            not known.keys.reads_surroundings
+            and (known.suffix, known.is_hooked) == (listed.suffix, listed.is_hooked)
+            and known.shown == shown_path(listed.path, self._root)
+        )
 
     def _content(self, listed: ListedFile) -> Content:
         if listed.suffix in SEED_SUFFIXES and not listed.is_hooked:
@@ -243,7 +258,7 @@ class _Reading:
 
     def _trusted(self, stamp: tuple[int, ...]) -> tuple[int, ...]:
         """Return a stamp, or nothing if the file may change again without changing it."""
-        return stamp if stamp[0] // 1000 < self._now_us - _UNSEEN_US else ()
+        return stamp if max(stamp[:2]) // 1000 < self._now_us - _UNSEEN_US else ()
 
     def _broken(self, listed: ListedFile, error: UnreadableFileError) -> FileSpec:
         shown = shown_path(listed.path, self._root)
@@ -352,17 +367,6 @@ def task_id_of(name: str) -> str:
     'clean.orders'
     """
     return os.path.splitext(name)[0].lower().strip()
-
-
-def _files_in(folder: FolderSpec | None) -> Iterator[FileSpec]:
-    if folder is None:
-        return
-    yield from folder.files
-    yield from folder.broken
-    if folder.metadata_file is not None:
-        yield folder.metadata_file
-    for child in folder.folders:
-        yield from _files_in(child)
 
 
 # -- Checks ---------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from ostinato.clock import VirtualClock
 #: A Friday, in the middle of the day.
 NOON_US = int(datetime(2024, 5, 17, 12, 34, 56, tzinfo=UTC).timestamp() * 1e6)
 
+#: Long after any file of a test was written.
+LATER_US = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1e6)
+
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
     """Write files, with the folders that they lie in."""

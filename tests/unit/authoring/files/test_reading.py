@@ -3,11 +3,21 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ostinato.authoring.files import reading
-from tests.unit.authoring.files.folders import metadata_of, read, read_one, write, wrong_in
+from ostinato.authoring.files.spec import FolderSpec
+from ostinato.clock import VirtualClock
+from tests.unit.authoring.files.folders import (
+    LATER_US,
+    metadata_of,
+    read,
+    read_one,
+    write,
+    wrong_in,
+)
 
 
 @pytest.fixture
@@ -315,18 +325,16 @@ def test_no_task_file_is_executed(folder: Path) -> None:
 # -- Reading again ---------------------------------------------------------------------------
 
 
-def age(folder: Path) -> None:
-    """Make all files look as if they had not been touched for long."""
-    for path in folder.rglob("*"):
-        os.utime(path, ns=(10**18, 10**18))
+def read_later(folder: Path, **options: Any) -> tuple[FolderSpec, list[str]]:
+    """Read a folder whose files have not been touched for long."""
+    return read(folder, clock=VirtualClock(LATER_US), **options)
 
 
 def test_unchanged_files_are_the_same_objects(folder: Path) -> None:
     write(folder, {"a.yml": "operator: bash", "METADATA.yml": "owner: me", "b/c.sql": "select 1"})
-    age(folder)
-    first, _ = read(folder)
+    first, _ = read_later(folder)
 
-    second, _ = read(folder, previous=first)
+    second, _ = read_later(folder, previous=first)
 
     assert second.files[0] is first.files[0]
     assert second.metadata_file is first.metadata_file
@@ -335,12 +343,11 @@ def test_unchanged_files_are_the_same_objects(folder: Path) -> None:
 
 def test_changed_added_and_removed_files_are_seen(folder: Path) -> None:
     write(folder, {"a.yml": "operator: bash", "b.yml": "operator: bash", "c.yml": "a: b: c"})
-    age(folder)
-    first, _ = read(folder)
+    first, _ = read_later(folder)
     write(folder, {"a.yml": "operator: bash\nretries: 1", "d.yml": "operator: bash"})
     (folder / "b.yml").unlink()
 
-    second, problems = read(folder, previous=first)
+    second, problems = read_later(folder, previous=first)
 
     assert [file.task_id for file in second.files] == ["a", "d"]
     assert second.files[0].keys.get("retries") == 1
@@ -350,11 +357,10 @@ def test_changed_added_and_removed_files_are_seen(folder: Path) -> None:
 
 def test_file_that_was_only_touched_is_not_parsed_again(folder: Path) -> None:
     write(folder, {"a.yml": "operator: bash"})
-    age(folder)
-    first, _ = read(folder)
+    first, _ = read_later(folder)
     os.utime(folder / "a.yml", ns=(10**18 + 1, 10**18 + 1))
 
-    second, _ = read(folder, previous=first)
+    second, _ = read_later(folder, previous=first)
 
     assert second.files[0].keys is first.files[0].keys
     assert second.files[0].stamp != first.files[0].stamp
@@ -384,12 +390,11 @@ def test_what_comes_from_the_environment_is_asked_again(
             "METADATA.yml": "owner: \"{{ env_var('SHOP_OWNER') }}\"",
         },
     )
-    age(folder)
     monkeypatch.setenv("SHOP_OWNER", "ann")
-    first, _ = read(folder)
+    first, _ = read_later(folder)
     monkeypatch.setenv("SHOP_OWNER", "bob")
 
-    second, _ = read(folder, previous=first)
+    second, _ = read_later(folder, previous=first)
 
     assert (first.files[0].keys.get("owner"), first.keys.get("owner")) == ("ann", "ann")
     assert (second.files[0].keys.get("owner"), second.keys.get("owner")) == ("bob", "bob")
