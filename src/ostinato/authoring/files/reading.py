@@ -96,7 +96,7 @@ def read_folder(
         functions,
         render_on_create=render_on_create,
         only_gusty=only_gusty,
-        root=root,
+        root=root or os.getcwd(),
         now_us=(clock or SystemClock()).now_us(),
         known=known,
     )
