@@ -351,7 +351,7 @@ class _Parsing:
             keys = read_yaml(
                 self.header.text,
                 self._shown,
-                functions=self._functions,
+                functions=self._functions.with_r() if self._suffix == ".Rmd" else self._functions,
                 problems=self._problems,
                 origin=self.header.origin,
             )

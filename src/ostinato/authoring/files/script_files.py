@@ -106,6 +106,9 @@ def plan_of_script(
     if program and not _is_there(program):
         message = f"{file.suffix} files are run by {program}, which is not there"
         problems.append(problem("F034", message, spec.keys.position()))
+    if file.suffix.lower() == ".rmd":
+        # R works their defaults out itself.
+        spec.values.pop("params", None)
     return Plan(names.find("script"), {"path": file.path})
 
 

@@ -3,6 +3,7 @@
 The same functions can be called in the templates of ``METADATA.yml``.
 """
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -54,6 +55,13 @@ class TagFunctions:
         #: Whose result depends on nothing but the arguments.
         self.constant = frozenset({"datetime", "timedelta"} - set(own))
 
+    def with_r(self) -> "TagFunctions":
+        """Return them with the tags of R Markdown, whose code runs when the document is made."""
+        functions = copy.copy(self)
+        functions.of_tags = {"expr": _code_of_r, "r": _code_of_r, **self.of_tags}
+        functions.constant = self.constant | ({"expr", "r"} - self.of_tags.keys())
+        return functions
+
     def days_ago(self, n: int) -> datetime:
         """Return midnight UTC of so many days before today."""
         return datetime.combine(self._now().date(), time(), UTC) - timedelta(days=n)
@@ -69,6 +77,11 @@ class TagFunctions:
 
     def _now(self, tz: str = "utc") -> datetime:
         return datetime.fromtimestamp(self._clock.now_us() / 1e6, _zone(tz))
+
+
+def _code_of_r(*code: Any, **rest: Any) -> str:
+    del rest
+    return " ".join(map(str, code))
 
 
 def moment(*args: Any, **kwargs: Any) -> datetime:

@@ -173,16 +173,22 @@ def test_r_markdown_has_one_header_for_both(tmp_path: Path) -> None:
 title: Report
 output: html_document
 retries: 1
-params: {region: none}
+params:
+  region: none
+  today: !r Sys.Date()
 ---
 
-Of `r params$region`.
+Of `r params$region`, `r class(params$today)`.
+
+```{r}
+writeLines(paste0('"', params$region, class(params$today), '"'), Sys.getenv("OSTINATO_RESULT"))
+```
 """
     flow = flow_of(tmp_path, {"METADATA.yml": "params: {region: EU}\n", "report.Rmd": text})
 
     assert warnings_of(flow) == []
     assert flow.operators["report"].policy.retries == 1
-    assert str(testing.run(flow).state) == "succeeded"
+    assert testing.run(flow, params={"region": "US"}).result("report") == "USDate"
 
 
 def test_folders_of_gusty_run_files_and_not_their_functions(tmp_path: Path) -> None:
