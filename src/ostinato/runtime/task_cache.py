@@ -34,6 +34,9 @@ _NOT_WHAT_IT_DOES = frozenset(
     }
 )
 
+#: Method of operators and callables that says what they read of their run.
+_READ = "inputs_of_context"
+
 #: Attributes that are data.
 _DATA = (str, int, float, bytes, type(None), list, tuple, dict)
 
@@ -180,9 +183,13 @@ def _inputs(
         for name, parameter in signature.parameters.items():
             if name not in found and parameter.default is not parameter.empty:
                 found[name] = parameter.default
+        read = getattr(operator.python_callable, _READ, None)
         for name, attribute in signature.context_parameters.items():
-            if name not in arguments:
+            # What takes the context to hand a part of it on says which.
+            if name not in arguments and (attribute or read is None):
                 found[name] = _of_context(context, attribute)
+        if read is not None:
+            found.update(read(context))
         if signature.takes_any_keyword:
             found["**"] = _of_context(context, "")
         return found
@@ -190,7 +197,8 @@ def _inputs(
         is_own = not name.startswith("_") and name not in _NOT_WHAT_IT_DOES
         if is_own and name not in found and isinstance(value, _DATA):
             found[name] = value
-    return found
+    read = getattr(operator, _READ, None)
+    return found if read is None else {**found, **read(context)}
 
 
 def _of_context(context: TaskContext, attribute: str) -> Any:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ostinato.authoring.files.spec import FileSpec, PythonFunction
+from ostinato.authoring.operators.handover import read_by
 from ostinato.authoring.ports import Context
 from ostinato.authoring.task_functions import TaskFunction
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
@@ -86,6 +87,15 @@ class FileScript:
         parameter = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)
         self.__signature__ = inspect.Signature([parameter])
 
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return what the script reads of its run.
+
+        Args:
+            context: Of the attempt.
+        """
+        with open(self.path, encoding="utf-8", errors="replace") as file:
+            return read_by(file.read(), context)
+
     def __call__(self, *, context: Context) -> Any:
         """Run the file; return what it wrote to ``$OSTINATO_RESULT``.
 
@@ -116,6 +126,15 @@ class FunctionElsewhere(FileFunction):
             if p.kind is not p.VAR_KEYWORD and p.name not in STAY_OUTSIDE
         ]
         self.__signature__ = own.replace(parameters=[*parameters, context])
+
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return nothing: what the function reads of its run are its arguments.
+
+        Args:
+            context: Of the attempt.
+        """
+        del context
+        return {}
 
     def __call__(self, *args: Any, context: Context, **kwargs: Any) -> Any:
         """Call the function in the environment of its file.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ostinato.authoring.operators.command import Command, CommandOperator
-from ostinato.authoring.operators.handover import RESULT
+from ostinato.authoring.operators.handover import RESULT, read_by
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
@@ -69,6 +69,14 @@ class BashOperator(CommandOperator):
     def may_write_result(self) -> bool:
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return RESULT in str(self.bash_command) or str(self.bash_command).endswith(".sh")
+
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return what the command reads of its run.
+
+        Args:
+            context: Of the attempt.
+        """
+        return read_by(str(self.bash_command), context)
 
     def command(self, context: Context) -> Command:
         """Return what to run.

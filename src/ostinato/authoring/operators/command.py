@@ -271,6 +271,14 @@ class CommandOperator(Operator):
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return True
 
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return what it reads of its run: other values of these may give another result.
+
+        Args:
+            context: Of the attempt.
+        """
+        return {}
+
     def command(self, context: Context) -> Command:
         """Return what to run.
 

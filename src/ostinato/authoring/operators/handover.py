@@ -40,23 +40,8 @@ class Handover:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell of the attempt."""
-        context = self._context
-        params = dict(context.params)
-        single = {PARAM + _in_capitals(name): as_text(value) for name, value in params.items()}
         return {
-            **single,
-            "OSTINATO_FLOW": context.flow,
-            "OSTINATO_RUN_ID": context.run_id,
-            "OSTINATO_TASK_ID": context.task_id,
-            "OSTINATO_MAP_INDEX": str(context.map_index),
-            "OSTINATO_ATTEMPT": str(context.attempt),
-            "OSTINATO_TRY_NUMBER": str(context.try_number),
-            "OSTINATO_DS": context.ds,
-            "OSTINATO_LOGICAL_DATE": context.logical_date.isoformat(),
-            "OSTINATO_DATA_INTERVAL_START": context.data_interval_start.isoformat(),
-            "OSTINATO_DATA_INTERVAL_END": context.data_interval_end.isoformat(),
-            "OSTINATO_PARTITION": context.partition_key,
-            "OSTINATO_PARAMS": as_text(params),
+            **told_of(self._context),
             RESULT: str(self.result_file),
             OUT: str(self.out),
         }
@@ -95,6 +80,43 @@ class Handover:
 
     def _files(self) -> list[Path]:
         return sorted(each for each in self.out.rglob("*") if each.is_file())
+
+
+def told_of(context: Context) -> dict[str, str]:
+    """Return the variables that tell of an attempt and its run.
+
+    Args:
+        context: Of the attempt.
+    """
+    params = dict(context.params)
+    single = {PARAM + _in_capitals(name): as_text(value) for name, value in params.items()}
+    return {
+        **single,
+        "OSTINATO_FLOW": context.flow,
+        "OSTINATO_RUN_ID": context.run_id,
+        "OSTINATO_TASK_ID": context.task_id,
+        "OSTINATO_MAP_INDEX": str(context.map_index),
+        "OSTINATO_ATTEMPT": str(context.attempt),
+        "OSTINATO_TRY_NUMBER": str(context.try_number),
+        "OSTINATO_DS": context.ds,
+        "OSTINATO_LOGICAL_DATE": context.logical_date.isoformat(),
+        "OSTINATO_DATA_INTERVAL_START": context.data_interval_start.isoformat(),
+        "OSTINATO_DATA_INTERVAL_END": context.data_interval_end.isoformat(),
+        "OSTINATO_PARTITION": context.partition_key,
+        "OSTINATO_PARAMS": as_text(params),
+    }
+
+
+def read_by(text: str, context: Context) -> dict[str, Any]:
+    """Return those of the variables that a text reads: they are inputs of its task.
+
+    Args:
+        text: Of a script or command.
+        context: Of the attempt.
+    """
+    if "OSTINATO_" not in text:
+        return {}
+    return {name: value for name, value in told_of(context).items() if name in text}
 
 
 def as_text(value: Any) -> str:

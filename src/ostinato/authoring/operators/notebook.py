@@ -16,7 +16,7 @@ from ostinato.authoring.operators.environments import (
     python_of,
     script_metadata,
 )
-from ostinato.authoring.operators.handover import Handover
+from ostinato.authoring.operators.handover import Handover, read_by
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
@@ -127,6 +127,16 @@ class NotebookOperator(CommandOperator):
                 raise self.refusal(f"{name} is {value!r}, not text")
         if isinstance(self.path, str | Path) and not is_template(str(self.path)):
             self.found_file(self.path)
+
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return what the notebook may read of its run.
+
+        Args:
+            context: Of the attempt.
+        """
+        text = self.found_file(self.path).read_text(errors="replace")
+        named = {name: value for name, value in _offered(context).items() if name in text}
+        return {**named, **read_by(text, context)}
 
     def command(self, context: Context) -> Command:
         """Return what to run.

@@ -13,7 +13,7 @@ from ostinato.authoring.operators.environments import (
     python_of,
     script_metadata,
 )
-from ostinato.authoring.operators.handover import RESULT
+from ostinato.authoring.operators.handover import RESULT, read_by
 from ostinato.authoring.operators.interpreters import has_interpreter, interpreter_for
 from ostinato.authoring.operators.shipped_function import MAIN, ShippedFunction
 from ostinato.authoring.policies import Policies
@@ -164,6 +164,19 @@ class ScriptOperator(CommandOperator):
         if self.path is None:
             return Command(Path(program[0]).name, arguments, env=env, cwd=self.cwd)
         return Command(file.name, arguments, env=env, cwd=self.cwd, script=file)
+
+    def inputs_of_context(self, context: Context) -> dict[str, Any]:
+        """Return what the script reads of its run.
+
+        Args:
+            context: Of the attempt.
+        """
+        if self.path is None:
+            return read_by(str(self.script), context)
+        file = self.found_file(self.path)
+        if file.suffix.lower() == ".rmd":
+            return {"ds": context.ds, "params": dict(context.params)}
+        return read_by(file.read_text(errors="replace"), context)
 
     def written_result(self) -> Any:
         """Return the JSON that was written to ``$OSTINATO_RESULT``, None if there is none."""

@@ -197,3 +197,37 @@ def test_folders_of_gusty_run_files_and_not_their_functions(tmp_path: Path) -> N
     dag = create_dag(tmp_path / "shop", latest_only=False)
 
     assert [str(each.state) for each in testing.run(dag).task_runs] == ["succeeded"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.sh", "# ---\n# cache: true\n# ---\n{}\n"),
+        ("a.py", "# ---\n# cache: true\n# ---\nimport os\nos.system('{}')\n"),
+    ],
+)
+def test_script_is_cached_by_its_text_and_by_what_it_reads_of_its_run(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    counts: list[int] = []
+
+    def ran(
+        text: str, after: testing.MemoryRun | None, date: str, region: str
+    ) -> testing.MemoryRun:
+        text = content.format(f"{text}; echo x >> {tmp_path}/ran")
+        flow = flow_of(tmp_path, {"METADATA.yml": "params: {region: EU}\n", name: text})
+        made = testing.run(flow, params={"region": region}, date=date, after=after)
+        made.raise_for_state()
+        counts.append((tmp_path / "ran").read_text().count("x"))
+        return made
+
+    last = ran("true", None, "2024-01-01", "EU")
+    last = ran("true", last, "2024-01-02", "US")
+    last = ran("true $OSTINATO_DS", last, "2024-01-01", "EU")
+    last = ran("true $OSTINATO_DS", last, "2024-01-01", "US")
+    last = ran("true $OSTINATO_DS", last, "2024-01-02", "US")
+    last = ran("true $OSTINATO_PARAM_REGION", last, "2024-01-02", "EU")
+    last = ran("true $OSTINATO_PARAM_REGION", last, "2024-01-03", "EU")
+    ran("true $OSTINATO_PARAM_REGION", last, "2024-01-03", "US")
+
+    assert counts == [1, 1, 2, 2, 3, 4, 4, 5]
