@@ -59,7 +59,7 @@ def child(n: int):
 
 @flow
 def parent():
-    return [child.start(n=n).wait().result() for n in range(3)]
+    return [child.start(n=n).wait(n * 30 or None).result() for n in range(3)]
 """)
 
     ran = ostinato("run", "flows.py:parent", "--format", "json").json

@@ -167,3 +167,37 @@ def test_run_that_cannot_be_executed_is_said_once(
     with_other_parameters.serve(interval=0.02, runs=2)
 
     assert capsys.readouterr().err.count("changed#1 cannot be executed: parameter 'number'") == 1
+
+
+@dag
+def slow() -> None:
+    @task
+    def waits() -> str:
+        try:
+            napping.start().wait(60)
+        except TimeoutError as error:
+            return str(error)
+        return "ended"
+
+    waits()
+
+
+@flow
+def napping() -> None:
+    nap()
+
+
+@task(retries=1, retry_delay=120)
+def nap() -> None:
+    if not started:
+        started.append("")
+        message = "later"
+        raise RuntimeError(message)
+
+
+def test_limit_of_a_wait_is_one_of_virtual_time_too() -> None:
+    started.clear()
+
+    run = testing.run(slow(), flows=[napping.dag])
+
+    assert run.result("waits") == "run napping#1 has not ended after 60 s"

@@ -376,3 +376,26 @@ def test_nobody_is_answered_who_does_not_ask(home: Path) -> None:
         order()
     with pytest.raises(AnswerError, match="order#1 waits for nobody"):
         resume_flow_run("order")
+
+
+def test_script_says_what_it_waits_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @flow
+    def order() -> int:
+        pause("Ready?")
+        return wait_for_input(int, "How many?")
+
+    def answer_both() -> None:
+        answering(home, answer=True, name="@pause")()
+        answering(home, 3, name="@body")()
+
+    person = threading.Thread(target=answer_both)
+    person.start()
+    order()
+    person.join()
+
+    assert capsys.readouterr().err.splitlines() == [
+        "order#1 @pause[0] waits for a person: Ready?",
+        "  ostinato answer 'order#1' '@pause[0]' --approve",
+        "order#1 @body waits for a person: How many?",
+        "  ostinato answer 'order#1' @body VALUE",
+    ]

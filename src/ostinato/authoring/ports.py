@@ -226,7 +226,9 @@ class Context(Protocol):
         """Run another flow that was loaded with this one, and do not wait for it."""
         ...
 
-    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
+    def run_state(
+        self, run_id: str, *, is_waiting: bool = False, timeout_s: float | None = None
+    ) -> Mapping[str, Any]:
         """Return what is known of a run: ``name``, ``state``, ``is_over``, ``reason`` ..."""
         ...
 

@@ -115,7 +115,13 @@ class StartedRun:
         Raises:
             TimeoutError: It goes on.
         """
-        wait_for_end(self.name, _asking(self._context, self.id, timeout), timeout)
+        context = self._context
+
+        def has_ended(left_s: float | None) -> bool:
+            known = context.run_state(self.id, is_waiting=True, timeout_s=left_s)
+            return bool(known["is_over"])
+
+        wait_for_end(self.name, has_ended, timeout, lambda: context.now.timestamp())
         return self
 
     def result(self, task_id: str = BODY, *, map_index: int | None = None) -> Any:
@@ -145,17 +151,6 @@ class StartedRun:
 
     def __repr__(self) -> str:
         return f"<Run {self.name}>"
-
-
-def _asking(context: Context, run_id: str, timeout: float | None) -> Callable[[], bool]:
-    """Return what tells whether a run has ended; without a time-out it may take until then.
-
-    Args:
-        context: Of the attempt that asks.
-        run_id: Of the run.
-        timeout: Seconds that are waited, or None.
-    """
-    return lambda: bool(context.run_state(run_id, is_waiting=timeout is None)["is_over"])
 
 
 class _Start:

@@ -3,7 +3,6 @@
 import os
 from datetime import UTC, datetime
 
-from ostinato.model.deferral import InputRequest
 from ostinato.model.failure import Failure
 from ostinato.model.state import RunState, TaskRunState
 
@@ -177,17 +176,6 @@ def _telling_cause(failure: Failure) -> Failure | None:
 def _error_text(failure: Failure) -> str:
     kind, message = type_name(failure.type), failure.message.strip()
     return f"{kind}: {message}" if message else kind
-
-
-def answer_command(run: str, task: str, request: InputRequest) -> str:
-    """Return the command that answers what a person is asked.
-
-    >>> answer_command("etl#3", "@pause[0]", InputRequest("Ready?", schema={"type": "boolean"}))
-    "ostinato answer 'etl#3' '@pause[0]' --approve"
-    """
-    value = "--approve" if request.schema == {"type": "boolean"} else "VALUE"
-    shown = f"'{task}'" if "[" in task else task
-    return f"ostinato answer '{run}' {shown} {value}"
 
 
 def type_name(name: str) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from ostinato.cli import as_json
-from ostinato.cli.display import answer_command, between, error_block, icon
+from ostinato.cli.display import between, error_block, icon
 from ostinato.cli.entry import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
 from ostinato.cli.opening import Opened, name_of, title_of
 from ostinato.cli.progress.follower import Follower, View
 from ostinato.cli.progress.tally import Tally
+from ostinato.client.answers import answer_command
 from ostinato.client.local import LocalClient
 from ostinato.clock import SystemClock
 from ostinato.coordinator.here import Runner

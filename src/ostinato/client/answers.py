@@ -70,6 +70,17 @@ def wanted(request: InputRequest) -> str:
     return f"{text} as JSON: {{{shown}}}"
 
 
+def answer_command(run: str, task: str, request: InputRequest) -> str:
+    """Return the command that answers what a person is asked.
+
+    >>> answer_command("etl#3", "@pause[0]", InputRequest("Ready?", schema={"type": "boolean"}))
+    "ostinato answer 'etl#3' '@pause[0]' --approve"
+    """
+    value = "--approve" if request.schema == {"type": "boolean"} else "VALUE"
+    shown = f"'{task}'" if "[" in task else task
+    return f"ostinato answer '{run}' {shown} {value}"
+
+
 def read_answer(request: InputRequest, text: str) -> Any:
     """Return what a person wrote as JSON values: JSON where it is some, else text.
 

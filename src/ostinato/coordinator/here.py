@@ -31,7 +31,7 @@ from ostinato.coordinator.retrying import (
 from ostinato.coordinator.step_resets import archived, removed, step_name
 from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
-from ostinato.coordinator.waits import StandIn
+from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
@@ -79,6 +79,7 @@ class Runner:
         given: Connections and variables that win over all others.
         has_caller: Whether the thread that makes the runner executes attempts too, by
             ``caller``, while another one drives.
+        on_question: Told of what people are asked.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Runner:
         is_sending: bool = True,
         given: "GivenSource | None" = None,
         has_caller: bool = False,
+        on_question: OnQuestion | None = None,
     ) -> None:
         self._project = project
         self._given = given
@@ -146,6 +148,7 @@ class Runner:
             describe=self._describe,
             is_sending=is_sending,
             wake=wake.socket,
+            on_question=on_question,
         )
         self._closing.callback(self._coordinator.close)
 

@@ -25,6 +25,7 @@ from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
+from ostinato.coordinator.other_runs import TIMER as AWAIT_TIMER
 from ostinato.coordinator.other_runs import OtherRuns
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.pauses import TIMER as PAUSE_TIMER
@@ -33,7 +34,7 @@ from ostinato.coordinator.placed_steps import TIMER as STEP_TIMER
 from ostinato.coordinator.placed_steps import PlacedSteps
 from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.timers import Timers
-from ostinato.coordinator.waits import StandIn, Waits
+from ostinato.coordinator.waits import OnQuestion, StandIn, Waits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
 from ostinato.engine.machine import lost_failure
@@ -96,6 +97,7 @@ class Coordinator:
         wake: Socket that becomes readable when another process asks for something.
         nested: Gives the attempts of subflows to the bodies that call them.
         answers_to_calls: What answers calls of attempts that are no business of runs.
+        on_question: Told of what people are asked.
     """
 
     def __init__(
@@ -117,7 +119,9 @@ class Coordinator:
         is_sending: bool = True,
         wake: socket.socket | None = None,
         answers_to_calls: Mapping[str, Callable[..., Any]] | None = None,
+        on_question: OnQuestion | None = None,
     ) -> None:
+
         self._store = store
         self._lease = lease
         self._executors = dict(executors)
@@ -140,17 +144,23 @@ class Coordinator:
         self._now_us = clock.now_us()
         self._next_request_poll_s = 0.0
         self._asked: list[Callable[[], None]] = []
-        self._waits = Waits(triggers, answers)
+        self._waits = Waits(triggers, answers, on_question)
         self._nested = nested
         self._held = HeldRuns(self._runs)
         self._past = Past(store, self._runs, self._held)
         self._laters: list[tuple[Later, Any]] = []
         self._pauses = Pauses(
-            store, self, clock, self._timers, tell=self._apply_to_step, answers=answers
+            store,
+            self,
+            clock,
+            self._timers,
+            tell=self._apply_to_step,
+            answers=answers,
+            on_question=on_question,
         )
         self._is_stopped = False
         self._turns_within = 0
-        self._other_runs = OtherRuns(store, lease)
+        self._other_runs = OtherRuns(store, lease, self._timers, clock)
         about_runs = {**EarlierRuns(store).answers, **self._other_runs.answers}
         desk = StepDesk(store, self)
         self._placed = PlacedSteps(
@@ -530,6 +540,9 @@ class Coordinator:
     def _fire(self, run: LiveRun, timer: cmd.SetTimer) -> None:
         if timer.kind == PAUSE_TIMER:
             self._pauses.time_over(run.id, timer)
+            return
+        if timer.kind == AWAIT_TIMER:
+            self._other_runs.time_over(timer)
             return
         if timer.kind == STEP_TIMER:
             self._placed.fire(run.id, timer)

@@ -5,7 +5,10 @@ from typing import Any
 
 import msgspec
 
+from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.pauses import Timekeeper
+from ostinato.engine.commands import SetTimer
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import RunNotFound, UnknownFlow, UnknownTask
 from ostinato.executors.protocol import Later
@@ -15,6 +18,9 @@ from ostinato.model.manifest import decode_manifest
 from ostinato.model.state import TaskRunState
 from ostinato.store.protocol import Store
 from ostinato.store.records import CoordinatorLease, RunRow
+
+#: Kind of the timers of those who wait for a run; engines know nothing of it.
+TIMER = "await"
 
 #: What is said of a task that has not begun.
 PENDING = TaskRunState.PENDING.label
@@ -26,13 +32,26 @@ class OtherRuns:
     Args:
         store: Where the runs lie.
         lease: Of the coordinator that answers; None where nothing is driven.
+        timers: Tell when somebody has waited long enough.
+        clock: The time.
     """
 
-    def __init__(self, store: Store, lease: CoordinatorLease | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lease: CoordinatorLease | None = None,
+        timers: Timekeeper | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._store = store
         self._lease = lease
         #: Who waits for the end of a run that is driven here.
         self._waiting: dict[int, list[Later]] = {}
+        self._timers = timers
+        self._clock = clock
+        #: Those who wait until a moment, and for which run, by the number of their timer.
+        self._until: dict[int, tuple[RunId, Later]] = {}
+        self._count = 0
         self._flows: dict[tuple[str, str], FlowDefinition | None] = {}
         #: By method; each takes the run, the task run and the call's arguments by name.
         self.answers: Mapping[str, Callable[..., Any]] = {
@@ -41,7 +60,13 @@ class OtherRuns:
         }
 
     def _run_state(
-        self, _run: LiveRun, _task_run: TaskRun, *, run_id: str, is_waiting: bool = False
+        self,
+        run: LiveRun,
+        _task_run: TaskRun,
+        *,
+        run_id: str,
+        is_waiting: bool = False,
+        timeout_s: float | None = None,
     ) -> dict[str, Any] | Later:
         row = self._store.find_run(run_id)
         if row is None:
@@ -50,8 +75,26 @@ class OtherRuns:
         if is_waiting and is_driven and not row.state.is_terminal:
             later = Later(_nothing)
             self._waiting.setdefault(row.id, []).append(later)
+            if timeout_s is not None:
+                self._limit(run, row.id, later, timeout_s)
             return later
         return self._known(row)
+
+    def _limit(self, run: LiveRun, awaited: RunId, later: Later, timeout_s: float) -> None:
+        assert self._timers is not None, "a coordinator has timers"
+        assert self._clock is not None, "a coordinator has a clock"
+        self._count += 1
+        self._until[self._count] = (awaited, later)
+        until_us = self._clock.now_us() + int(timeout_s * 1e6)
+        self._timers.add(run.id, SetTimer(until_us, TIMER, attempt=self._count))
+
+    def time_over(self, timer: SetTimer) -> None:
+        """Tell who has waited long enough how the run goes."""
+        run_id, later = self._until.pop(timer.attempt)
+        row = self._store.run(run_id)
+        if not later.is_done and row is not None:
+            self._waiting[run_id].remove(later)
+            later.settle(self._known(row))
 
     def run_ended(self, run_id: RunId) -> None:
         """Tell those who wait for a run that it has ended."""

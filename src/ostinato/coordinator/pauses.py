@@ -8,7 +8,7 @@ import msgspec
 from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.steps import Committer, step_row
-from ostinato.coordinator.waits import StandIn
+from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.engine import events as ev
 from ostinato.engine.commands import SetTimer
 from ostinato.engine.task_run import TaskRun
@@ -48,6 +48,7 @@ class Pauses:
         timers: Tell when a pause has lasted too long.
         tell: Tells a run what happens to it.
         answers: Stands in for people; None where they answer themselves.
+        on_question: Told of what people are asked.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Pauses:
         *,
         tell: Tell,
         answers: StandIn | None = None,
+        on_question: OnQuestion | None = None,
     ) -> None:
+        self._on_question = on_question
         self._store = store
         self._committer = committer
         self._clock = clock
@@ -91,6 +94,8 @@ class Pauses:
             now_us, where = self._clock.now_us(), (step.task_id, step.path)
             self._runs[key] = run
             self._tell(run, ev.PauseBegan(now_us, *where, told.request, until_us), path)
+            if self._on_question is not None:
+                self._on_question(run.row, str(TaskRunKey(*where)), told.request)
         found = self._answers(step.task_id, told) if self._answers is not None else None
         if found is not None:
             self._end(key, found)

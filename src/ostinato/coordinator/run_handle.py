@@ -7,6 +7,7 @@ from typing import Any, Self
 import msgspec
 
 from ostinato.authoring.run_waits import wait_for_end
+from ostinato.clock import SystemClock
 from ostinato.errors import RunFailed, RunNotFound, UnknownTask
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath, RunId, parse_path
@@ -143,7 +144,8 @@ class Run:
         Raises:
             TimeoutError: It goes on.
         """
-        wait_for_end(self.name, lambda: self._row.state.is_terminal, timeout)
+        now_s = SystemClock().monotonic_s
+        wait_for_end(self.name, lambda _: self._row.state.is_terminal, timeout, now_s)
         return self
 
     def result(self, task_id: str = BODY, *, map_index: int | MapPath | None = None) -> Any:

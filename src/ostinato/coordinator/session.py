@@ -16,6 +16,7 @@ from ostinato.authoring.dag import DAG
 from ostinato.authoring.parameter_models import validated
 from ostinato.authoring.step_places import are_processes_needed
 from ostinato.authoring.steps import Outcome, current_outcome
+from ostinato.client.answers import answer_command
 from ostinato.client.local import LocalClient
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from ostinato.coordinator.serving import Server
 from ostinato.coordinator.triggered_runs import Asked, target_in_file
 from ostinato.errors import AnswerError, FlowSuspended
 from ostinato.executors.code_host import CodeHost
+from ostinato.model.deferral import InputRequest
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, encode_manifest, version_of
 from ostinato.model.selection import narrow, select_tasks
@@ -314,6 +316,7 @@ class EmbeddedSession:
                 flows=flows,
                 resources=resources,
                 has_caller=executor == CALLER,
+                on_question=_say_question,
             ) as runner:
                 row = (
                     runner.resume(again.id, flow)
@@ -356,6 +359,16 @@ def _outcome_of(runner: Runner, run: Run) -> tuple[Outcome, Run]:
     finally:
         current_outcome.reset(token)
     return outcome, run
+
+
+def _say_question(row: RunRow, name: str, request: InputRequest) -> None:
+    """Say what people are asked, where no picture of the run shows it."""
+    if sys.stdout.isatty():
+        return
+    run = f"{row.flow}#{row.number}"
+    sys.stderr.write(f"{run} {name} waits for a person: {request.title}\n")
+    sys.stderr.write(f"  {answer_command(run, name, request)}\n")
+    sys.stderr.flush()
 
 
 def _handle(store: Store, project: Project, row: RunRow) -> Run:

@@ -10,14 +10,18 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UsageError
 from ostinato.executors.trigger_host import Triggers
-from ostinato.model.deferral import Deferral, Outcome, Resumption
+from ostinato.model.deferral import Deferral, InputRequest, Outcome, Resumption
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import BODY
 from ostinato.runtime import messages as msg
+from ostinato.store.records import RunRow
 
 #: Returns what a task run that waits for a person goes on with, or None; takes the name of its
 #: task, or of the step, and what it waits for.
 StandIn = Callable[[str, Deferral], Resumption | None]
+
+#: Told of a question to people: the run, what asks, and the question.
+OnQuestion = Callable[[RunRow, str, InputRequest], None]
 
 #: What was waited for, and what it gave.
 Ended = tuple[LiveRun, TaskRun, Resumption]
@@ -32,9 +36,16 @@ class Waits:
     Args:
         triggers: Waits for conditions.
         answers: Stands in for people; None where they answer themselves.
+        on_question: Told of what people are asked.
     """
 
-    def __init__(self, triggers: Triggers, answers: StandIn | None) -> None:
+    def __init__(
+        self,
+        triggers: Triggers,
+        answers: StandIn | None,
+        on_question: OnQuestion | None = None,
+    ) -> None:
+        self._on_question = on_question
         self._triggers = triggers
         self._answers = answers
         #: Deferred since the last poll; the commit between the two has made it durable.
@@ -88,6 +99,8 @@ class Waits:
                 self._for_people[task_run] = run
                 self.held_nothing += deferral.holds_nothing
                 found = None
+                if self._on_question is not None:
+                    self._on_question(run.row, str(task_run.key), deferral.request)
                 if self._answers is not None:
                     found = self._answers(task_run.task_id, deferral)
                 if found is not None:

@@ -513,14 +513,17 @@ class TaskContext(Mapping[str, Any]):
             args["definition"] = msgspec.msgpack.encode(declared)
         return TriggeredRun(**self._port.call(self._spec.token, "trigger_run", args))
 
-    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
+    def run_state(
+        self, run_id: str, *, is_waiting: bool = False, timeout_s: float | None = None
+    ) -> Mapping[str, Any]:
         """Return what is known of a run: ``name``, ``state``, ``is_over``, ``reason`` and more.
 
         Args:
             run_id: Its id as text.
             is_waiting: Whether the answer may take until the run has ended.
+            timeout_s: How long at most.
         """
-        args = {"run_id": run_id, "is_waiting": is_waiting}
+        args = {"run_id": run_id, "is_waiting": is_waiting, "timeout_s": timeout_s}
         try:
             known: Mapping[str, Any] = self._port.call(self._spec.token, "run_state", args)
         except TimeoutError:

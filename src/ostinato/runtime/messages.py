@@ -470,7 +470,7 @@ class PlacedStep(Struct, frozen=True, array_like=True):
 #: ``trigger_run(flow, params, date_us, logical_key)`` returns ``{"run_id", "name", "is_own":
 #: whether this task run asked for it first}`` of a run that is durable and will be driven;
 #: of a flow that is not loaded and whose ``definition`` is given, who serves it will drive it;
-#: ``run_state(run_id, is_waiting)`` returns ``{"name", "state", "is_over", "reason",
+#: ``run_state(run_id, is_waiting, timeout_s)`` returns ``{"name", "state", "is_over", "reason",
 #: "run_name"}``, of a run that is driven here and waited for once it has ended;
 #: ``states_elsewhere(flow, dates_us, task_ids, group, must_exist)`` returns for each logical
 #: date the states of that flow's newest run, or of tasks in it; none where there is no run.

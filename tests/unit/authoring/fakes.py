@@ -96,7 +96,9 @@ class FakeContext:
     ) -> TriggeredRun:
         raise NotImplementedError
 
-    def run_state(self, run_id: str, *, is_waiting: bool = False) -> Mapping[str, Any]:
+    def run_state(
+        self, run_id: str, *, is_waiting: bool = False, timeout_s: float | None = None
+    ) -> Mapping[str, Any]:
         raise NotImplementedError
 
     def connection(self, conn_id: str) -> Connection:

@@ -17,9 +17,9 @@ def command(run: str | None, project: Path | None, output: str) -> None:
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`.
     """
     from ostinato.cli import as_json
-    from ostinato.cli.display import answer_command, moment
+    from ostinato.cli.display import moment
     from ostinato.cli.opening import name_of, open_runs
-    from ostinato.client.answers import wanted
+    from ostinato.client.answers import answer_command, wanted
 
     with open_runs(project) as opened:
         client = opened.client

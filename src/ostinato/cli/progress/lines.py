@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from ostinato.cli.display import answer_command, clock, coming, duration, error_line
+from ostinato.cli.display import clock, coming, duration, error_line
 from ostinato.cli.progress.tally import Tally, TaskTally
+from ostinato.client.answers import answer_command
 from ostinato.engine import events as ev
 from ostinato.model.deferral import InputRequest
 from ostinato.model.failure import FailureKind

@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ostinato.cli.display import answer_command, clock, colour, counted, duration, error_block, icon
+from ostinato.cli.display import clock, colour, counted, duration, error_block, icon
 from ostinato.cli.progress.lines import OWN_SOURCE
 from ostinato.cli.progress.tally import StepTally, Tally, TaskTally
+from ostinato.client.answers import answer_command
 from ostinato.engine import events as ev
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.model.flow import FlowDefinition
