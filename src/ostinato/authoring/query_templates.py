@@ -44,6 +44,22 @@ class RelationName(str):
         return self.name
 
 
+class QueryNames(NamedTuple):
+    """What the names in a query mean that stands in a file of a folder.
+
+    Attributes:
+        refs: Tables of other tasks, by the names that ``ref`` may call them.
+        sources: Tables that no task makes, by the names that ``source`` may call them.
+        renames: Other names for tables, by the names under which the query has them.
+        place: File and line at which the query begins.
+    """
+
+    refs: Mapping[str, str]
+    sources: Mapping[str, str]
+    renames: Mapping[str, str]
+    place: Place
+
+
 class QueryTemplate(NamedTuple):
     """The template of a query.
 

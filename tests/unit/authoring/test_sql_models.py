@@ -10,6 +10,7 @@ import pytest
 
 from ostinato import DAG, SqlModelOperator, testing
 from ostinato.authoring.hooks import SqlHook, hook_for
+from ostinato.authoring.query_templates import QueryNames
 from ostinato.errors import (
     ColumnsChanged,
     ExecutionError,
@@ -52,6 +53,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlHook:
 
 def make(database: SqlHook, sql: str, task_id: str = "sales", **options: Any) -> Any:
     params = options.pop("params", {})
+    names = {"refs": {}, "sources": {}, "renames": {}, "place": Place("")}
+    said = {name: options.pop(name) for name in names if name in options}
+    if said:
+        options["query_names"] = QueryNames(**(names | said))
     operator = SqlModelOperator(task_id, sql=sql, conn_id="shop", **options)
     context = FakeContext(params=params, connections={"shop": database.connection})
     return execute(operator, context=context)
@@ -380,7 +385,7 @@ def test_error_of_the_database_names_its_place(database: SqlHook, materialized: 
     sql = "SELECT\n  1 AS id,\n  {{ 12300 + 45 }} AS n,\n  missing_one\nFROM\n  (SELECT 1 AS x) t"
 
     with pytest.raises(QueryError) as raised:
-        make(database, sql, materialized=materialized, sql_place=Place("marts/sales.sql", 11))
+        make(database, sql, materialized=materialized, place=Place("marts/sales.sql", 11))
 
     assert str(raised.value).startswith("marts/sales.sql:14:3: ")
     assert "missing_one" in str(raised.value)
@@ -390,7 +395,7 @@ def test_error_of_the_database_names_its_place(database: SqlHook, materialized: 
 def test_error_in_an_earlier_statement_names_its_place(database: SqlHook) -> None:
     with pytest.raises(QueryError) as raised:
         make(database, "SELECT 1;\n\nSELECT *\nFROM nowhere_at_all;\nSELECT 1 AS id",
-             sql_place=Place("sales.sql", 3))  # fmt: skip
+             place=Place("sales.sql", 3))  # fmt: skip
 
     assert str(raised.value).startswith("sales.sql:6:6: ")
 
@@ -398,7 +403,7 @@ def test_error_in_an_earlier_statement_names_its_place(database: SqlHook) -> Non
 def test_template_that_cannot_be_rendered_names_its_place(database: SqlHook) -> None:
     with pytest.raises(TemplateError, match=r"^sales.sql:5: .*'order'.*mean 'orders'"):
         make(database, "SELECT 1\nFROM\n{{ ref('order') }}", refs={"orders": "orders"},
-             sql_place=Place("sales.sql", 3))  # fmt: skip
+             place=Place("sales.sql", 3))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ostinato.authoring.files.queries import Query, Use
 from ostinato.authoring.files.spec import FileProblem, Position
 from ostinato.authoring.files.tables import Maker, Reads, Tables, connection_of
 from ostinato.authoring.files.task_specs import TaskSpec
+from ostinato.authoring.query_templates import QueryNames
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import Place
 
@@ -56,10 +57,12 @@ def plan_of_sql(
         "conn_id": connection,
         "table": maker.table,
         "materialized": materialized,
-        "refs": tables.refs,
-        "sources": {**tables.sources(maker), **_makers_as_sources(query, tables)},
-        "renames": reads.renames,
-        "sql_place": Place(maker.shown, spec.file.body_line),
+        "query_names": QueryNames(
+            tables.refs,
+            {**tables.sources(maker), **_makers_as_sources(query, tables)},
+            reads.renames,
+            Place(maker.shown, spec.file.body_line),
+        ),
     }
     return Plan(SqlModelOperator, arguments, reads.implied)
 

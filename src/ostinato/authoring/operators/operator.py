@@ -76,6 +76,7 @@ class Operator(Node):
             not named here must hold none.
         template_ext: How the names of template files end; a field that is such a name is the
             file's content, rendered.
+        internal_arguments: Arguments that only what makes tasks of files gives.
         attempt_limit_s: Seconds that an attempt may take where no policy says; 0 for no limit.
         place: Where the user made it.
         written_class: Name of its class as a file writes it, where it has several.
@@ -96,6 +97,7 @@ class Operator(Node):
     kind: TaskKind = TaskKind.NORMAL
     template_fields: Sequence[str] = ()
     template_ext: Sequence[str] = ()
+    internal_arguments: Collection[str] = frozenset()
     ignore_downstream_trigger_rules: bool = True
     attempt_limit_s: float = 0.0
     factors: Mapping[str, SeriesReference] = MappingProxyType({})
@@ -558,7 +560,7 @@ def own_arguments(operator_class: type[Operator]) -> frozenset[str]:
         initialise = cls.__dict__.get("__init__")
         if initialise is not None and issubclass(cls, Operator):
             names |= signature_of(initialise).names
-    return frozenset(names - _NO_ARGUMENTS)
+    return frozenset(names - _NO_ARGUMENTS).difference(operator_class.internal_arguments)
 
 
 def accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:

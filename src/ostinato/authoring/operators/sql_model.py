@@ -17,13 +17,12 @@ from ostinato.authoring.operators.sql import check_sql
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
-from ostinato.authoring.query_templates import QueryTemplate, placing_errors
+from ostinato.authoring.query_templates import QueryNames, QueryTemplate, placing_errors
 from ostinato.authoring.references import Reference
 from ostinato.authoring.sql_dialects import Relation, SqlDialect
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.templates import FlowTemplates, is_template
 from ostinato.errors import Place, UsageError
-from ostinato.model.asset import AssetDefinition
 
 _NO_SQL = "speaks no SQL"
 
@@ -57,12 +56,8 @@ class SqlModelOperator(Operator):
             replaced even if the query finds none. By default all values that the query finds.
         full_refresh: Whether to make an incremental table anew; may be a template. The run's
             parameter ``full_refresh``, where there is one, says so too.
-        refs: Tables of other tasks, by the names that ``ref`` may call them; by default the
-            tasks of the flow that are such operators.
-        sources: Tables that no task makes; ``source`` accepts any name if it is None.
-        renames: Other names for tables, by the names under which the query has them.
-        sql_place: File and line at which the query begins.
-        asset: What is known of what is made.
+        query_names: What names in the query mean; by default ``ref`` may name such operators of
+            the flow, and ``source`` anything.
         policies: How it is run, see ``Policies``.
 
     Example:
@@ -74,6 +69,7 @@ class SqlModelOperator(Operator):
         "sql", "conn_id", "table", "partition_value", "full_refresh",
     )  # fmt: skip
     template_ext: Sequence[str] = (".sql",)
+    internal_arguments = frozenset({"query_names"})
 
     def __init__(
         self,
@@ -87,11 +83,7 @@ class SqlModelOperator(Operator):
         partition: str = "",
         partition_value: Any = None,
         full_refresh: bool | str = False,
-        refs: Mapping[str, str] | None = None,
-        sources: Mapping[str, str] | None = None,
-        renames: Mapping[str, str] | None = None,
-        sql_place: Place | None = None,
-        asset: AssetDefinition | None = None,
+        query_names: QueryNames | None = None,
         **policies: Unpack[Policies],
     ) -> None:
         self.sql: Any = sql
@@ -102,12 +94,8 @@ class SqlModelOperator(Operator):
         self.partition = partition
         self.partition_value = partition_value
         self.full_refresh = full_refresh
-        self.refs = refs
-        self.sources = sources
-        self.renames = dict(renames or {})
-        self.sql_place = sql_place
+        self.query_names = query_names
         super().__init__(task_id, **policies)
-        self.asset = asset
         check_conn_id(self, conn_id)
         check_sql(self, sql)
         self._check_target()
@@ -140,10 +128,15 @@ class SqlModelOperator(Operator):
     def query(self) -> QueryTemplate:
         """The template of the query."""
         text, place = self._source()
-        refs = _tables_in(self.graph) if self.refs is None else self.refs
-        return QueryTemplate(
-            text, place, self.node_id, self.place, str(self.table), refs, self.sources
-        )
+        names = self.query_names
+        refs = names.refs if names else _tables_in(self.graph)
+        sources = names.sources if names else None
+        return QueryTemplate(text, place, self.node_id, self.place, str(self.table), refs, sources)
+
+    @property
+    def renames(self) -> Mapping[str, str]:
+        """Other names for tables, by the names under which the query has them."""
+        return self.query_names.renames if self.query_names else {}
 
     def _execute(
         self, context: Context, hook: SqlHook, cursor: Any, target: Target, *, refreshes: bool
@@ -225,7 +218,7 @@ class SqlModelOperator(Operator):
         """Return the text of the query, and where it stands."""
         text = str(self.sql)
         if "\n" in text or not text.endswith(tuple(self.template_ext)):
-            return text, self.sql_place or Place("")
+            return text, self.query_names.place if self.query_names else Place("")
         path = self._templates().find(text)
         if path is None:
             raise UsageError(f"{self.node_id!r}: there is no file {text!r}")

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ostinato import testing
@@ -395,7 +396,7 @@ def test_sources_are_declared_in_several_ways(said: str, name: str) -> None:
         {"a.sql": "SELECT * FROM {{ source('raw', 'items') }}"}, f"{METADATA}sources: {said}"
     )
 
-    assert model(flow, "a").sources == {"raw.items": name}
+    assert model(flow, "a").query_names.sources == {"raw.items": name}
     assert warnings(flow) == []
 
 
@@ -480,6 +481,21 @@ def test_other_results_and_mapped_functions_make_no_table(working_folder: Path) 
         assert run.state == "succeeded"
 
     assert not (working_folder / "shop.db").exists()
+
+
+def test_json_of_a_flow_shows_what_users_said() -> None:
+    flow = make({"a.sql": f"---\nasset: marts.a\n---\n{ORDERS}"})
+
+    task = msgspec.json.decode(flow.to_json())["tasks"]["a"]
+
+    assert task["operator"] == "SqlModelOperator"
+    assert task["params"] == {
+        "sql": ORDERS,
+        "conn_id": "sqlite:///shop.db",
+        "table": "marts.a",
+        "materialized": "table",
+        "full_refresh": False,
+    }
 
 
 def test_seed_without_a_connection_is_told() -> None:
