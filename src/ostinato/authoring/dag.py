@@ -494,6 +494,10 @@ def _parameters(params: Any, place: Place) -> dict[str, Parameter]:
     if isinstance(params, type):
         message = f"params: {params!r} is neither a dict nor a Pydantic model"
         raise InvalidArgument(message, place=place)
+    for key in params or {}:
+        if not isinstance(key, str):
+            message = f"params: the name of a parameter is {key!r}, not text"
+            raise InvalidArgument(message, place=place)
     return {key: parameter_of(key, value, place=place) for key, value in (params or {}).items()}
 
 

@@ -180,12 +180,15 @@ class _Building:
         try:
             return DAG(root.name, **given)
         except OstinatoError as error:
-            # Whatever it is, tasks are looked at too.
             path = _key_in(error.message, root.metadata)
             code = "F014" if path else "F015"
             position = root.keys.position(*path) if path else Position(root.folder.shown)
             self._problems.append(problem(code, error.message, position, error.hint))
-            return DAG("broken")
+        except Exception as error:  # noqa: BLE001 - values of any type, which may be users' own
+            message = f"the flow refuses its arguments: {type(error).__name__}: {error}"
+            self._problems.append(problem("F014", message, root.keys.position()))
+        # Whatever it is, tasks are looked at too.
+        return DAG("broken")
 
     def _make_group(self, level: Level, flow: DAG) -> None:
         assert level.parent is not None
@@ -381,10 +384,18 @@ class _Building:
             self._flow.connect(nodes[above], nodes[below], "")
 
     def _check_templates(self) -> None:
-        for error in broken_templates(self._flow.operators.values(), self._flow.templates):
-            place = relative_place(error.place or self._place(self._root.keys.position()))
+        templates = self._flow.templates
+        try:
+            broken = list(broken_templates(self._flow.operators.values(), templates))
+        except Exception as error:  # noqa: BLE001 - options of Jinja may be of any kind
+            position = self._root.keys.position("jinja_environment_kwargs")
+            message = f"Jinja refuses its options: {type(error).__name__}: {error}"
+            self._problems.append(problem("F023", message, position))
+            return
+        for found in broken:
+            place = relative_place(found.place or self._place(self._root.keys.position()))
             position = Position(place.file, place.line, 1 if place.line else 0)
-            self._problems.append(problem("F023", error.message, position, error.hint))
+            self._problems.append(problem("F023", found.message, position, found.hint))
 
     def _make_sensors(self) -> Sensors:
         chosen = {**DEFAULTS, **_wait_settings(self._options.wait_for_defaults)}
@@ -447,7 +458,7 @@ def _defaults_for(
     operator: Any, defaults: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return those of ``default_args`` that are arguments of an operator and no policies."""
-    if not defaults:
+    if not defaults or not isinstance(defaults, Mapping):
         return {}
     accepted = accepted_by(operator)
     return {

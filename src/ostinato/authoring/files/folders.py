@@ -8,10 +8,12 @@ from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.building import BuildOptions, build
 from ostinato.authoring.files.kept_files import KeptFiles
+from ostinato.authoring.files.keys import wrong_types
 from ostinato.authoring.files.operator_names import local_folders
 from ostinato.authoring.files.reading import read_folder
+from ostinato.authoring.files.spec import Keys
 from ostinato.authoring.places import calling_place, relative_file, relative_place
-from ostinato.errors import InvalidArgument
+from ostinato.errors import InvalidArgument, Place
 from ostinato.model.layout import DATA_FOLDER, file_cache_path, query_cache_path
 
 
@@ -59,6 +61,17 @@ def folder_flow(
         message = f"there is no folder {os.fspath(path)!r}"
         raise InvalidArgument(message, place=relative_place(place))
     given = {name: value for name, value in flow_arguments.items() if value is not None}
+    _check(given, "flow", place)
+    _check(task_group_defaults, "group", place, name="task_group_defaults")
+    for name, value in (
+        ("wait_for_defaults", wait_for_defaults),
+        ("parse_hooks", parse_hooks),
+        ("leaf_tasks_from_dict", leaf_tasks_from_dict),
+    ):
+        _check_mapping(name, value, place)
+    for task_id, values in (leaf_tasks_from_dict or {}).items():
+        _check_mapping(f"leaf_tasks_from_dict[{task_id!r}]", values, place)
+    _check({"tags": extra_tags}, "flow", place, name="extra_tags")
     macros = dict(given.get("user_defined_macros") or {})
     spec, problems = read_folder(
         folder,
@@ -86,6 +99,28 @@ def folder_flow(
         kept_queries=_kept(folder, query_cache_path),
     )
     return build(spec, problems, options)
+
+
+def _check(given: object, scope: str, place: Place, *, name: str = "") -> None:
+    """Refuse an argument of the call that is of another type than METADATA may hold."""
+    _check_mapping(name, given, place)
+    if not given:
+        return
+    assert isinstance(given, Mapping)
+    # A model of Pydantic may be the parameters here.
+    for found in wrong_types(Keys("", dict(given)), scope, besides={"params"}):
+        message = f"{name}: {found.message}" if name else found.message
+        raise InvalidArgument(message, place=relative_place(place))
+    params = given.get("params")
+    if not isinstance(params, type):
+        _check_mapping("params", params, place)
+
+
+def _check_mapping(name: str, value: object, place: Place) -> None:
+    is_plain = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if value is not None and not is_plain:
+        message = f"{name} must be keys and values, not {value!r}"
+        raise InvalidArgument(message, place=relative_place(place))
 
 
 def _kept(folder: str, name: Callable[[str], str]) -> str:
