@@ -1,6 +1,7 @@
 """This module finds the project around a target, and where its data lies."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ IMPLICIT_NAME = "default"
 
 #: Mark a folder as a flow made of files, or as a group of one.
 FOLDER_FLOW_FILES = ("METADATA.yml", "METADATA.yaml")
+
+_TASK_SUFFIXES = frozenset({".yml", ".yaml", ".sql", ".Rmd"})
+_OPERATOR = re.compile(rb"^operator:\s", re.MULTILINE)
+
+#: Of a file, in which its header is looked for.
+_HEAD_BYTES = 4096
 
 
 class Project(Struct, frozen=True):
@@ -80,7 +87,7 @@ def find_project(
     settings = read_settings(file, overrides=overrides or {}, environ=environ)
     if root is None:
         folder = None if target is None else target.path
-        if folder is not None and folder.is_dir() and not is_folder_flow(folder):
+        if folder is not None and folder.is_dir() and not names_folder_flow(folder):
             raise UsageError(
                 f"there is no {SETTINGS_FILE} in {folder} or above",
                 hint="ostinato init makes a project",
@@ -129,6 +136,26 @@ def check_target(project: Project, target: Target) -> None:
 def is_folder_flow(folder: Path) -> bool:
     """Return whether a folder says by its METADATA that it is a flow, or a group of one."""
     return any((folder / name).is_file() for name in FOLDER_FLOW_FILES)
+
+
+def names_folder_flow(folder: Path) -> bool:
+    """Return whether a folder that somebody names is a flow: by its METADATA, or by its files.
+
+    A file beside it that is no Python and names an operator is a task.
+    """
+    return is_folder_flow(folder) or any(
+        _names_operator(entry)
+        for entry in sorted(folder.iterdir())
+        if entry.suffix in _TASK_SUFFIXES and not entry.name.startswith(("_", "."))
+    )
+
+
+def _names_operator(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return _OPERATOR.search(opened.read(_HEAD_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

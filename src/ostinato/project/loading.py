@@ -28,7 +28,13 @@ from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
 from ostinato.project.connection_types import connection_types
-from ostinato.project.discovery import Project, check_target, find_project, is_folder_flow
+from ostinato.project.discovery import (
+    Project,
+    check_target,
+    find_project,
+    is_folder_flow,
+    names_folder_flow,
+)
 from ostinato.project.target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -348,9 +354,13 @@ def _files(project: Project, target: Target, loading: _Loading) -> Iterator[Path
     if target.path is not None and target.path.is_file():
         yield target.path
     elif target.path is not None and (
-        target.path != project.root or (project.is_implicit and is_folder_flow(target.path))
+        target.path != project.root or (project.is_implicit and names_folder_flow(target.path))
     ):
-        yield from _entries_below(_flow_around(target.path), loading)
+        folder = _flow_around(target.path)
+        if names_folder_flow(folder):
+            yield folder
+        else:
+            yield from _entries_below(folder, loading)
     else:
         for name in project.settings.flows:
             entry = project.root / name

@@ -390,3 +390,20 @@ def test_module_names_of_different_files_differ() -> None:
 
     assert len(names) == len(paths)
     assert all(name.isidentifier() for name in names)
+
+
+def test_folder_that_is_named_is_a_flow_by_its_files_too(write: Write) -> None:
+    write("flows/shop/task.py", "1 / 0")
+    write("flows/shop/sum.yml", "operator: empty\ndependencies: [task]")
+
+    loaded = load_target("flows/shop")
+
+    assert problems(loaded) == []
+    assert [task.id for task in loaded.manifest.flows[0].tasks] == ["sum", "task"]
+
+
+def test_folder_of_python_files_with_settings_is_no_flow_itself(write: Write) -> None:
+    write("flows/etl.py", ETL.format(name="etl"))
+    write("flows/settings.yml", "retries: 3")
+
+    assert [flow.name for flow in load_target("flows").manifest.flows] == ["etl"]

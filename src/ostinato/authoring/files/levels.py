@@ -1,6 +1,7 @@
 """This module lays out a folder and those beneath it: their metadata, names and groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ostinato.authoring.files.spec import FileSpec, FolderSpec
@@ -41,12 +42,12 @@ class Level:
         self.specs: list[TaskSpec] = []
         self.tasks: dict[str, Unit] = {}
 
-    @property
+    @cached_property
     def is_prefixed(self) -> bool:
         """Whether its group puts its id before those of its tasks."""
         return self.parent is not None and bool(self.metadata.get("prefix_group_id", False))
 
-    @property
+    @cached_property
     def is_suffixed(self) -> bool:
         """Whether its name stands behind those of its tasks."""
         return self.parent is not None and bool(self.metadata.get("suffix_group_id", False))
