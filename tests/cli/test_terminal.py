@@ -182,3 +182,12 @@ def test_script_without_a_capable_terminal_is_silent(folder: Path, on_terminal: 
     written, _ = on_terminal("script.py", typed="ana\n", is_script=True, term="dumb")
 
     assert "✔" not in written
+
+
+def test_what_steps_print_is_shown_by_run(folder: Path, on_terminal: OnTerminal) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+
+    written, code = on_terminal("run", "script.py", "-p", "count=2")
+
+    assert code == 0
+    assert any(re.search(r"load\[1\] \| loading 1", line) for line in last_picture(written))

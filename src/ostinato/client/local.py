@@ -201,9 +201,9 @@ class LocalClient:
         """Return the cursor behind the newest event."""
         return self._store.event_cursor()
 
-    def log(self, run_id: RunId, *, task_id: str = "") -> RunLog:
+    def log(self, run_id: RunId, *, task_id: str = "", path: str = "*") -> RunLog:
         """Return the log of a run, or of one of its tasks, which can be read as it grows."""
-        return RunLog(self._logs_root, run_id, task_id=task_id)
+        return RunLog(self._logs_root, run_id, task_id=task_id, path=path)
 
     def attempt_log(
         self, run_id: RunId, task_id: str, path: MapPath, *, generation: int, attempt: int

@@ -136,7 +136,7 @@ class Client(Protocol):
         """Return the cursor behind the newest event."""
         ...
 
-    def log(self, run_id: RunId, *, task_id: str = "") -> RunLog:
+    def log(self, run_id: RunId, *, task_id: str = "", path: str = "*") -> RunLog:
         """Return the log of a run, or of one of its tasks, which can be read as it grows."""
         ...
 

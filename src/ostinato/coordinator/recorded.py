@@ -38,6 +38,7 @@ _WRITING: dict[str, Any] = {
     "name": None,
     "name_run": None,
     "step": None,
+    "step_lasts": None,
     "publish": 0,
     "update_artifact": None,
     "set_variable": {"shadow": "", "secrets": []},

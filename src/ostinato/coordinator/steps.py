@@ -9,7 +9,7 @@ from ostinato.engine import events as ev
 from ostinato.engine.task_run import TaskRun
 from ostinato.executors.protocol import Later
 from ostinato.model.failure import Failure
-from ostinato.model.identity import RunId, TaskRunKey, format_path, parse_path
+from ostinato.model.identity import MapPath, RunId, TaskRunKey, format_path, parse_path
 from ostinato.model.state import TaskRunState
 from ostinato.model.step import decode_step, encode_step
 from ostinato.runtime.messages import RecordedStep
@@ -80,6 +80,14 @@ class StepDesk:
         self._committer.note_progress(run, body)
         return self._committer.after_commit()
 
+    def note(self, run: LiveRun, _: TaskRun, *, task_id: str, path: MapPath, at_us: int) -> None:
+        """Record for people that a step has begun, which takes long."""
+        place = tuple(path)
+        event = ev.StepStarted(at_us, task_id, place, 1)
+        self._committer.batch.events.append(
+            EventRow(run.id, task_id, format_path(place), at_us, event)
+        )
+
     def recorded(
         self, run: LiveRun, _: TaskRun, *, cursor: str, limit: int
     ) -> tuple[list[RecordedStep], str]:
@@ -106,7 +114,7 @@ class StepDesk:
 
     def answers(self) -> dict[str, Any]:
         """Return what answers each call."""
-        return {"step": self.record, "steps": self.recorded}
+        return {"step": self.record, "step_lasts": self.note, "steps": self.recorded}
 
 
 def _origin(step: RecordedStep) -> str:

@@ -475,7 +475,8 @@ class PlacedStep(Struct, frozen=True, array_like=True):
 #: ``states_elsewhere(flow, dates_us, task_ids, group, must_exist)`` returns for each logical
 #: date the states of that flow's newest run, or of tasks in it; none where there is no run.
 #: ``step(record)`` records a ``RecordedStep`` and answers after the commit; ``steps(cursor,
-#: limit)`` returns a page of those that are recorded, and the cursor of the next page.
+#: limit)`` returns a page of those that are recorded, and the cursor of the next page;
+#: ``step_lasts(task_id, path, at_us)`` tells people of one that executes.
 #: ``place(step)`` has a ``PlacedStep`` executed by the executor that its policy names, and returns
 #: the ``RecordedStep`` once that is durable; or None, if who asks shall execute it itself.
 #: ``leave(path)`` says that nobody waits for such a step any more: it is cancelled.
@@ -507,6 +508,7 @@ CALLS = (
     "states_elsewhere",
     "step",
     "steps",
+    "step_lasts",
     "place",
     "leave",
     "pause",

@@ -31,6 +31,7 @@ from ostinato.runtime.own_steps import OwnTask
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.step_errors import pickled_error, recorded_error
 from ostinato.runtime.step_names import step_name
+from ostinato.runtime.step_watch import StepWatch
 from ostinato.runtime.values import decode_value, encode_value
 
 S = TypeVar("S", bound=Struct)
@@ -82,6 +83,7 @@ class RecordedSteps:
         clock: Stamps steps.
 
     Attributes:
+        watch: Tells people of steps that take long; None where time does not pass.
         claims: Of steps that execute: where their results are to be kept for other runs.
         is_retry: Whether the body failed before: then what failed in it is executed again.
     """
@@ -92,6 +94,7 @@ class RecordedSteps:
         self._port = port
         self._clock = clock
         self.claims: dict[MapPath, KeptResult] = {}
+        self.watch: StepWatch | None = None
         self.is_retry = spec.try_number > 1 or spec.generation > 0
         self._found = self._fetch()
         #: Whether a step has been executed that was recorded otherwise; then others may follow.
@@ -243,6 +246,8 @@ class RecordedSteps:
     ) -> None:
         """Have a step recorded; durable when this returns."""
         digest = told.digest
+        if self.watch is not None:
+            self.watch.end(step.path)
         info = StepInfo(digest.value, digest.is_exact, step.place, error, source, run_id, by)
         kept = self.claims.pop(step.path, None)
         if kept is not None and state is not TaskRunState.SUCCEEDED:

@@ -21,7 +21,7 @@ from ostinato.authoring.transactions import (
     Transaction,
     current_transaction,
 )
-from ostinato.clock import Clock, draw_chance
+from ostinato.clock import Clock, VirtualClock, draw_chance
 from ostinato.engine.events import AttemptFailed
 from ostinato.engine.retry import retry_delay_s
 from ostinato.errors import (
@@ -61,6 +61,7 @@ from ostinato.runtime.step_answers import answer_of, converted_answer
 from ostinato.runtime.step_cache import cache_key
 from ostinato.runtime.step_digest import Digest
 from ostinato.runtime.step_time import time_of
+from ostinato.runtime.step_watch import StepWatch
 from ostinato.runtime.subflow_access import SubflowParameters, SubflowPort
 from ostinato.runtime.values import decode_value, encode_value
 
@@ -98,6 +99,8 @@ class StepSession:
         self._clock = clock
         self._interruption = interruption
         self._recorded = recorded or RecordedSteps(spec, info, port, clock)
+        self._watch = None if isinstance(clock, VirtualClock) else StepWatch(self._tell_of)
+        self._recorded.watch = self._watch
         #: How time passes.
         self.time = time_of(clock, interruption)
         self.new_loop = self.time.new_loop
@@ -128,6 +131,8 @@ class StepSession:
     def close(self) -> list[tuple[Step, Exception]]:
         """Wait for submitted steps; return those that failed and that nobody waited for."""
         self.time.close()
+        if self._watch is not None:
+            self._watch.close()
         forgotten = []
         log = current_log.get()
         for step, future in self._futures:
@@ -138,6 +143,10 @@ class StepSession:
                     message = f"{step.place}: nobody waited for {step.name}: {state.error!r}"
                     log.write("WARNING", "ostinato", message)
         return forgotten
+
+    def _tell_of(self, task_id: str, path: MapPath, at_us: int) -> None:
+        args = {"task_id": task_id, "path": path, "at_us": at_us}
+        self._port.call(self._spec.token, "step_lasts", args)
 
     # What calls of tasks mean
 
@@ -596,6 +605,8 @@ class StepSession:
             self._recorded.attempt(number),
             generation=self._spec.generation,
         )
+        if self._watch is not None:
+            self._watch.begin(step.task.task_id, step.path, self._clock.now_us())
         return AttemptLog(self._info.logs_root, spec, self._clock)
 
     def _retry_delay_s(self, step: Step, error: Exception, failures: int) -> float | None:

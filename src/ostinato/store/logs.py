@@ -65,12 +65,13 @@ class RunLog:
         logs_root: Folder of logs.
         run_id: The run.
         task_id: Only this task; empty for all.
+        path: Only these indices of it, as text; ``*`` for all.
     """
 
-    def __init__(self, logs_root: Path, run_id: int, *, task_id: str = "") -> None:
+    def __init__(self, logs_root: Path, run_id: int, *, task_id: str = "", path: str = "*") -> None:
         self._root = logs_root / str(run_id)
         self._task_id = task_id
-        self._pattern = f"{file_name(task_id) if task_id else '*'}/*/*.jsonl"
+        self._pattern = f"{file_name(task_id) if task_id else '*'}/{path or NO_PATH}/*.jsonl"
         #: None stands for a file that is no log.
         self._attempts: dict[Path, _AttemptTail | None] = {}
 

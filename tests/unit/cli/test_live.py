@@ -216,14 +216,14 @@ def test_steps_appear_as_they_come_under_the_body() -> None:
         "    ✔ extract[0]  1.0 s",
         "    ✖ load  2  ✖ 1  last [2] 1.0 s",
         "    ✔ report[3]  cached  1.0 s",
-        "    ◐ far[4]  1 running",
+        "    ◐ far[4]  2.0 s",
     ]
     # Where there is no room, those that came last are seen.
     screen.take(ended("mail", 5))
     assert screen.lines(height=7)[2:] == [
         "    ✖ load  2  ✖ 1  last [2] 1.0 s",
         "    ✔ report[3]  cached  1.0 s",
-        "    ◐ far[4]  1 running",
+        "    ◐ far[4]  2.0 s",
         "    ✔ mail[5]  1.0 s",
         "    … 1 more tasks",
     ]

@@ -14,11 +14,11 @@ import click
 import msgspec
 
 from ostinato.cli.progress.tally import Tally
-from ostinato.client.protocol import AttemptLog, Client
+from ostinato.client.protocol import AttemptLog, Client, RunLog
 from ostinato.clock import SystemClock
 from ostinato.engine import events as ev
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.identity import RunId, TaskRunKey, parse_path
+from ostinato.model.identity import RunId, TaskRunKey, format_path, parse_path
 from ostinato.model.log import LogRecord
 
 #: Seconds between two looks.
@@ -87,6 +87,9 @@ class Follower:
             self._seed()
         self._mapped = {task.id for task in flow.tasks if task.expansion is not None or task.group}
         self._logs: dict[TaskRunKey, AttemptLog] = {}
+        #: Of steps that were seen to begin.
+        self._step_logs: dict[TaskRunKey, RunLog] = {}
+        self._began_us = self._clock.now_us()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
@@ -140,6 +143,8 @@ class Follower:
             page = self._client.events(after=self._cursor, run_id=self._run_id, limit=_PAGE)
         for key in list(self._logs):
             self._read_log(key)
+        for key in self._step_logs:
+            self._read_step_log(key)
         self._view.refresh(self._clock.now_us())
 
     def _take(self, event: ev.Event) -> None:
@@ -148,6 +153,13 @@ class Follower:
             self._seed()
         elif isinstance(event, ev.AttemptStarted):
             self._follow_log(TaskRunKey(event.task_id, event.path), event.attempt)
+        elif isinstance(event, ev.StepStarted):
+            if len(self._step_logs) < MAX_FOLLOWED:
+                self._step_log(TaskRunKey(event.task_id, event.path))
+        elif isinstance(event, ev.StepEnded):
+            key = TaskRunKey(event.task_id, event.path)
+            self._read_step_log(key)
+            self._step_logs.pop(key, None)
         elif isinstance(event, _ENDS):
             key = TaskRunKey(event.task_id, event.path)
             self._read_log(key)
@@ -164,6 +176,20 @@ class Follower:
                 generation=self._generations.get(key, 0),
                 attempt=attempt,
             )
+
+    def _step_log(self, key: TaskRunKey) -> RunLog:
+        log = self._step_logs.get(key)
+        if log is None:
+            path = format_path(key.path)
+            log = self._client.log(self._run_id, task_id=key.task_id, path=path)
+            self._step_logs[key] = log
+        return log
+
+    def _read_step_log(self, key: TaskRunKey) -> None:
+        for line in self._step_log(key).read():
+            # What an earlier attempt of the flow left there was seen then.
+            if line.record.at_us >= self._began_us:
+                self._view.log_line(key, line.record)
 
     def _read_log(self, key: TaskRunKey) -> None:
         log = self._logs.get(key)

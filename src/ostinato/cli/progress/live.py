@@ -130,7 +130,7 @@ class LiveView:
         failures = [*self._question_lines(), *self._failure_lines()]
         output = self._output_lines()
         room = max(height - _OTHER_ROWS - len(failures) - len(output), 5)
-        tasks = [*self._task_lines(now_us, room), *self._step_lines(room - 1)]
+        tasks = [*self._task_lines(now_us, room), *self._step_lines(now_us, room - 1)]
         lines = [self._header(now_us), *tasks, *failures, *output]
         return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
@@ -194,12 +194,12 @@ class LiveView:
             line.append(f"  ↻ {task.retries}", style="yellow")
         return line
 
-    def _step_lines(self, room: int) -> list[Text]:
+    def _step_lines(self, now_us: int, room: int) -> list[Text]:
         """Return a line for each task whose steps came last, in the order of their first ones."""
         steps = self._tally.steps
         wanted = sorted(steps, key=lambda task_id: steps[task_id].heard)[-room:]
         kept = set(wanted)
-        lines = [_step_line(name, step) for name, step in steps.items() if name in kept]
+        lines = [_step_line(name, step, now_us) for name, step in steps.items() if name in kept]
         if len(steps) > len(kept):
             lines.append(Text(f"    … {len(steps) - len(kept)} more tasks", style="bright_black"))
         return lines
@@ -273,7 +273,7 @@ def _rows_of(flow: FlowDefinition) -> list[_Row]:
     return rows
 
 
-def _step_line(task_id: str, step: StepTally) -> Text:
+def _step_line(task_id: str, step: StepTally, now_us: int) -> Text:
     state = step.state
     line = Text("    ")
     line.append(f"{icon(state)} ", style=colour(state))
@@ -285,10 +285,12 @@ def _step_line(task_id: str, step: StepTally) -> Text:
     if failed and total > 1:
         line.append(f"  {icon(TaskRunState.FAILED)} {failed}", style="red")
     if step.under_way:
-        line.append(f"  {len(step.under_way)} running", style=colour(TaskRunState.RUNNING))
+        lasts = duration((now_us - min(step.under_way.values())) / 1e6)
+        count = f"{len(step.under_way)} running " if total > 1 else ""
+        line.append(f"  {count}{lasts}", style=colour(TaskRunState.RUNNING))
     if step.cached:
         line.append("  cached" if total == 1 else f"  {step.cached} cached", style="bright_black")
-    if step.took_us:
+    if step.took_us and not (step.under_way and total == 1):
         last = "" if total == 1 else f"last {TaskRunKey('', step.last)} "
         line.append(f"  {last}{duration(step.took_us / 1e6)}", style="bright_black")
     return line

@@ -9,6 +9,7 @@ from ostinato.model.deferral import InputRequest
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, TaskRunKey, parse_path
 from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.step import BODY
 
 _STATES = {state.label: state for state in TaskRunState}
 _RUN_STATES = {state.label: state for state in RunState}
@@ -67,7 +68,7 @@ class StepTally:
 
     Attributes:
         counts: Steps that have ended, by state.
-        under_way: Steps that execute as attempts of their own at this moment.
+        under_way: Steps that execute at this moment, as far as they are known, and since when.
         last: The step that was heard of last.
         took_us: How long that took.
         cached: How many results were taken over from other runs.
@@ -78,7 +79,7 @@ class StepTally:
 
     def __init__(self) -> None:
         self.counts: dict[TaskRunState, int] = {}
-        self.under_way: set[MapPath] = set()
+        self.under_way: dict[MapPath, int] = {}
         self.last: MapPath = ()
         self.took_us = 0
         self.cached = 0
@@ -236,10 +237,10 @@ class Tally:
                 self.state = _RUN_STATES[event.state]
             case ev.StepStarted():
                 step = self._step(event)
-                step.under_way.add(event.path)
+                step.under_way[event.path] = event.at_us
             case ev.StepEnded():
                 step = self._step(event)
-                step.under_way.discard(event.path)
+                step.under_way.pop(event.path, None)
                 step.took_us = event.at_us - event.started_us
                 state = _STATES[event.state]
                 step.cached += state is TaskRunState.SUCCEEDED and bool(event.summary)
@@ -248,6 +249,11 @@ class Tally:
                 return
             case ev.DeadlineMissed() | ev.PastSettled() | ev.AttemptProgressed():
                 return
+
+    def _forget_steps(self, task_id: str) -> None:
+        """Forget the steps that execute: the body has ended, and they with it."""
+        for step in self.steps.values() if task_id == BODY else ():
+            step.under_way.clear()
 
     def _step(self, event: ev.StepStarted | ev.StepEnded) -> StepTally:
         step = self.steps.setdefault(event.task_id, StepTally())
@@ -265,6 +271,8 @@ class Tally:
         state: TaskRunState,
     ) -> None:
         self._move(_key(event), state)
+        if self.steps:
+            self._forget_steps(event.task_id)
         task = self.tasks.get(event.task_id)
         if task is not None:
             task.ended_us = max(task.ended_us, event.at_us)
