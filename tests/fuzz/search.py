@@ -10,7 +10,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ostinato.authoring.files"]):
-    from tests.fuzz.loading import NAMES, PARTS, check
+    from tests.fuzz.loading import NAMES, PARTS, QUERIES, check, check_flow
 
 
 def main() -> None:
@@ -19,8 +19,8 @@ def main() -> None:
     os.chdir(folder)
     corpus = folder / "corpus"
     corpus.mkdir()
-    for index, part in enumerate(PARTS):
-        for number in range(len(NAMES)):
+    for index, part in enumerate((*PARTS, *QUERIES)):
+        for number in range(2 * len(NAMES)):
             seed = bytes([number]) + part.encode()
             (corpus / f"{index}_{number}").write_bytes(seed)
     work = folder / "work"
@@ -28,7 +28,9 @@ def main() -> None:
 
     def one_input(data: bytes) -> None:
         if data:
-            check(work, NAMES[data[0] % len(NAMES)], data[1:])
+            name = NAMES[data[0] % len(NAMES)]
+            # A flow takes longer than its files, and fewer inputs make one.
+            (check_flow if data[0] // len(NAMES) % 2 else check)(work, name, data[1:])
 
     atheris.Setup([sys.argv[0], str(corpus), *sys.argv[2:]], one_input)
     atheris.Fuzz()
