@@ -108,9 +108,9 @@ class QueryTemplate(NamedTuple):
         engine = templates.engine
         try:
             template = engine.compile(self.text)
-            pieces = engine.render_pieces(template, _Both(own, names))
+            pieces = engine.render_pieces(template, NamesBefore(own, names))
         except (*engine.errors, OstinatoError) as error:
-            problem = engine.problem_of(error, [*_Both(own, names), *templates.macros])
+            problem = engine.problem_of(error, [*NamesBefore(own, names), *templates.macros])
             if self.place.file and not problem.file:
                 line = first_line + max(problem.line, 1) - 1
                 problem = problem._replace(file=self.place.file, line=line)
@@ -182,8 +182,13 @@ def _place_of(
     return Place(file, rendered.place(start).line)
 
 
-class _Both(Mapping[str, Any]):
-    """Names of the query before those of the attempt, which are looked up as they are used."""
+class NamesBefore(Mapping[str, Any]):
+    """Names that go before those of an attempt, which are looked up as they are used.
+
+    Args:
+        first: The names that go before.
+        then: Those of the attempt.
+    """
 
     def __init__(self, first: Mapping[str, Any], then: Any) -> None:
         self._first = first

@@ -227,6 +227,11 @@ class _Building:
 
     def _describe_assets(self, reader: QueryReader) -> None:
         assets = Assets(self._tables, reader, self._problems)
+        for first, second in self._tables.twice():
+            message = f"table {second.table} is made by two files"
+            hint = f"the first is {first.shown}; asset: calls one of them otherwise"
+            position = second.spec.position("asset")
+            self._problems.append(problem("F016", message, position, hint))
         for maker in self._tables.makers.values():
             task = self._flow.operators.get(maker.task_id)
             if isinstance(task, Operator):

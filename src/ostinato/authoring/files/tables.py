@@ -203,7 +203,8 @@ class Tables:
         first: dict[tuple[str, str], Maker] = {}
         for maker in self.makers.values():
             if maker.makes_table:
-                place = (str(connection_of(maker.spec, {}) or ""), maker.table.lower())
+                connection = connection_of(maker.spec, self.inherited(maker))
+                place = (str(connection or ""), maker.table.lower())
                 other = first.setdefault(place, maker)
                 if other is not maker:
                     yield other, maker

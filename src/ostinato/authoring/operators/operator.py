@@ -76,6 +76,7 @@ class Operator(Node):
             not named here must hold none.
         template_ext: How the names of template files end; a field that is such a name is the
             file's content, rendered.
+        late_fields: Template fields whose templates ``execute`` itself renders.
         internal_arguments: Arguments that only what makes tasks of files gives.
         attempt_limit_s: Seconds that an attempt may take where no policy says; 0 for no limit.
         place: Where the user made it.
@@ -97,6 +98,7 @@ class Operator(Node):
     kind: TaskKind = TaskKind.NORMAL
     template_fields: Sequence[str] = ()
     template_ext: Sequence[str] = ()
+    late_fields: Collection[str] = frozenset()
     internal_arguments: Collection[str] = frozenset()
     ignore_downstream_trigger_rules: bool = True
     attempt_limit_s: float = 0.0
@@ -510,7 +512,8 @@ class MappedOperator(Operator):
 
     def rendered_arguments(self) -> Collection[str]:
         """Return the template fields of the operator that is mapped, and sets of arguments."""
-        return {*self.operator_class.template_fields, MORE_ARGUMENTS}
+        fields = {*self.operator_class.template_fields, MORE_ARGUMENTS}
+        return fields.difference(self.operator_class.late_fields)
 
     def bind(self, arguments: Mapping[str, Any]) -> Operator:
         """Return the operator of one index.
@@ -569,7 +572,7 @@ def accepted_arguments(operator_class: type[Operator]) -> frozenset[str]:
     signature = signature_of(outermost.__dict__["__init__"])
     if not signature.takes_any_keyword:
         return signature.names - _NO_ARGUMENTS
-    return own_arguments(operator_class) | POLICY_NAMES
+    return own_arguments(operator_class).union(operator_class.internal_arguments, POLICY_NAMES)
 
 
 _NO_TEMPLATES: frozenset[str] = frozenset()

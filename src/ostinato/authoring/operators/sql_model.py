@@ -17,7 +17,12 @@ from ostinato.authoring.operators.sql import check_sql
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
-from ostinato.authoring.query_templates import QueryNames, QueryTemplate, placing_errors
+from ostinato.authoring.query_templates import (
+    NamesBefore,
+    QueryNames,
+    QueryTemplate,
+    placing_errors,
+)
 from ostinato.authoring.references import Reference
 from ostinato.authoring.sql_dialects import Relation, SqlDialect
 from ostinato.authoring.suggestions import did_you_mean
@@ -69,6 +74,7 @@ class SqlModelOperator(Operator):
         "sql", "conn_id", "table", "partition_value", "full_refresh",
     )  # fmt: skip
     template_ext: Sequence[str] = (".sql",)
+    late_fields = frozenset({"sql"})
     internal_arguments = frozenset({"query_names"})
 
     def __init__(
@@ -102,7 +108,7 @@ class SqlModelOperator(Operator):
 
     def rendered_arguments(self) -> tuple[str, ...]:
         """Return what is rendered before ``execute``, which renders the query itself."""
-        return ("conn_id", "table", "partition_value", "full_refresh")
+        return tuple(name for name in self.template_fields if name not in self.late_fields)
 
     def execute(self, context: Context) -> Any:
         """Make the table or the view.
@@ -153,7 +159,9 @@ class SqlModelOperator(Operator):
             return dialect.quote(dialect.placed(cursor, relation))
 
         template = self.query
-        rendered = template.render(self._templates(), context, is_incremental=adds, quoted=placed)
+        # Of a mapped task, the attempt's own values.
+        names = NamesBefore({"task": self}, context)
+        rendered = template.render(self._templates(), names, is_incremental=adds, quoted=placed)
         text = self._renamed(rendered.text, dialect, placed)
         statements = hook.split(text)
         if not statements:

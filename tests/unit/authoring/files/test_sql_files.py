@@ -12,8 +12,10 @@ from ostinato import testing
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.folders import folder_flow
+from ostinato.authoring.hooks import SqlHook, hook_for
 from ostinato.authoring.operators.sql_model import SqlModelOperator
 from ostinato.errors import FolderProblems
+from ostinato.model.connection import Connection
 
 METADATA = "connection: sqlite:///shop.db\n"
 ORDERS = "SELECT 1 AS id, 'ann' AS customer, 2.5 AS total"
@@ -481,6 +483,82 @@ def test_other_results_and_mapped_functions_make_no_table(working_folder: Path) 
         assert run.state == "succeeded"
 
     assert not (working_folder / "shop.db").exists()
+
+
+def test_table_of_two_files_is_told() -> None:
+    found = errors({"a/x.sql": ORDERS, "b.sql": f"---\nasset: a.x\n---\n{ORDERS}"})
+
+    assert found == [
+        "shop/a/x.sql:1:1 F016 table a.x is made by two files; "
+        "the first is shop/b.sql; asset: calls one of them otherwise"
+    ]
+    make({"b.sql": f"---\nasset: a.x\nconnection: other\n---\n{ORDERS}"})
+
+
+def test_one_query_makes_several_tables(working_folder: Path) -> None:
+    files = {
+        "by.sql": """\
+            ---
+            multi_task_spec:
+              by_one: {params: {n: 1}}
+              by_two: {asset: twos}
+            ---
+            SELECT 1 AS id
+            """,
+        "c.sql": "SELECT * FROM by_one JOIN twos ON true",
+    }
+    flow = make(files)
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+
+    assert edges(flow) == {"by_one > c", "by_two > c"}
+
+
+def test_query_is_mapped_over_values(working_folder: Path) -> None:
+    header = "materialized: incremental\npartition: n\nexpand: {partition_value: [1, 2]}"
+    flow = make({"a.sql": f"---\n{header}\n---\nSELECT {{{{ task.partition_value }}}} AS n"})
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+
+    connection = sqlite3.connect(working_folder / "shop.db")
+    assert connection.execute("SELECT n FROM a ORDER BY n").fetchall() == [(1,), (2,)]
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+def test_folder_runs_on_databases_with_schemas(kind: str, request: pytest.FixtureRequest) -> None:
+    uri = "duckdb:///shop.duckdb"
+    if kind == "postgres":
+        uri = request.getfixturevalue("postgres_uri")
+    connection = Connection.from_uri(uri)
+    hook = hook_for(connection)
+    assert isinstance(hook, SqlHook)
+    for schema in ("raw", "marts"):
+        hook.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    files = {
+        "raw/orders.csv": "id,total\n1,2.5\n2,3.5\n",
+        "raw/more.py": "import pandas as pd\ndef main():\n    return pd.DataFrame({'id': [3]})\n",
+        "marts/wide.sql": "SELECT o.id FROM orders o UNION ALL SELECT id FROM raw.more",
+        "marts/n.sql": "---\nmaterialized: view\n---\nSELECT count(*) AS n FROM marts.wide",
+    }
+    flow = make(files, f"connection: {uri}\nseeds: true\n")
+
+    for _ in range(2):
+        with testing.run(flow) as run:
+            assert run.state == "succeeded"
+
+    assert hook.get_records("SELECT n FROM marts.n") == [(3,)]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+def test_threads_that_write_to_one_database_wait_for_each_other(kind: str) -> None:
+    files = {f"x/t{n}.sql": f"SELECT {n} AS id" for n in range(8)}
+    flow = make(files, f"connection: {kind}:///shop.db\ndefault_args: {{executor: thread}}\n")
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
 
 
 def test_json_of_a_flow_shows_what_users_said() -> None:
