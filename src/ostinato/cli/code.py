@@ -150,7 +150,7 @@ def portable(target: Target, project: Project, flow: str) -> str:
     if target.module:
         return f"{target.module}:{flow}"
     path = target.path
-    if path is None or path == project.root:
+    if path is None or (path == project.root and not project.is_implicit):
         return ""
     if not project.is_implicit and path.is_relative_to(project.root):
         return f"{path.relative_to(project.root)}:{flow}"
