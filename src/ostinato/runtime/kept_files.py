@@ -44,9 +44,9 @@ def make_folder(folder: Path) -> None:
     """
     for _ in range(_TRIES):
         with contextlib.suppress(FileNotFoundError):
-            folder.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             return
-    folder.mkdir(parents=True, exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
 
 
 def keep(file: Path, folder: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ostinato.authoring.operators.command import Command, CommandOperator
-from ostinato.authoring.operators.handover import RESULT, read_by
+from ostinato.authoring.operators.handover import PREFIX, RESULT, read_by
 from ostinato.authoring.places import relative_place
 from ostinato.authoring.policies import Policies
 from ostinato.authoring.ports import Context
@@ -69,6 +69,10 @@ class BashOperator(CommandOperator):
     def may_write_result(self) -> bool:
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return RESULT in str(self.bash_command) or str(self.bash_command).endswith(".sh")
+
+    def is_told(self) -> bool:
+        """Return whether the command names what it would be told."""
+        return PREFIX in str(self.bash_command)
 
     def inputs_of_context(self, context: Context) -> dict[str, Any]:
         """Return what the command reads of its run.

@@ -271,6 +271,10 @@ class CommandOperator(Operator):
         """Return whether the result may come from the file ``$OSTINATO_RESULT``."""
         return True
 
+    def is_told(self) -> bool:
+        """Return whether it is told where to write its result and files."""
+        return True
+
     def inputs_of_context(self, context: Context) -> dict[str, Any]:
         """Return what it reads of its run: other values of these may give another result.
 
@@ -298,7 +302,7 @@ class CommandOperator(Operator):
             ExecutionError: If it exits with another code than 0, cannot be started, or writes
                 a result that is no JSON.
         """
-        self._handover = handover = Handover(context)
+        self._handover = handover = Handover(context, is_told=self.is_told())
         self._command = command = self.command(context)
         outcome = command.run()
         handover.keep()
@@ -306,7 +310,7 @@ class CommandOperator(Operator):
             raise Skip(f"exit code {outcome.code}")
         if outcome.code:
             raise outcome.failure(command.name, command.script)
-        if handover.result_file.exists():
+        if handover.has_result:
             return handover.result(default=outcome.stdout)
         if self.output_processor is None:
             return outcome.stdout

@@ -5,8 +5,9 @@ writes as JSON to the file ``$OSTINATO_RESULT``; what it writes to the folder ``
 kept with the run.
 """
 
-import contextlib
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ import msgspec
 from ostinato.authoring.ports import Context
 from ostinato.errors import ExecutionError
 
+#: Begins the names of all variables.
+PREFIX = "OSTINATO_"
+
 #: Environment variables of the result's file and of the folder of files.
 RESULT = "OSTINATO_RESULT"
 OUT = "OSTINATO_OUT"
+
+#: What lies in the folder beside the command's own files.
+_RESULT_FILE = ".ostinato-result.json"
+_OWN = frozenset({_RESULT_FILE})
 
 #: Begins the environment variables of single parameters.
 PARAM = "OSTINATO_PARAM_"
@@ -28,33 +36,44 @@ class Handover:
 
     Args:
         context: Of the attempt.
+        is_told: Whether it is told where to write result and files. A folder for them takes as
+            long as a short command, while others wait for the disk.
+        is_safe: Whether files are written where they are kept, so that nothing is lost if the
+            attempt is killed; that takes even longer.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, is_told: bool = True, is_safe: bool = False) -> None:
         self._context = context
-        self.folder = context.temp_dir()
-        self.result_file = self.folder / "result.json"
-        #: Kept from the beginning, so that nothing is lost if the attempt is killed.
-        self.out = context.files_dir()
-        self._were_there = set(self._files())
+        self._is_told = is_told
+        self.folder = context.temp_dir() if is_told else Path(os.devnull)
+        self.result_file = self.folder / _RESULT_FILE
+        self.out = context.files_dir() if is_safe else self.folder
+
+    @property
+    def has_result(self) -> bool:
+        """Whether something was written as the result."""
+        return self._is_told and self.result_file.exists()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell of the attempt."""
-        return {
-            **told_of(self._context),
-            RESULT: str(self.result_file),
-            OUT: str(self.out),
-        }
+        told = told_of(self._context)
+        if self._is_told:
+            told |= {RESULT: str(self.result_file), OUT: str(self.out)}
+        return told
 
     def keep(self) -> None:
-        """Publish the files that were written, also by what failed."""
-        for file in self._files():
-            if file not in self._were_there:
-                self._context.keep_file(file)
-        # Removed only if it is empty, as it is for most commands.
-        for folder in (self.out, *self.out.parents[:2]):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        """Keep and publish the files that were written, also by what failed."""
+        found = self._files() if self._is_told else []
+        if found and self.out is self.folder:
+            kept = self._context.files_dir()
+            for name in found:
+                target = kept / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(self.out / name, target)
+        else:
+            kept = self.out
+        for name in found:
+            self._context.keep_file(kept / name)
 
     def result(self, default: Any = None) -> Any:
         """Return what was written as the result.
@@ -65,10 +84,9 @@ class Handover:
         Raises:
             ExecutionError: It is no JSON.
         """
-        try:
-            written = self.result_file.read_bytes()
-        except FileNotFoundError:
+        if not self.has_result:
             return default
+        written = self.result_file.read_bytes()
         if not written.strip():
             return default
         try:
@@ -78,8 +96,15 @@ class Handover:
             message = f"what was written to ${RESULT} is no JSON: {err}: {shown!r}"
             raise ExecutionError(message) from None
 
-    def _files(self) -> list[Path]:
-        return sorted(each for each in self.out.rglob("*") if each.is_file())
+    def _files(self) -> list[str]:
+        # Most commands write none, and pathlib would take ten times as long to see it.
+        found = [
+            os.path.relpath(os.path.join(folder, name), self.out)
+            for folder, _, names in os.walk(self.out)
+            for name in names
+            if os.path.isfile(os.path.join(folder, name))
+        ]
+        return sorted(name for name in found if name not in _OWN)
 
 
 def told_of(context: Context) -> dict[str, str]:
@@ -114,7 +139,7 @@ def read_by(text: str, context: Context) -> dict[str, Any]:
         text: Of a script or command.
         context: Of the attempt.
     """
-    if "OSTINATO_" not in text:
+    if PREFIX not in text:
         return {}
     return {name: value for name, value in told_of(context).items() if name in text}
 

@@ -176,7 +176,7 @@ class NotebookOperator(CommandOperator):
                 executed.
         """
         _check_installed()
-        self._handover = handover = Handover(context)
+        self._handover = handover = Handover(context, is_safe=True)
         self._command = command = self.command(context)
         outcome = command.run()
         handover.keep()
