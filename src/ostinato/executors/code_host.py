@@ -253,7 +253,10 @@ class CodeHost:
 def _ends_within(pid: int, timeout_s: float) -> bool:
     descriptor = os.pidfd_open(pid)
     try:
-        return bool(select.select([descriptor], [], [], timeout_s)[0])
+        # select() takes no descriptor above 1,023, which a process with many files has.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
     finally:
         os.close(descriptor)
 

@@ -679,7 +679,10 @@ class ProcessExecutor:
             self._read_last(child)
             return
         try:
-            select.select([descriptor], [], [], CAUSE_WAIT_S)
+            # select() takes no descriptor above 1,023, which a process with many files has.
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(CAUSE_WAIT_S * 1000)
         finally:
             os.close(descriptor)
         self._read_last(child)
