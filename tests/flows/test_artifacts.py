@@ -159,6 +159,19 @@ def test_files_are_kept_with_the_run(home: Path) -> None:
     assert "plot.txt (7 B)" in shown
 
 
+@pytest.mark.slow
+def test_files_of_a_command_that_ran_out_of_time_are_kept(home: Path) -> None:
+    command = "echo half > $OSTINATO_OUT/half.txt; sleep 30"
+    with DAG("graph") as graph:
+        BashOperator(task_id="plot", bash_command=command, timeout=1)
+
+    run = graph.run(executor="process")
+
+    assert run.state == "failed"
+    (row,) = artifacts(home)
+    assert (home / f"files/{row.run_id}/plot/1/half.txt").read_text() == "half\n"
+
+
 def test_file_that_is_not_there_is_told(home: Path) -> None:
     @flow
     def reporting() -> None:

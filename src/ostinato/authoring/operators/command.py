@@ -304,8 +304,11 @@ class CommandOperator(Operator):
         """
         self._handover = handover = Handover(context, is_told=self.is_told())
         self._command = command = self.command(context)
-        outcome = command.run()
-        handover.keep()
+        try:
+            outcome = command.run()
+        finally:
+            # Also of what has run out of time.
+            handover.keep()
         if outcome.code in self.skip_on_exit_code:
             raise Skip(f"exit code {outcome.code}")
         if outcome.code:

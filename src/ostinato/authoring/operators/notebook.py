@@ -178,8 +178,11 @@ class NotebookOperator(CommandOperator):
         _check_installed()
         self._handover = handover = Handover(context, is_safe=True)
         self._command = command = self.command(context)
-        outcome = command.run()
-        handover.keep()
+        try:
+            outcome = command.run()
+        finally:
+            # Also of what has run out of time.
+            handover.keep()
         if outcome.code:
             raise self._failure(handover) or outcome.failure(command.name)
         if self.output_path:
