@@ -122,11 +122,7 @@ class _Compiler:
         parts = [
             f'"""{self._title()}"""',
             self._import_lines(writer.helpers),
-            *(
-                preamble.PARTS[name]
-                for name in ("context", "given", "script")
-                if name in writer.helpers
-            ),
+            *(text for name, text in preamble.PARTS.items() if name in writer.helpers),
             self._sources.text(),
         ]
         text = "\n\n\n".join(part for part in parts[1:] if part)
@@ -201,10 +197,10 @@ class _Compiler:
         by_module: dict[str, list[str]] = {}
         for module, name in self._imports:
             by_module.setdefault(module, []).append(name)
-        if "context" in helpers:
+        if helpers & {"context", "given"}:
             by_module.setdefault("airflow.sdk", []).append("get_current_context")
-        if "given" in helpers and "get_current_context" not in by_module.get("airflow.sdk", []):
-            by_module.setdefault("airflow.sdk", []).append("get_current_context")
+        if "tables" in helpers:
+            by_module.setdefault("airflow.sdk", []).append("BaseHook")
         froms = [
             f"from {module} import {', '.join(sorted(set(names)))}"
             for module, names in sorted(by_module.items())

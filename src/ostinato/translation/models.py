@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
+from ostinato.authoring.operators.seed import SeedOperator
 from ostinato.authoring.operators.sql_model import SqlModelOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.sql_dialects import Relation
 from ostinato.authoring.sql_script import split_statements
+from ostinato.authoring.table_loading import rows_of_csv
 from ostinato.authoring.templates import is_template
 from ostinato.errors import NotInAirflow
 
@@ -19,6 +23,18 @@ _CALL = re.compile(
     )\s*-?\}\}""",
     re.VERBOSE,
 )
+
+#: Rows of a seed that are written into the file.
+MAX_SEED_ROWS = 500
+
+#: Types of columns in the words that most databases know.
+_COLUMN_TYPES: dict[type, str] = {
+    bool: "BOOLEAN",
+    int: "BIGINT",
+    float: "DOUBLE PRECISION",
+    date: "DATE",
+    datetime: "TIMESTAMP",
+}
 
 #: Words of a URI for databases in which a table stands in no schema.
 _WITHOUT_SCHEMAS = frozenset({"sqlite"})
@@ -36,17 +52,54 @@ class ModelWriter:
         self._flow = flow
         self._types = types
 
+    def rows(self, operator: SeedOperator) -> list[str]:
+        """Return the statements that load a seed.
+
+        Raises:
+            NotInAirflow: It has too many rows to stand in a file of Python.
+        """
+        path = Path(str(operator.path))
+        if path.suffix.lower() != ".csv":
+            raise NotInAirflow("a seed in Parquet", hint="make it a CSV file")
+        found = rows_of_csv(path)
+        if len(found.rows) > MAX_SEED_ROWS:
+            problem = f"a seed of {len(found.rows)} rows would stand in the file itself"
+            raise NotInAirflow(problem, hint=f"{MAX_SEED_ROWS} rows at most; load it by a task")
+        table = self._named(operator, operator.table)
+        columns = ", ".join(
+            f"{name} {_COLUMN_TYPES.get(kind, 'VARCHAR')}"
+            for name, kind in zip(found.columns, found.types, strict=True)
+        )
+        values = ",\n".join(f"({', '.join(map(_sql_literal, row))})" for row in found.rows)
+        return [
+            *self._schema(table),
+            f"DROP TABLE IF EXISTS {table}",
+            f"CREATE TABLE {table} ({columns})",
+            *([f"INSERT INTO {table} VALUES\n{values}"] if found.rows else []),
+        ]
+
+    def name_of_table(self, operator: Any) -> str:
+        """Return the name of the table that a task makes."""
+        return self._named(operator, str(operator.table))
+
+    def _named(self, operator: Any, text: str) -> str:
+        relation = Relation.parse(text)
+        has_schemas = self._types.get(str(operator.conn_id)) not in _WITHOUT_SCHEMAS
+        return str(relation if has_schemas else Relation(relation.name))
+
+    def _schema(self, table: str) -> list[str]:
+        schema = Relation.parse(table).schema
+        return [f"CREATE SCHEMA IF NOT EXISTS {schema}"] if schema else []
+
     def statements(self, operator: SqlModelOperator) -> list[str]:
         """Return the statements that a model amounts to, as templates.
 
         Raises:
             NotInAirflow: They would not do the same.
         """
-        has_schemas = self._types.get(str(operator.conn_id)) not in _WITHOUT_SCHEMAS
 
         def named(text: str) -> str:
-            relation = Relation.parse(text)
-            return str(relation if has_schemas else Relation(relation.name))
+            return self._named(operator, text)
 
         if is_template(str(operator.table)) or operator.full_refresh:
             raise NotInAirflow("a table whose name or making is decided by a template")
@@ -56,11 +109,10 @@ class ModelWriter:
         *before, query = list(split_statements(text)) or [""]
         if not query:
             raise NotInAirflow("there is no statement to execute")
-        schema = [f"CREATE SCHEMA IF NOT EXISTS {table.schema}"] if table.schema else []
         prefix = self._macros(operator, text, named)
         made = self._made(operator, str(table), query)
         return [
-            *schema,
+            *self._schema(str(table)),
             *(self._with_macros(prefix, statement) for statement in (*before, *made)),
         ]
 
@@ -154,6 +206,17 @@ class ModelWriter:
     def _with_macros(self, macros: dict[str, str], statement: str) -> str:
         used = [text for name, text in macros.items() if re.search(rf"\b{name}\b", statement)]
         return "".join(used) + statement
+
+
+def _sql_literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value).replace("'", "''")
+    return f"'{text}'"
 
 
 def _used(text: str, function: str, tables: dict[str, str]) -> dict[str, Any]:

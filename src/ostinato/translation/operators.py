@@ -30,6 +30,8 @@ from ostinato.authoring.operators.moment_sensors import (
 )
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import PythonOperator
+from ostinato.authoring.operators.script import ScriptOperator
+from ostinato.authoring.operators.seed import SeedOperator
 from ostinato.authoring.operators.sensor import (
     DEFAULT_POKE_INTERVAL_S,
     DEFAULT_TIMEOUT_S,
@@ -171,6 +173,17 @@ ROWS: dict[type[Operator], Row] = {
         "SQLExecuteQueryOperator",
         {"conn_id": "conn_id"},
     ),
+    SeedOperator: Row(
+        "airflow.providers.common.sql.operators.sql",
+        "SQLExecuteQueryOperator",
+        {"conn_id": "conn_id"},
+    ),
+    ScriptOperator: Row(
+        f"{_STANDARD}.operators.bash",
+        "BashOperator",
+        {"append_env": "append_env", "cwd": "cwd", "skip_on_exit_code": "skip_on_exit_code"},
+        {"append_env": True, "cwd": None, "skip_on_exit_code": {99}},
+    ),
     SqlSensor: Row(
         "airflow.providers.common.sql.sensors.sql",
         "SqlSensor",
@@ -275,7 +288,7 @@ def own_values(operator: Operator, row: Row) -> dict[str, Any]:
         _check_connection(operator.conn_id)
         if operator.handler is None:
             values["handler"] = None
-    elif isinstance(operator, SqlModelOperator):
+    elif isinstance(operator, SqlModelOperator | SeedOperator):
         _check_connection(operator.conn_id)
     elif isinstance(operator, SqlSensor):
         _check_connection(operator.conn_id)

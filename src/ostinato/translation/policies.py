@@ -40,8 +40,7 @@ def check_policies(operator: Operator) -> Iterator[NotInAirflow]:
         if getattr(settings, name):
             hint = "decide by a branch or a short circuit above it"
             yield NotInAirflow(f"Airflow has no {name} of a task", hint=hint)
-    # What an operator of ours was given beside its policies, where it keeps results for later.
-    if getattr(settings, "caching", None) is not None:
+    if settings.caching is not None:
         yield NotInAirflow("Airflow has no cache of results", hint="leave the cache out")
 
 

@@ -12,6 +12,8 @@ NAMES = frozenset(
         "_Context",
         "_given",
         "_script",
+        "_tables",
+        "BaseHook",
         "asyncio",
         "dag",
         "functools",
@@ -29,6 +31,7 @@ IMPORTS = {
     "context": ("import logging",),
     "given": ("import asyncio", "import functools", "import inspect"),
     "script": (),
+    "tables": ("import functools", "import inspect"),
 }
 
 _CONTEXT = '''\
@@ -108,5 +111,33 @@ def _script(name, text):
     """Run a script."""
     exec(compile(text, name, "exec"), {"__name__": "__main__", "__file__": name})'''
 
+_TABLES = '''\
+def _tables(function, reads=None, conn_id="", table=""):
+    """Return a function that is given tables as frames, and keeps the frame that it returns.
+
+    `reads` are connection and table by argument; `conn_id` and `table` say where a frame goes.
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        for name, (source, query) in (reads or {}).items():
+            hook = BaseHook.get_connection(source).get_hook()
+            kwargs[name] = hook.get_df(f"SELECT * FROM {query}", df_type="pandas")
+        result = function(*args, **kwargs)
+        if table and hasattr(result, "to_pandas"):
+            result = result.to_pandas()
+        if table and hasattr(result, "to_sql"):
+            schema, _, name = table.rpartition(".")
+            engine = BaseHook.get_connection(conn_id).get_hook().get_sqlalchemy_engine()
+            result.to_sql(name, engine, schema=schema or None, if_exists="replace", index=False)
+            return {"table": table, "rows": len(result)}
+        return result
+
+    signature = inspect.signature(function)
+    kept = [each for each in signature.parameters.values() if each.name not in (reads or {})]
+    del call.__wrapped__
+    call.__signature__ = signature.replace(parameters=kept)
+    return call'''
+
 #: Text of each part.
-PARTS = {"context": _CONTEXT, "given": _GIVEN, "script": _SCRIPT}
+PARTS = {"context": _CONTEXT, "given": _GIVEN, "script": _SCRIPT, "tables": _TABLES}

@@ -99,7 +99,11 @@ class Sources:
         """Return the expression of a function that runs a file as a script."""
         self._imports["import functools"] = None
         self.has_scripts = True
-        text = written(Path(script.path).read_text(encoding="utf-8"))
+        source = Path(script.path).read_text(encoding="utf-8")
+        if "OSTINATO_" in source:
+            hint = "make it a function main(ds), which Airflow calls with its own names"
+            raise NotInAirflow("the script reads variables of Ostinato", hint=hint)
+        text = written(source)
         return f"functools.partial(_script, {quoted(Path(script.path).name)}, {text})"
 
     def _imported(self, value: Any) -> str:
@@ -259,6 +263,11 @@ class _File:
         for name in _globals_of(text):
             if name not in self._seen:
                 self._need(name, about)
+        for name in _annotations_of(node):
+            # Never evaluated, but a reader looks for them.
+            bound = self._statements.get(name)
+            if isinstance(bound, ast.Import | ast.ImportFrom) and not _is_of_ostinato(bound):
+                self._need(name, about)
 
     def _add_nested(self, function: types.FunctionType) -> None:
         name, about = function.__name__, f"function {function.__name__!r}"
@@ -381,6 +390,13 @@ def _loaded(node: ast.AST) -> list[str]:
     names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not _is_store(n)]
     arguments = {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
     return [name for name in dict.fromkeys(names) if name not in bound | arguments]
+
+
+def _annotations_of(node: _Definition) -> list[str]:
+    arguments = node.args
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    written_ones = [node.returns, *(argument.annotation for argument in every)]
+    return [name for each in written_ones if each is not None for name in _loaded(each)]
 
 
 def _is_store(name: ast.Name) -> bool:

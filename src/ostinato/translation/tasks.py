@@ -4,12 +4,18 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ostinato.authoring.files.file_functions import FileScript
+from ostinato.authoring.files.table_arguments import WithTables
+from ostinato.authoring.files.table_results import WithResultTable
 from ostinato.authoring.operators.bash_function import BashFunctionOperator
 from ostinato.authoring.operators.branch import BranchPythonOperator
 from ostinato.authoring.operators.operator import MappedOperator, Operator
 from ostinato.authoring.operators.python import FunctionOperator, PythonOperator
+from ostinato.authoring.operators.script import ScriptOperator
+from ostinato.authoring.operators.seed import SeedOperator
 from ostinato.authoring.operators.sql_model import SqlModelOperator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import (
@@ -26,6 +32,7 @@ from ostinato.authoring.references import (
     ZipReference,
     references_in,
 )
+from ostinato.authoring.signatures import Signature, signature_of
 from ostinato.authoring.templates import is_template, names_file
 from ostinato.errors import NotInAirflow
 from ostinato.model.value import RETURN_VALUE
@@ -96,8 +103,24 @@ CONTEXT_NAMES = frozenset(
     }
 )
 
+#: How scripts of the shell begin.
+SHELLS = ("#!/bin/bash", "#!/bin/sh", "#!/usr/bin/bash", "#!/usr/bin/env bash", "#!/usr/bin/env sh")
+
+#: Variables that scripts are given, as templates of Airflow.
+SCRIPT_NAMES = {
+    "OSTINATO_DS": "{{ ds }}",
+    "OSTINATO_RUN_ID": "{{ run_id }}",
+    "OSTINATO_FLOW": "{{ dag.dag_id }}",
+    "OSTINATO_TASK_ID": "{{ task.task_id }}",
+    "OSTINATO_TRY_NUMBER": "{{ ti.try_number }}",
+    "OSTINATO_LOGICAL_DATE": "{{ logical_date.isoformat() }}",
+    "OSTINATO_DATA_INTERVAL_START": "{{ data_interval_start.isoformat() }}",
+    "OSTINATO_DATA_INTERVAL_END": "{{ data_interval_end.isoformat() }}",
+    "OSTINATO_PARAMS": "{{ params | tojson }}",
+}
+
 #: Where a value stands among the arguments of a function: names and indices.
-Path = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 
 
 class Written(NamedTuple):
@@ -166,8 +189,10 @@ class TaskWriter:
             expression, is_call = self._mapped_operator(operator, common), False
         else:
             row = row_of(type(operator))
-            if isinstance(operator, SqlModelOperator):
+            if isinstance(operator, SqlModelOperator | SeedOperator):
                 expression, is_call = self._model(operator, row, common), False
+            elif isinstance(operator, ScriptOperator):
+                expression, is_call = self._script(operator, row, common), False
             elif isinstance(operator, BashFunctionOperator) or operator.factors:
                 expression, is_call = self._decorated(operator, row, common), True
             else:
@@ -190,14 +215,47 @@ class TaskWriter:
             arguments["multiple_outputs"] = "True"
         return call(self._use(row.module, row.name), arguments)
 
-    def _model(self, operator: SqlModelOperator, row: Row, common: dict[str, str]) -> str:
-        statements = self._models.statements(operator)
-        for statement in statements:
-            check_template(statement, self._flow)
+    def _model(
+        self, operator: SqlModelOperator | SeedOperator, row: Row, common: dict[str, str]
+    ) -> str:
+        if isinstance(operator, SeedOperator):
+            statements = self._models.rows(operator)
+        else:
+            statements = self._models.statements(operator)
+            for statement in statements:
+                check_template(statement, self._flow)
         values = {**own_values(operator, row), "sql": statements}
-        if operator.materialized != "none":
+        if isinstance(operator, SeedOperator) or operator.materialized != "none":
             values["handler"] = None
         arguments = common | {name: self._value(value) for name, value in values.items()}
+        return call(self._use(row.module, row.name), arguments)
+
+    def _script(self, operator: ScriptOperator, row: Row, common: dict[str, str]) -> str:
+        file = None if operator.path is None else operator.found_file(operator.path)
+        text = str(operator.script) if file is None else Path(file).read_text(encoding="utf-8")
+        is_shell = text.startswith(SHELLS) or (file is not None and str(file).endswith(".sh"))
+        if not is_shell or operator.interpreter or operator.args:
+            hint = "call it by a BashOperator, where its interpreter is"
+            raise NotInAirflow("a script that is not of the shell", hint=hint)
+        for name in ("OSTINATO_RESULT", "OSTINATO_OUT"):
+            if name in text:
+                hint = "its last line is the result"
+                raise NotInAirflow(f"the script uses ${name}", hint=hint)
+        if operator.output_processor is not None:
+            raise NotInAirflow("a script with an output_processor")
+        if file is not None and is_template(text):
+            text = "{% raw %}" + text + "{% endraw %}"
+        # A file's name is what Airflow takes a text for that ends like one.
+        command = text if not text.rstrip().endswith((".sh", ".bash")) else f"{text} "
+        used = {name: value for name, value in SCRIPT_NAMES.items() if name in text}
+        env = {**used, **dict(operator.env or {})}
+        values = {**own_values(operator, row), "bash_command": command}
+        if env:
+            values["env"] = {name: str(value) for name, value in env.items()}
+            values["append_env"] = True
+        arguments = common | {
+            name: self._field(operator, name, value) for name, value in values.items()
+        }
         return call(self._use(row.module, row.name), arguments)
 
     def _mapped_operator(self, operator: MappedOperator, common: dict[str, str]) -> str:
@@ -289,23 +347,33 @@ class TaskWriter:
         What an attempt of ours resolves and Airflow's does not, a wrapper puts in its place:
         parameters of the run, items of results, and the context.
         """
-        function = operator.python_callable
+        function: Any = operator.python_callable
+        reads: dict[str, tuple[str, str]] = {}
+        made: tuple[str, str] | None = None
+        while isinstance(function, WithTables):
+            if isinstance(function, WithResultTable):
+                made = (function.conn_id, function.table)
+            values, reads = self._without_tables(function, values, reads)
+            function = function.function
         name = self._sources.name_of(function)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise NotInAirflow(f"{name!r} yields; Airflow stores what a function returns")
-        self._check_given(operator)
-        params: dict[Path, str] = {}
-        items: dict[Path, tuple[Any, ...]] = {}
+        signature = signature_of(function)
+        self._check_given(signature)
+        params: dict[Steps, str] = {}
+        items: dict[Steps, tuple[Any, ...]] = {}
         named = values.get("op_kwargs", {})
         positional = tuple(values.get("op_args", ()))
         if isinstance(named, Reference) or isinstance(values.get("op_args"), Reference):
             raise NotInAirflow("arguments as a whole are the result of a task", hint="name them")
         if positional:
-            surplus, named = operator.signature.assign(positional, named)
+            surplus, named = signature.assign(positional, named)
             if surplus:
                 raise NotInAirflow("*args of a function", hint="give the arguments by name")
         named = {key: self._split(value, (key,), params, items) for key, value in named.items()}
-        context = self._context_parameters(operator)
+        # A script takes its attempt from the environment, where it asks for it at all.
+        is_script = isinstance(function, FileScript)
+        context = {} if is_script else self._context_parameters(function)
         options = {}
         if params:
             options["params"] = written(params)
@@ -323,19 +391,41 @@ class TaskWriter:
             if context:
                 self.helpers.add("context")
             name = call("_given", {"function": name, **options}, positional=("function",))
+        if reads or made:
+            self.helpers.add("tables")
+            conn_id, table = made or ("", "")
+            name = call(
+                "_tables",
+                {
+                    "function": name,
+                    **({"reads": written(reads)} if reads else {}),
+                    **({"conn_id": quoted(conn_id), "table": quoted(table)} if made else {}),
+                },
+                positional=("function",),
+            )
         rest = {k: v for k, v in values.items() if k not in ("op_args", "op_kwargs")}
         return ({**rest, "op_kwargs": named} if named else rest), name
 
-    def _check_given(self, operator: FunctionOperator) -> None:
-        signature = operator.signature
+    def _without_tables(
+        self, function: WithTables, values: dict[str, Any], reads: dict[str, tuple[str, str]]
+    ) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+        """Return the arguments without those that are tables, and where these are."""
+        named = dict(values.get("op_kwargs", {}))
+        found = dict(reads)
+        for name, conn_id in function.connections.items():
+            maker = named.pop(name).task
+            found[name] = (conn_id, self._models.name_of_table(maker))
+        return {**values, "op_kwargs": named}, found
+
+    def _check_given(self, signature: Signature) -> None:
         resources = self._flow.resources
         wanted = [n for n in signature.names if n in resources or n in signature.resource_types]
         if wanted:
             hint = "open it inside the function"
             raise NotInAirflow(f"Airflow gives no resource {wanted[0]!r}", hint=hint)
 
-    def _context_parameters(self, operator: FunctionOperator) -> dict[str, str]:
-        wanted = operator.signature.context_parameters
+    def _context_parameters(self, function: Any) -> dict[str, str]:
+        wanted = signature_of(function).context_parameters
         needed = {}
         for name, attribute in sorted(wanted.items()):
             is_annotated = not attribute and name not in ("ti", "task_instance")
@@ -345,12 +435,14 @@ class TaskWriter:
                 raise NotInAirflow(f"Airflow gives no {name!r} to a function")
             needed[name] = attribute
             if not attribute:
-                self._check_context_use(operator, name)
+                self._check_context_use(function, name)
         return needed
 
-    def _check_context_use(self, operator: FunctionOperator, name: str) -> None:
+    def _check_context_use(self, function: Any, name: str) -> None:
         try:
-            text = inspect.getsource(inspect.unwrap(operator.python_callable))
+            text = inspect.getsource(
+                inspect.unwrap(getattr(function, "loaded", lambda: function)())
+            )
         except (OSError, TypeError):
             return
         for attribute in re.findall(rf"\b{re.escape(name)}\.(\w+)", text):
@@ -363,9 +455,9 @@ class TaskWriter:
     def _split(
         self,
         value: Any,
-        path: Path,
-        params: dict[Path, str],
-        items: dict[Path, tuple[Any, ...]],
+        path: Steps,
+        params: dict[Steps, str],
+        items: dict[Steps, tuple[Any, ...]],
     ) -> Any:
         """Return an argument without what a wrapper has to put there, which is noted by path."""
         if isinstance(value, ParameterReference):

@@ -146,6 +146,14 @@ def test_the_same_flow_gives_the_same_text(compiled: Compile) -> None:
             "(raise Fail in the task instead, for errors that are not worth a retry)",
         ),
         (
+            'when="params.full"',
+            "Airflow has no when of a task (decide by a branch or a short circuit above it)",
+        ),
+        (
+            'schedule="@weekly"',
+            "Airflow has no schedule of a task (decide by a branch or a short circuit above it)",
+        ),
+        (
             "on_failure=print",
             "callbacks (failure) take a context that Airflow lacks "
             "(put what they do into a task with a trigger rule)",
@@ -308,3 +316,75 @@ def test_names_of_two_files_that_clash_are_kept_apart(
     assert made["main"]() == 1
     assert made["second_part_py"].main() == 2
     assert "python_callable=second_part_py.main" in text
+
+
+FOLDER = {
+    "METADATA.yml": "connection: shop\nseeds: true\nschedule: '@daily'\n",
+    "raw/orders.csv": "id,name,amount\n1,O'Hara,2.5\n2,,3\n",
+    "raw/made.py": "import pandas\n\n\ndef main(ds, orders):\n    return orders\n",
+    "marts/totals.sql": (
+        "SELECT name, sum(amount) AS total FROM {{ ref('orders') }} GROUP BY name\n"
+    ),
+    "marts/days.sql": (
+        "---\nmaterialized: incremental\npartition: day\npartition_value: '{{ ds }}'\n---\n"
+        "SELECT '{{ ds }}' AS day, total FROM {{ ref('totals') }}\n"
+    ),
+    "say.sh": "#!/bin/bash\n# ---\n# dependencies: [totals]\n# ---\necho $OSTINATO_DS\n",
+    "script.py": '"""Say so."""\n\nprint("so")\n',
+}
+
+
+def compiled_folder(folder: Path, files: dict[str, str], **types: str) -> str:
+    for name, text in files.items():
+        (folder / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "shop" / name).write_text(text)
+    loaded = load_target(str(folder / "shop"))
+    assert [each for each in loaded.manifest.problems if each.is_error] == []
+    return compile_flow(loaded.flows["shop"], types)
+
+
+def test_a_folder_of_files_stands_alone_in_one_file(tmp_path: Path) -> None:
+    text = compiled_folder(tmp_path, FOLDER)
+
+    ast.parse(text)
+    assert '"CREATE TABLE raw.orders (id BIGINT, name VARCHAR, amount DOUBLE PRECISION)"' in text
+    assert "(1, 'O''Hara', 2.5)," in text
+    assert "(2, NULL, 3.0)" in text
+    assert 'reads={"orders": ("shop", "raw.orders")}' in text
+    assert 'table="raw.made"' in text
+    assert "SELECT name, sum(amount) AS total FROM raw.orders GROUP BY name" in text
+    assert "DELETE FROM marts.days WHERE day = '{{ ds }}'" in text
+    assert 'env={"OSTINATO_DS": "{{ ds }}"}' in text
+    assert 'functools.partial(_script, "script.py", ' in text
+    assert "Connections: shop." in text
+
+
+def test_where_there_are_no_schemas_tables_stand_alone(tmp_path: Path) -> None:
+    text = compiled_folder(tmp_path, FOLDER, shop="sqlite")
+
+    assert "CREATE SCHEMA" not in text
+    assert "AS total FROM orders GROUP BY name" in text
+    assert 'reads={"orders": ("shop", "orders")}' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("x.sql", "SELECT 1 {% if is_incremental() %}+ 1{% endif %} AS n\n", "is_incremental()"),
+        ("x.csv", "n\n" + "1\n" * 501, "a seed of 501 rows"),
+        ("x.rb", "#!/usr/bin/env ruby\nputs 1\n", "a script that is not of the shell"),
+        ("x.sh", '#!/bin/bash\necho 1 > "$OSTINATO_RESULT"\n', "uses $OSTINATO_RESULT"),
+        ("x.py", "import os\n\nprint(os.environ['OSTINATO_DS'])\n", "reads variables of Ostinato"),
+    ],
+)
+def test_what_of_a_file_airflow_cannot_say_names_its_task(
+    name: str, text: str, problem: str, tmp_path: Path
+) -> None:
+    files = {"METADATA.yml": FOLDER["METADATA.yml"], name: text}
+
+    with pytest.raises(ExceptionGroup) as raised:
+        compiled_folder(tmp_path, files)
+
+    (error,) = raised.value.exceptions
+    assert "task 'x'" in str(error)
+    assert problem in str(error)

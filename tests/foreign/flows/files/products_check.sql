@@ -1,0 +1,4 @@
+---
+materialized: none
+---
+SELECT 1 / (count(*) = 2) FROM products WHERE total = 4
