@@ -21,11 +21,12 @@ NOTHING_OUTSIDE: Outside = MappingProxyType({})
 Members = dict[str, list[TaskDefinition | GroupDefinition]]
 
 
-def outside_of(graph: Mapping[str, Any]) -> Outside:
-    """Return what the tasks of a flow wait for in other flows.
+def outside_of(graph: Mapping[str, Any], flow: FlowDefinition | None = None) -> Outside:
+    """Return what tasks wait for in other flows, and the tables they read that no task makes.
 
     Args:
         graph: The flow as ``flow_json`` has it.
+        flow: Its definition, which knows the tables.
 
     >>> outside_of({"tasks": {"wait": {"params": {"external_dag_id": "crm"}}}})
     {'wait': ['crm']}
@@ -33,13 +34,16 @@ def outside_of(graph: Mapping[str, Any]) -> Outside:
     found: dict[str, Sequence[str]] = {}
     for task_id, task in graph["tasks"].items():
         params = task["params"]
-        flow = params.get("external_dag_id")
-        if not isinstance(flow, str):
+        waited_for = params.get("external_dag_id")
+        if not isinstance(waited_for, str):
             continue
         named = params.get("external_task_ids") or params.get("external_task_id") or ()
         group = params.get("external_task_group_id")
         names = [named] if isinstance(named, str) else [*named, *([group] if group else [])]
-        found[task_id] = [f"{flow}: {name}" for name in names] or [flow]
+        found[task_id] = [f"{waited_for}: {name}" for name in names] or [waited_for]
+    for definition in flow.tasks if flow is not None else ():
+        if definition.asset is not None and definition.asset.external:
+            found[definition.id] = [*found.get(definition.id, ()), *definition.asset.external]
     return found
 
 

@@ -3,6 +3,8 @@
 import multiprocessing
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from ostinato import DAG, SqlModelOperator, testing
 from ostinato.authoring.hooks import SqlHook, hook_for
+from ostinato.authoring.materializations import Materialized, Target, materialize
 from ostinato.authoring.query_templates import QueryNames
+from ostinato.authoring.sql_dialects import Relation
 from ostinato.errors import (
     ColumnsChanged,
     ExecutionError,
@@ -429,6 +433,49 @@ def test_arguments_that_make_no_sense_are_refused(options: Any, problem: str) ->
 def test_empty_query_is_refused(database: SqlHook) -> None:
     with pytest.raises(UsageError, match="'sales': there is no statement to execute"):
         make(database, "-- nothing\n")
+
+
+# Databases of which nothing else is known
+
+
+class UnknownDatabase(SqlHook):
+    """One whose driver tells nothing, and which understands what nearly all do."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with self.open() as connection:
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
+
+    def open(self) -> Any:
+        return hook_for(self.connection).open()  # type: ignore[attr-defined]  # it speaks SQL
+
+
+def test_database_of_which_nothing_is_known_can_do_it_all(tmp_path: Path) -> None:
+    database = UnknownDatabase(Connection.from_uri(f"duckdb:///{tmp_path}/a.db"))
+    made = [
+        Target(Relation("t0", "s"), Materialized.TABLE),
+        Target(Relation("t1", "s"), Materialized.VIEW),
+        Target(Relation("t2", "s"), Materialized.INCREMENTAL, unique_key=("id",)),
+        Target(Relation("t3", "s"), Materialized.INCREMENTAL, partition="name"),
+    ]
+
+    for target in made:
+        for pairs in ([(1, "a")], [(1, "a")], [(1, "b"), (2, "b")]):
+            with database.transaction() as cursor:
+                database.dialect.prepare(cursor, target.relation)
+                existing = database.dialect.kind_of(cursor, target.relation)
+                materialize(database.dialect, cursor, target, values(*pairs), existing)
+
+    replaced = [(1, "b"), (2, "b")]
+    found = [rows(database, str(target.relation)) for target in made]
+    assert found == [replaced, replaced, replaced, [(1, "a"), *replaced]]
 
 
 # PostgreSQL alone

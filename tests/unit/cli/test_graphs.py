@@ -1,6 +1,7 @@
 """This module tests how flows are drawn."""
 
 from ostinato.cli.graphs import as_dot, as_mermaid, as_text, outside_of
+from ostinato.model.asset import AssetDefinition
 from ostinato.model.flow import (
     Edge,
     Expansion,
@@ -97,3 +98,10 @@ def test_sensors_of_tasks_and_groups_of_other_flows_lie_outside() -> None:
         "tasks": ["crm: a", "crm: b"],
         "group": ["crm: marts"],
     }
+
+
+def test_tables_that_no_task_makes_lie_outside() -> None:
+    reads = AssetDefinition("a", external=("crm.clients", "days"))
+    flow = FlowDefinition("shop", tasks=(TaskDefinition("a", asset=reads), TaskDefinition("b")))
+
+    assert outside_of({"tasks": {}}, flow) == {"a": ["crm.clients", "days"]}

@@ -60,6 +60,22 @@ ASSET_KEYS = (
         "partition: day",
     ),
     Key(
+        "partition_value",
+        (TASK,),
+        ANYTHING,
+        "The only value of `partition` in a run: its rows are replaced even by none.",
+        "the values that the query gives",
+        "partition_value: '{{ ds }}'",
+    ),
+    Key(
+        "full_refresh",
+        (TASK,),
+        either(FLAG, TEXT),
+        "Whether an incremental table is made anew; a parameter of this name says so too.",
+        "false",
+        "full_refresh: '{{ params.again }}'",
+    ),
+    Key(
         "asset",
         (TASK,),
         TEXT,

@@ -27,6 +27,8 @@ FORMAT = 1
 #: Ways through a template that are looked at, by the answers where it decides.
 _ANSWERS = ((False, True), (True, True), (False, False), (True, False))
 
+_ONLY_IN_A_RUN = "only a run can fill in its templates"
+
 #: Templates that other files are part of are read each time.
 _NAMES_FILES = re.compile(r"\{%[-+]?\s*(include|import|from|extends)\b")
 
@@ -229,9 +231,12 @@ class QueryReader:
                 return query
             first = first or query
             if not way.is_unsure:
-                break
+                return first
         assert first is not None, "there is at least one way"
-        return first
+        assert first.sql_fault is not None, "else it was returned"
+        # What stands at the place of a value that is not known says nothing to anybody.
+        fault = msgspec.structs.replace(first.sql_fault, message=_ONLY_IN_A_RUN)
+        return msgspec.structs.replace(first, sql_fault=fault)
 
 
 class KeptQueries:

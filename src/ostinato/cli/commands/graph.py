@@ -24,7 +24,7 @@ def command(target: str, output: str, environment: str | None) -> None:
     manifest, drawn = loading.graphs()
     loading.host.close()
     flow = code.choose(loading, manifest)
-    outside = graphs.outside_of(msgspec.json.decode(drawn[flow.name]))
+    outside = graphs.outside_of(msgspec.json.decode(drawn[flow.name]), flow)
     match output:
         case "json":
             click.echo(drawn[flow.name])

@@ -375,6 +375,19 @@ def test_sql_that_does_not_parse_leaves_its_refs() -> None:
     ]
 
 
+def test_sql_that_only_a_run_can_make_whole_is_told_so() -> None:
+    flow = make(
+        {
+            "orders.sql": ORDERS,
+            "b.sql": "SELECT {{ x }} {{ y }} z FROM {{ ref('orders') }} {{ z }} 1",
+        }
+    )
+
+    assert edges(flow) == {"orders > b"}
+    (found,) = warnings(flow)
+    assert "F029 the SQL does not parse: only a run can fill in its templates" in found
+
+
 def test_cycle_of_tables_is_told_with_its_places() -> None:
     (found,) = errors({"a.sql": "SELECT * FROM b", "b.sql": "SELECT *\nFROM a"})
 
