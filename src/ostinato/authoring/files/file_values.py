@@ -18,6 +18,7 @@ from ostinato.authoring.files.task_specs import TaskSpec, names_in
 from ostinato.authoring.files.units import Origins, Unit
 from ostinato.authoring.operators.operator import MappedOperator, Operator
 from ostinato.authoring.operators.python import FunctionOperator
+from ostinato.authoring.ports import Resolver
 from ostinato.authoring.references import (
     ElementReference,
     LiteralSeries,
@@ -44,6 +45,28 @@ class Built(NamedTuple):
     spec: TaskSpec
     operator: Operator
     unit: Unit
+
+
+class _OwnParameter(ParameterReference):
+    """Stand for a parameter of the run that has another default in one task.
+
+    Args:
+        name: Of the parameter.
+        own: The task's default.
+        default: The flow's.
+    """
+
+    __slots__ = ("default", "own")
+
+    def __init__(self, name: str, own: Any, default: Any) -> None:
+        super().__init__(name, annotation=UNTYPED)
+        self.own = own
+        self.default = default
+
+    def resolve(self, resolver: Resolver) -> Any:
+        """Return the parameter's value in this run, the task's own if that is the default."""
+        value = super().resolve(resolver)
+        return self.own if value == self.default else value
 
 
 def mapped_arguments(spec: TaskSpec, problems: list[FileProblem]) -> dict[str, Any] | None:
@@ -153,14 +176,16 @@ class FileValues:
         self, task: Built, name: str, declared: Collection[str], *, is_required: bool
     ) -> Any:
         """Return what a parameter stands for, None if nothing does."""
-        own = task.spec.values.get("params")
+        own = task.operator.settings.params
         maker = self._maker(name)
         is_parameter = name in self._flow.parameters
         if maker is not None and maker is not task.unit and name in declared:
             return self._result(task, maker, self._position(task, name))
+        if is_parameter and name in own:
+            return _OwnParameter(name, own[name], self._flow.parameters[name].default)
         if is_parameter:
             return ParameterReference(name, annotation=UNTYPED)
-        if isinstance(own, Mapping) and name in own:
+        if name in own:
             return own[name]
         if maker is not None and maker is not task.unit and is_required:
             return self._result(task, maker, self._position(task, name))

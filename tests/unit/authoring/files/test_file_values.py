@@ -139,6 +139,26 @@ def test_parameter_of_the_run_takes_the_place_of_a_default(tmp_path: Path) -> No
     assert testing.run(flow_of(tmp_path, files), params={"limit": 4}).result("a") == 4
 
 
+def test_parameters_of_folders_are_arguments_too(tmp_path: Path) -> None:
+    files = {
+        "METADATA.yml": "params: {region: EU, limit: 3}\n",
+        "raw/METADATA.yml": "params: {region: US, country: de}\n",
+        "raw/deep/METADATA.yml": "params: {level: 2}\n",
+        "raw/a.py": "def main(country, region, limit): return [country, region, limit]\n",
+        "raw/deep/b.py": "def main(country, level, params):\n"
+        "    return [country, level, dict(params)]\n",
+    }
+
+    flow = flow_of(tmp_path, files)
+
+    assert warnings_of(flow) == []
+    assert testing.run(flow).result("a") == ["de", "US", 3]
+    run = testing.run(flow, params={"region": "FR"})
+    assert run.result("a") == ["de", "FR", 3]
+    own = {"region": "FR", "limit": 3, "country": "de", "level": 2}
+    assert run.result("b") == ["de", 2, own]
+
+
 def test_partials_give_arguments_too(tmp_path: Path) -> None:
     text = """# ---
 # python_callable: load
