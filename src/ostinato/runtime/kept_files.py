@@ -1,7 +1,6 @@
 """This module keeps files that tasks write with their runs."""
 
 import contextlib
-import mimetypes
 import os
 import shutil
 from pathlib import Path
@@ -83,6 +82,9 @@ def described(file: Path, folder: Path, data_dir: Path) -> bytes:
         folder: Of the attempt.
         data_dir: Of the project, from which the path leads: data may be moved as a whole.
     """
+    # Few tasks publish files.
+    import mimetypes  # noqa: PLC0415 - see above
+
     return msgspec.json.encode(
         {
             "name": file.relative_to(folder).as_posix(),
