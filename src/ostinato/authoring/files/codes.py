@@ -63,6 +63,7 @@ CODES: dict[str, Code] = {
     "F040": Code("METADATA.yml and METADATA.yaml are both there; the first counts", "warning"),
     "F041": Code("A link to a folder is not followed", "warning", "warning"),
     "F042": Code("Nothing gives an argument of a function", "warning"),
+    "F043": Code("A script declares functions and calls none", "warning"),
 }
 
 

@@ -36,7 +36,9 @@ def read_python(text: str, file: str, problems: list[FileProblem]) -> PythonFile
         return None
     functions: dict[str, PythonFunction] = {}
     names: set[str] = set()
+    is_idle = True
     for statement in _top_level(tree.body):
+        is_idle = is_idle and not _does_something(statement)
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             functions.pop(statement.name, None)
             functions[statement.name] = _function(statement)
@@ -45,7 +47,32 @@ def read_python(text: str, file: str, problems: list[FileProblem]) -> PythonFile
     dependencies, line = _script_block(text, file, problems)
     docstring = _docstring(tree)
     names -= functions.keys()
-    return PythonFile(tuple(functions.values()), frozenset(names), docstring, dependencies, line)
+    return PythonFile(
+        tuple(functions.values()),
+        frozenset(names),
+        docstring,
+        dependencies,
+        line,
+        is_idle=is_idle,
+    )
+
+
+#: Statements that only declare something, or whose parts are looked at one by one.
+_DECLARING = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom),
+    *(ast.Pass, ast.If, ast.Try),
+)
+
+
+def _does_something(statement: ast.stmt) -> bool:
+    """Whether a statement at the top of a file does more than declare names."""
+    if isinstance(statement, _DECLARING):
+        return False
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        return any(isinstance(part, ast.Call) for part in ast.walk(statement))
+    return True
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:

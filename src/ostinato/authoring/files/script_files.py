@@ -7,7 +7,7 @@ from functools import cache
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.operator_names import OperatorNames
 from ostinato.authoring.files.plan import Plan
-from ostinato.authoring.files.spec import FileProblem, Position, PythonFunction
+from ostinato.authoring.files.spec import FileProblem, FileSpec, Position, PythonFunction
 from ostinato.authoring.files.task_specs import TaskSpec
 from ostinato.authoring.operators.interpreters import INTERPRETERS, TYPESCRIPT
 
@@ -47,6 +47,7 @@ def plan_of_python(
         problems.append(problem("F032", message, position, "say it by python_callable"))
         return None
     if function is None and not decorated:
+        _warn_of_idle(file, problems)
         return Plan(names.find("python"))
     chosen = function or decorated[0]
     spec.values["python_callable"] = chosen.name
@@ -57,6 +58,16 @@ def plan_of_python(
         problems.append(problem("F032", message, position, "name an operator in the header"))
         return None
     return Plan(names.find(_DECORATORS[kind]), dict(chosen.options))
+
+
+def _warn_of_idle(file: FileSpec, problems: list[FileProblem]) -> None:
+    """Tell of a script that does nothing, since its functions are meant to be called."""
+    if file.python is None or not file.python.is_idle or not file.python.functions:
+        return
+    first = file.python.functions[0]
+    message = f"the file is a script that does nothing: {first.name!r} is never called"
+    hint = f"call the task's function main, or say python_callable: {first.name}"
+    problems.append(problem("F043", message, Position(file.shown, first.line, first.column), hint))
 
 
 def kind_of_decorator(function: PythonFunction) -> str | None:

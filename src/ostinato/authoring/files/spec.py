@@ -135,6 +135,7 @@ class PythonFile(Struct, frozen=True):
         docstring: Of the module.
         dependencies: The TOML text of its PEP 723 block; None without one.
         dependencies_line: Where that begins, 0 without one.
+        is_idle: Whether it only declares names, and as a script does nothing.
     """
 
     functions: tuple[PythonFunction, ...] = ()
@@ -142,6 +143,7 @@ class PythonFile(Struct, frozen=True):
     docstring: str = ""
     dependencies: str | None = None
     dependencies_line: int = 0
+    is_idle: bool = False
 
     def function(self, name: str) -> PythonFunction | None:
         """Return the function of that name, or None."""

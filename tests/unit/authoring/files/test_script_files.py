@@ -231,3 +231,20 @@ def test_script_is_cached_by_its_text_and_by_what_it_reads_of_its_run(
     ran("true $OSTINATO_PARAM_REGION", last, "2024-01-03", "US")
 
     assert counts == [1, 1, 2, 2, 3, 4, 4, 5]
+
+
+def test_a_script_that_declares_functions_and_calls_none_is_told(tmp_path: Path) -> None:
+    idle = '"""Load."""\n\nimport os\n\nLIMIT = 3\n\n\ndef load(ds):\n    return ds\n'
+    files = {
+        "idle.py": idle,
+        "called.py": f"{idle}\n\nload(1)\n",
+        "guarded.py": f'{idle}\n\nif __name__ == "__main__":\n    load(1)\n',
+        "assigned.py": f"{idle}\nvalue = load(2)\n",
+        "task.py": idle.replace("load", "main"),
+        "empty.py": "",
+    }
+
+    assert warnings_of(flow_of(tmp_path, files)) == [
+        "idle.py:8:1 F043 the file is a script that does nothing: 'load' is never called; "
+        "call the task's function main, or say python_callable: load"
+    ]
