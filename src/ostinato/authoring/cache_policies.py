@@ -1,8 +1,9 @@
 """This module says of what the key is made under which a step's result is kept for others."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+from msgspec import Struct, structs
 
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.quantities import seconds_of
@@ -12,8 +13,7 @@ from ostinato.errors import InvalidArgument, Place
 KeyFunction = Callable[[Any, dict[str, Any]], str | None]
 
 
-@dataclass(frozen=True)
-class CachePolicy:
+class CachePolicy(Struct, frozen=True):
     """What makes up the key; policies add up with ``+``, arguments are left out with ``-``.
 
     Attributes:
@@ -48,7 +48,7 @@ class CachePolicy:
     def __sub__(self, names: str | Iterable[str]) -> "CachePolicy":
         """Return the policy without one argument, or several."""
         left_out = {names} if isinstance(names, str) else set(names)
-        return replace(self, without=self.without | left_out)
+        return structs.replace(self, without=self.without | left_out)
 
     @property
     def is_empty(self) -> bool:
