@@ -81,17 +81,29 @@ def read_content(path: str, max_bytes: int) -> Content:
     return Content(data, hashlib.sha256(data).hexdigest(), stamp_of(status))
 
 
-def digest_of_large(path: str) -> str:
-    """Return the hash of a file of any size, of which only a part is in memory at a time.
+def read_large(path: str) -> Content:
+    """Return the first bytes of a file of any size, and the hash of all of them.
 
     Raises:
-        OSError: It is gone or may not be read.
+        FileNotFoundError: It is gone, or the link leads nowhere.
+        UnreadableFileError: It is no regular file, or may not be read.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(_PART_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFileError("F006", "is no regular file")
+        with open(path, "rb") as file:
+            first = file.read(_PART_BYTES)
+            part = first
+            while part:
+                digest.update(part)
+                part = file.read(_PART_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableFileError("F006", f"cannot be read: {error.strerror}") from None
+    return Content(first, digest.hexdigest(), stamp_of(status))
 
 
 def text_of(data: bytes) -> str:

@@ -16,8 +16,8 @@ from ostinato.authoring.files.file_content import (
     MAX_TEXT_BYTES,
     Content,
     UnreadableFileError,
-    digest_of_large,
     read_content,
+    read_large,
     stamp_of,
     text_of,
 )
@@ -241,14 +241,7 @@ class _Reading:
     def _content(self, listed: ListedFile) -> Content:
         if listed.suffix in SEED_SUFFIXES and not listed.is_hooked:
             # A table is as large as it is, and its rows are read when its task runs.
-            try:
-                stamp = stamp_of(os.stat(listed.path))
-                return Content(b"", digest_of_large(listed.path), stamp)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                message = f"cannot be read: {error.strerror}"
-                raise UnreadableFileError("F006", message) from None
+            return read_large(listed.path)
         limit = MAX_TEXT_BYTES
         if listed.suffix == ".ipynb" or listed.is_hooked:
             limit = MAX_NOTEBOOK_BYTES
@@ -278,7 +271,9 @@ class _Reading:
         if listed.is_hooked:
             hook = self._hooks[listed.suffix]
             parsing.keys = self._tools.run(hook, listed.path, shown, problems) or parsing.keys
-        elif listed.suffix not in SEED_SUFFIXES:
+        elif listed.suffix in SEED_SUFFIXES:
+            problems += _seed_problems(content.data, listed.suffix, Position(shown, 1, 1))
+        else:
             if not parsing.read(content.data):
                 return None
             if scope != TASK or self._renders:
@@ -382,6 +377,15 @@ def _id_problems(label: str, what: str, position: Position) -> Iterator[FileProb
     except InvalidArgument as error:
         kind = "file" if what == "task" else "folder"
         yield problem("F015", error.message, position, f"rename the {kind}")
+
+
+def _seed_problems(first: bytes, suffix: str, position: Position) -> Iterator[FileProblem]:
+    """Iterate over what its first bytes say against a table in a file."""
+    if suffix == ".parquet":
+        if not first.startswith(b"PAR1"):
+            yield problem("F039", "is no Parquet file", position)
+    elif not first.strip():
+        yield problem("F039", "is empty", position, "its first line names the columns")
 
 
 def _callable_problems(keys: Keys, python: PythonFile | None) -> Iterator[FileProblem]:

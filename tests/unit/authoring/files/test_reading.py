@@ -408,18 +408,29 @@ def test_file_in_the_place_of_a_folder_is_named(folder: Path) -> None:
     ]
 
 
-def test_seed_that_is_a_link_to_nothing_or_to_itself_is_named(folder: Path) -> None:
+def test_seed_that_cannot_be_read_is_named(folder: Path) -> None:
     write(folder, {"METADATA.yml": "seeds: true"})
     (folder / "a.csv").symlink_to("nothing")
     (folder / "b.csv").symlink_to("b.csv")
+    os.mkfifo(folder / "c.csv")
 
-    first, second = read(folder)[1]
+    first, second, third = read(folder)[1]
 
     assert first == "a.csv:1:1 F006 is a link to nothing"
     assert second.startswith("b.csv:1:1 F006 cannot be read: Too many levels")
+    assert third == "c.csv:1:1 F006 is no regular file"
 
 
 def test_pipe_without_extension_is_no_script(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
 
     assert read(folder)[0].files == ()
+
+
+def test_seed_that_is_no_table_is_named(folder: Path) -> None:
+    write(folder, {"METADATA.yml": "seeds: true", "a.csv": "\n", "b.parquet": "a,b\n1,2\n"})
+
+    assert read(folder)[1] == [
+        "a.csv:1:1 F039 is empty; its first line names the columns",
+        "b.parquet:1:1 F039 is no Parquet file",
+    ]
