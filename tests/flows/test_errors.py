@@ -1,6 +1,7 @@
 """This module tests what flows that are functions say of mistakes: the line, and the step."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,18 @@ def test_step_that_a_thread_calls_which_the_flow_knows_nothing_of() -> None:
 
     assert "test_errors.py" in str(found[0])
     assert "task 'load' is called in thread 'mine', which flow 'etl' knows" in str(found[0])
+
+
+def test_step_that_is_all_that_a_thread_does_stands_in_no_line_of_python_itself() -> None:
+    @task
+    def load() -> None:
+        """Never executed."""
+
+    with ThreadPoolExecutor(1) as pool:
+
+        @flow
+        def etl() -> None:
+            pool.submit(load).result()
+
+        with pytest.raises(UsageError, match=r"^task 'load' is called in thread"):
+            etl()

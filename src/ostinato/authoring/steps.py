@@ -1,5 +1,6 @@
 """This module is what calling a task means while a flow that is a function executes."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from ostinato.authoring.cache_policies import Caching
 from ostinato.authoring.places import calling_place, relative_place
-from ostinato.errors import UsageError
+from ostinato.errors import Place, UsageError
 from ostinato.model.deferral import InputRequest
 from ostinato.model.identity import MapPath
 from ostinato.model.policy import Policy
@@ -235,6 +236,13 @@ class executing_flow:  # noqa: N801 - reads as a verb where it is used
         current_steps.reset(self._token)
 
 
+#: Files of Python itself that call what a thread is given to do.
+_THREADS = (
+    threading.__file__,
+    os.path.join(os.path.dirname(threading.__file__), "concurrent", "futures", "thread.py"),
+)
+
+
 def steps_here(task: str) -> Steps | None:
     """Return the steps that a call of a task belongs to, None outside of flows.
 
@@ -253,7 +261,13 @@ def steps_here(task: str) -> Steps | None:
             raise UsageError(
                 f"task {task!r} is called in thread {thread.name!r}, which flow {flow!r} knows "
                 "nothing of",
-                place=relative_place(calling_place()),
+                place=_place_of_call(),
                 hint=f"use {task}.submit(), or {task}.function() for a plain call",
             )
     return steps
+
+
+def _place_of_call() -> Place | None:
+    """Return where a step is called from; None where a thread executes nothing but the step."""
+    place = calling_place()
+    return None if place.file in _THREADS else relative_place(place)

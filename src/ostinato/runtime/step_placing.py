@@ -110,11 +110,11 @@ class StepPlacing:
         )
         try:
             return encode_value(ARGUMENTS, [list(args), kwargs], spec, self._info.values_root)
-        except ValueNotSerialisable as error:
+        except ValueNotSerialisable:
             culprit = _culprit(args, kwargs, spec, self._info.values_root)
             message = f"{step.place}: step {step.name}: {culprit} cannot be sent to another process"
             hint = "pass data, or execute the step in the process of its flow"
-            raise ValueNotSerialisable(message, hint=hint) from error
+            raise ValueNotSerialisable(message, hint=hint) from None
 
     def _forget(self, arguments: StoredValue) -> None:
         """Remove arguments that were too large for a message: nobody needs them any more."""
