@@ -9,7 +9,7 @@ from ostinato.authoring.sql_dialects import Relation
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.template_problems import template_error
 from ostinato.authoring.templates import FlowTemplates, is_template
-from ostinato.errors import OstinatoError, Place, QueryError, UsageError
+from ostinato.errors import ExecutionError, OstinatoError, Place, QueryError, UsageError
 
 #: Writes the name of a table as a database has it.
 Quoted = Callable[[Relation], str]
@@ -157,7 +157,7 @@ def placing_errors(
         statement: The part of ``text`` that is executed.
 
     Raises:
-        QueryError: With its place.
+        ExecutionError: With its place.
     """
     try:
         yield
@@ -166,6 +166,11 @@ def placing_errors(
             raise
         found = _place_of(place.file, rendered, text, statement, error.position)
         raise QueryError(error.message, error.position, place=found) from error.__cause__
+    except ExecutionError as error:
+        if place.file and error.place is None:
+            found = _place_of(place.file, rendered, text, statement, None)
+            error.place = Place(found.file, found.line)
+        raise
 
 
 def _place_of(

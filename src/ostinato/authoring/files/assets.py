@@ -7,6 +7,7 @@ from ostinato.authoring.column_lineage import Outputs, outputs_of
 from ostinato.authoring.files.asset_texts import AssetTexts
 from ostinato.authoring.files.queries import QueryReader, content_key
 from ostinato.authoring.files.query_marks import REF, SOURCE, THIS
+from ostinato.authoring.files.seeds import columns_of_seed
 from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.tables import Maker, Tables, connection_of, dialect_of
 from ostinato.authoring.operators.operator import Operator
@@ -126,7 +127,7 @@ class Assets:
         declared = other.spec.values.get("columns")
         if not names and isinstance(declared, Mapping):
             names = tuple(map(str, declared))
-        return names or None
+        return names or columns_of_seed(other.spec) or None
 
     def _key(self, name: str, maker: Maker) -> str | None:
         """Return the key of the asset that a query means by a name, or the name of a table."""
@@ -136,6 +137,7 @@ class Assets:
         for mark, function, uses in ((REF, "ref", query.refs), (SOURCE, "source", query.sources)):
             if name.startswith(mark):
                 number = name.removeprefix(mark).partition(".")[0]
-                use = uses[int(number)].name if int(number) < len(uses) else ""
+                is_known = number.isdecimal() and int(number) < len(uses)
+                use = uses[int(number)].name if is_known else ""
                 return reads.keys.get(f"{function}:{use}")
         return None if name.startswith(THIS) else reads.keys.get(name)

@@ -52,7 +52,12 @@ class Named:
         self._mark = mark
 
     def __call__(self, *parts: object) -> str:
-        """Note a name, and return what stands for it in the query."""
+        """Note a name, and return what stands for it in the query.
+
+        A name that only the run knows is not noted: no task can wait for it.
+        """
+        if any(isinstance(part, Undefined) for part in parts):
+            return f'{self._mark}unknown."{UNKNOWN}"'
         texts = [str(part) for part in parts]
         # As in dbt, ref may name a package before the model.
         name = ".".join(texts) if self.function == "source" else (texts or [""])[-1]

@@ -226,6 +226,13 @@ def test_declared_columns_are_those_of_tables_that_cannot_be_read() -> None:
     assert lineage_of(flow, "wide") == {"id": ["orders.id"], "total": ["orders.total"]}
 
 
+def test_columns_of_seeds_are_known() -> None:
+    files = {"days.csv": "day,week\n2024-01-01,1\n", "a.sql": "SELECT * FROM days"}
+    flow = make(files, "connection: shop\nseeds: true\n")
+
+    assert lineage_of(flow, "a") == {"day": ["days.day"], "week": ["days.week"]}
+
+
 def test_own_rows_are_no_origin() -> None:
     text = "---\nmaterialized: incremental\nunique_key: id\n---\n"
     flow = make({"a.sql": text + "SELECT id FROM x UNION SELECT max(id) FROM {{ this }}"})

@@ -27,12 +27,12 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make(files: dict[str, str], metadata: str = METADATA) -> DAG:
+def make(files: dict[str, str], metadata: str = METADATA, **options: Any) -> DAG:
     for name, text in {"METADATA.yml": metadata, **files}.items():
         path = Path("shop", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
-    return folder_flow(Path("shop").absolute())
+    return folder_flow(Path("shop").absolute(), **options)
 
 
 def edges(flow: DAG) -> set[str]:
@@ -183,6 +183,7 @@ def test_query_waits_for_what_it_reads(sql: str) -> None:
         "WITH orders AS (SELECT 1) SELECT * FROM orders",
         "SELECT 'raw.orders' -- FROM raw.orders",
         "SELECT * FROM {{ params.table }}",
+        "SELECT * FROM {{ ref(params.table) }} JOIN {{ source('x', var.value.y) }}",
         "SELECT * FROM other.orders",
         "SELECT * FROM completely_different",
     ],
@@ -572,6 +573,42 @@ def test_threads_that_write_to_one_database_wait_for_each_other(kind: str) -> No
 
     with testing.run(flow) as run:
         assert run.state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "there is no line with the names of the columns"),
+        ("a,,c\n", "column 2 has no name"),
+        ("a,b,A\n", "two columns are called 'a'"),
+    ],
+)
+def test_seed_without_names_of_columns_is_told(text: str, problem: str) -> None:
+    assert errors({"a.csv": text}, METADATA + "seeds: true\n") == [f"shop/a.csv:1 F039 {problem}"]
+
+
+def test_macros_of_files_and_functions_are_there_at_both_times(working_folder: Path) -> None:
+    files = {
+        "_macros.sql": "{% macro all(table) %}SELECT * FROM {{ table }}{% endmacro %}",
+        "orders.sql": ORDERS,
+        "b.sql": "{% import '_macros.sql' as lib %}{{ lib.all(ref(called('ORDERS'))) }}",
+        "c.sql": "{% from '_macros.sql' import all %}{{ all(called('B')) }}",
+    }
+    flow = make(files, dag_constructors={"called": lambda name: name.lower()})
+
+    with testing.run(flow) as run:
+        assert run.state == "succeeded"
+
+    assert edges(flow) == {"orders > b", "b > c"}
+
+
+def test_refused_rows_are_told_with_their_file() -> None:
+    header = "---\nmaterialized: incremental\nunique_key: id\n---\n"
+    query = "\nSELECT 1 AS id UNION ALL SELECT 1"
+
+    message = failure_of(make({"a.sql": header + query}), "a")
+
+    assert "shop/a.sql:6: 2 rows of the query have id = 1" in message
 
 
 def test_json_of_a_flow_shows_what_users_said() -> None:
