@@ -362,7 +362,7 @@ class MortalRunner(Runner):
         def turn() -> None:
             self._coordinator.turn_within()
 
-        options: dict[str, Any] = {"clock": self._clock, "turn": turn}
+        options: dict[str, Any] = {"clock": self._clock, "turn": turn, "gate": self._gate}
         return {"inline": MortalExecutor(self._world, flows, self._answer, **options)}
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import assert_never
 
+import msgspec
+
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine import events as ev
+from ostinato.engine.machine import lost_failure
 from ostinato.engine.task_run import TaskRun
 from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.state import TaskRunState
 from ostinato.runtime import messages as msg
 
 
@@ -70,3 +74,13 @@ def unsuccessful(
             )
         case _:
             assert_never(report)
+
+
+def explain_loss(run: LiveRun, task_run: TaskRun) -> None:
+    """Say of a task run that was lost too often how often, and why the last time."""
+    if task_run.losses and task_run.state is TaskRunState.FAILED:
+        known = run.failures.get(task_run)
+        if known is None or known.kind is FailureKind.LOST:
+            lost = lost_failure(task_run.task_id, task_run.losses)
+            message = f"{lost.message}: {known.message}" if known else lost.message
+            run.failures[task_run] = msgspec.structs.replace(lost, message=message)

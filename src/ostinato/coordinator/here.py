@@ -35,6 +35,7 @@ from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.errors import OstinatoError, RunNotFound, RunOwned, UsageError
+from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import STEPS, Executor
 from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thread
 from ostinato.model.alert import Alerts
@@ -111,6 +112,8 @@ class Runner:
         self._lease = store.register_coordinator(wake_address=wake.address)
         self._closing.callback(store.unregister_coordinator, self._lease)
         settings = project.settings
+        #: Lets its loop into the coordinator, and who asks in the loop's place.
+        self._gate = Gate()
         executors = self._make_executors(host, flows or {}, resources or {})
         #: Executes in the thread that calls ``serve``; None where no thread does.
         self.caller = self._make_caller(flows or {}, resources or {}) if has_caller else None
@@ -130,6 +133,7 @@ class Runner:
         self._coordinator = Coordinator(
             store,
             self._lease,
+            gate=self._gate,
             executors=executors,
             aliases=aliases,
             clock=self._clock,
@@ -205,6 +209,7 @@ class Runner:
                 resources=resources,
                 clock=self._clock,
                 turn=lambda: self._coordinator.turn_within(),
+                gate=self._gate,
             )
             if not isinstance(self._clock, VirtualClock):
                 executors["thread"] = ThreadExecutor(flows, self._answer, resources=resources)
@@ -215,7 +220,7 @@ class Runner:
     ) -> "CallerExecutor":
         from ostinato.executors.caller import CallerExecutor
 
-        return CallerExecutor(flows, self._answer, resources=resources)
+        return CallerExecutor(flows, self._answer, resources=resources, gate=self._gate)
 
     def _make_triggers(self, host: "CodeHost | None") -> Triggers:
         if isinstance(self._clock, VirtualClock):

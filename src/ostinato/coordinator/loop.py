@@ -19,7 +19,7 @@ from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
 from ostinato.coordinator.earlier_runs import EarlierRuns
-from ostinato.coordinator.ended_attempts import unsuccessful
+from ostinato.coordinator.ended_attempts import explain_loss, unsuccessful
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
@@ -37,16 +37,15 @@ from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import OnQuestion, StandIn, Waits
 from ostinato.engine import commands as cmd
 from ostinato.engine import events as ev
-from ostinato.engine.machine import lost_failure
 from ostinato.engine.placed_step import NO_POSITION
 from ostinato.engine.queueing import Lane, Ready, ReadyQueue
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import ExecutionError
+from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import STEPS, Executor, Later
 from ostinato.executors.trigger_host import Triggers
 from ostinato.model.alert import Alerts
 from ostinato.model.deferral import Resumption
-from ostinato.model.failure import FailureKind
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import format_path, parse_path
 from ostinato.model.state import TaskRunState
@@ -95,6 +94,7 @@ class Coordinator:
         describe: Finds out about runs that it does not drive.
         is_sending: Whether alerts really go out.
         wake: Socket that becomes readable when another process asks for something.
+        gate: It is inside of it while it does not wait.
         nested: Gives the attempts of subflows to the bodies that call them.
         answers_to_calls: What answers calls of attempts that are no business of runs.
         on_question: Told of what people are asked.
@@ -118,6 +118,7 @@ class Coordinator:
         describe: Describe,
         is_sending: bool = True,
         wake: socket.socket | None = None,
+        gate: Gate,
         answers_to_calls: Mapping[str, Callable[..., Any]] | None = None,
         on_question: OnQuestion | None = None,
     ) -> None:
@@ -130,6 +131,7 @@ class Coordinator:
         self._places = Executors(frozenset(executors) - {STEPS}, aliases, default_executor)
         self._chance = chance
         self._wake = wake
+        self._gate = gate
         self._runs: dict[int, LiveRun] = {}
         self._queue = ReadyQueue()
         self._timers = Timers()
@@ -346,6 +348,10 @@ class Coordinator:
 
     def _turn(self) -> None:
         self._wait()
+        with self._gate:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
         self._now_us = self._clock.now_us()
         while self._asked:
             self._asked.pop(0)()
@@ -687,7 +693,7 @@ class Coordinator:
         for run in self._touched.values():
             if run.dirty:
                 for task_run in run.dirty.values():
-                    self._explain_loss(run, task_run)
+                    explain_loss(run, task_run)
                     batch.task_runs.append(run.task_run_row(task_run))
                     if self._waits:
                         self._waits.forget_if_over(task_run)
@@ -731,14 +737,6 @@ class Coordinator:
         caller = self._in_flight.get(self._nested.caller_of(run.id))
         if caller is not None:
             self.note_progress(caller.run, caller.task_run)
-
-    def _explain_loss(self, run: LiveRun, task_run: TaskRun) -> None:
-        if task_run.losses and task_run.state is TaskRunState.FAILED:
-            known = run.failures.get(task_run)
-            if known is None or known.kind is FailureKind.LOST:
-                lost = lost_failure(task_run.task_id, task_run.losses)
-                message = f"{lost.message}: {known.message}" if known else lost.message
-                run.failures[task_run] = msgspec.structs.replace(lost, message=message)
 
     def _send(self) -> None:
         starts, self._starts = self._starts, []

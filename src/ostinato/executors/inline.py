@@ -1,17 +1,16 @@
 """This module executes attempts in the coordinator's own thread, one after the other."""
 
 import selectors
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.clock import Clock
 from ostinato.errors import ExecutionError
 from ostinato.executors.credit import Credit
+from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import CallHandler, Later
 from ostinato.runtime.attempt import Executing
 from ostinato.runtime.capture import capture_python_output
@@ -31,6 +30,7 @@ class InlineExecutor:
         resources: Objects that replace the flows' own, by name.
         clock: Stamps attempts and log lines.
         turn: Has the loop, in the middle of whose turn attempts execute, take another one.
+        gate: Lets their threads into the coordinator one by one.
     """
 
     #: Whether calls are answered by the thread that asks.
@@ -44,6 +44,7 @@ class InlineExecutor:
         resources: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         turn: Callable[[], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._flows = flows
         self._answer = answer
@@ -52,9 +53,7 @@ class InlineExecutor:
         self._waiting: deque[tuple[AttemptSpec, RunInfo]] = deque()
         self._credit = Credit()
         self._turn = turn
-        #: Held by the one thread that is in the coordinator: submitted steps ask from their own.
-        self._lock = threading.RLock()
-        self._thread = self._depth = 0
+        self._gate = gate or Gate()
         capture_python_output(is_echoed=True)
 
     def credits(self) -> int:
@@ -84,15 +83,14 @@ class InlineExecutor:
             return reports
         began = time.perf_counter()
         count = 0
-        while waiting:
-            spec, run = waiting.popleft()
-            if spec.token < 0:
-                reports.append(Revoked(-spec.token))
-                continue
-            with self._outside():
-                report = self._executing.execute(spec, self._flows.get(run.flow), run)
-            reports.append(report)
-            count += 1
+        with self._gate.outside():
+            while waiting:
+                spec, run = waiting.popleft()
+                if spec.token < 0:
+                    reports.append(Revoked(-spec.token))
+                    continue
+                reports.append(self._executing.execute(spec, self._flows.get(run.flow), run))
+                count += 1
         if count:
             self._credit.learn((time.perf_counter() - began) / count)
         return reports
@@ -114,7 +112,7 @@ class InlineExecutor:
 
     def call(self, token: int, method: str, args: dict[str, Any]) -> Any:
         """Ask the coordinator, which waits in this thread for what executes in it."""
-        with self._inside():
+        with self._gate:
             answer = self._answer(token, method, args)
             if not isinstance(answer, Later):
                 return answer
@@ -125,34 +123,6 @@ class InlineExecutor:
             message = answer.error or f"{method} waits for what this thread would have to do"
             raise ExecutionError(message)
         return answer.value
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        """Be in the coordinator, alone."""
-        with self._lock:
-            self._thread = threading.get_ident()
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                self._thread = self._thread if self._depth else 0
-
-    @contextmanager
-    def _outside(self) -> Iterator[None]:
-        """Let other threads into the coordinator while this one executes an attempt."""
-        depth = self._depth if self._thread == threading.get_ident() else 0
-        if depth:
-            self._thread = self._depth = 0
-        for _ in range(depth):
-            self._lock.release()
-        try:
-            yield
-        finally:
-            for _ in range(depth):
-                self._lock.acquire()
-            if depth:
-                self._thread, self._depth = threading.get_ident(), depth
 
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""

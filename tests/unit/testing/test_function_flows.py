@@ -219,7 +219,7 @@ def test_sleep_of_a_graphs_task_is_real() -> None:
     assert testing.run(graph()).result("nap") >= 0.01
 
 
-def test_failure_of_a_step_that_nobody_waits_for_fails_nothing() -> None:
+def test_failure_of_a_step_that_nobody_waits_for_fails_the_flow() -> None:
     @task
     def wrong() -> None:
         message = "wrong"
@@ -232,4 +232,4 @@ def test_failure_of_a_step_that_nobody_waits_for_fails_nothing() -> None:
 
     run = testing.run(steps)
 
-    assert (run.state, run.result()) == ("succeeded", 1)
+    assert (run.state, run.result()) == ("failed", None)
