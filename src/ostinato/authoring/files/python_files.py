@@ -54,6 +54,7 @@ def read_python(text: str, file: str, problems: list[FileProblem]) -> PythonFile
         dependencies,
         line,
         is_idle=is_idle,
+        called=frozenset(filter(None, map(_called, tree.body))),
     )
 
 
@@ -73,6 +74,14 @@ def _does_something(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         return any(isinstance(part, ast.Call) for part in ast.walk(statement))
     return True
+
+
+def _called(statement: ast.stmt) -> str:
+    """Return the function that a statement calls, empty if it calls none by its name."""
+    value = statement.value if isinstance(statement, ast.Expr | ast.Assign) else None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return value.func.id
+    return ""
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -143,8 +152,19 @@ def _options(decorators: list[ast.expr]) -> Iterator[tuple[str, Any]]:
     for decorator in decorators:
         for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
             if keyword.arg is not None and keyword.arg != "task_id":
-                with contextlib.suppress(ValueError, RecursionError, MemoryError):
-                    yield keyword.arg, ast.literal_eval(keyword.value)
+                with contextlib.suppress(ValueError, TypeError, RecursionError, MemoryError):
+                    value = ast.literal_eval(keyword.value)
+                    if _is_plain(value):
+                        yield keyword.arg, value
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is one that YAML could have said."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(each) for name, each in value.items())
+    return isinstance(value, str | int | float | None)
 
 
 def _dotted(node: ast.expr) -> str:

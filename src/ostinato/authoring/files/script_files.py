@@ -27,7 +27,7 @@ def plan_of_python(
     """Return what a ``.py`` file becomes.
 
     Its task is the function that ``python_callable`` names, else ``main``, else the one that is
-    decorated with ``@task``; without any, the file is a script.
+    decorated with ``@task``; without any, or if the file calls it itself, it is a script.
 
     Args:
         spec: Of the task; the function that was found is put into its values.
@@ -38,8 +38,10 @@ def plan_of_python(
     file = spec.file
     if file is None or file.python is None or only_gusty or spec.values.get("python_callable"):
         return Plan(names.find("python"))
-    decorated = [f for f in file.python.functions if kind_of_decorator(f) is not None]
-    function = file.python.function(MAIN)
+    # What calls its function itself is a script: else the function would be called twice.
+    functions = [f for f in file.python.functions if f.name not in file.python.called]
+    decorated = [f for f in functions if kind_of_decorator(f) is not None]
+    function = next((f for f in functions if f.name == MAIN), None)
     if function is None and len(decorated) > 1:
         several = " and ".join(f"{one.name!r} (line {one.line})" for one in decorated)
         position = Position(file.shown, decorated[1].line, decorated[1].column)

@@ -132,6 +132,7 @@ class PythonFile(Struct, frozen=True):
         functions: At its top level, in the order of the file; a later one of the same name
             hides the earlier, which is not among them.
         names: All else that its top level assigns, imports or declares.
+        called: Names of the functions that it calls while it is imported, as a statement.
         docstring: Of the module.
         dependencies: The TOML text of its PEP 723 block; None without one.
         dependencies_line: Where that begins, 0 without one.
@@ -144,6 +145,7 @@ class PythonFile(Struct, frozen=True):
     dependencies: str | None = None
     dependencies_line: int = 0
     is_idle: bool = False
+    called: frozenset[str] = frozenset()
 
     def function(self, name: str) -> PythonFunction | None:
         """Return the function of that name, or None."""

@@ -44,12 +44,25 @@ def test_main_is_the_task_of_a_file_that_names_no_function(tmp_path: Path) -> No
     assert testing.run(flow).result("a") == 2
 
 
+@pytest.mark.parametrize("call", ["main()", "done = main()"])
+def test_file_that_calls_its_function_itself_is_a_script(call: str, tmp_path: Path) -> None:
+    text = f"def main():\n    with open('{tmp_path}/ran', 'a') as f: f.write('x')\n\n"
+    files = {
+        "a.py": f"{text}{call}\n",
+        "b.py": f"{text}if __name__ == '__main__':\n    {call}\n",
+    }
+
+    testing.run(flow_of(tmp_path, files)).raise_for_state()
+
+    assert (tmp_path / "ran").read_text() == "xx"
+
+
 def test_the_one_decorated_function_is_the_task_with_its_policies(tmp_path: Path) -> None:
     text = """from ostinato import task
 
 LIMIT = 3
 
-@task(retries=2, retry_delay="10s", retry_if=ValueError, task_id="other")
+@task(retries=2, retry_delay=["10s", 5], retry_if=ValueError, task_id="other", tags=("a", 1j))
 def load():
     return LIMIT
 """
