@@ -99,6 +99,7 @@ def test_person_approves_and_answers_a_run_of_another_process(
     assert "ostinato answer 'ask#1' release --approve" in asked
     assert json.loads(out)["state"] == "succeeded"
     assert content(ostinato, "ask", "rows") == 5
+    assert "✔ release  succeeded: answered by ann" in ostinato("show", "ask").out
     assert "nothing waits for a person" in ostinato("inputs").out
     assert "does not wait for an answer" in ostinato("answer", "ask", "rows", "5", code=2).err
 

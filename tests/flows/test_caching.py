@@ -76,7 +76,7 @@ def test_equal_calls_are_executed_once_and_shown_so(home: Path) -> None:
     assert reasons(home) == ["cached from one#1 note[0]"]
 
     run = CliRunner().invoke
-    assert "✔ note   succeeded" in run(root, ["show", "one"]).output
+    assert "✔ note   succeeded: cached from one#1 note[0]" in run(root, ["show", "one"]).output
     shown = run(root, ["show", "one", "note"]).output
     assert "note[0] succeeded: cached from one#1 note[0]" in shown
     error = run(root, ["show", "one", "nota"]).exception

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel, field_validator
 
 from ostinato import (
@@ -21,6 +22,7 @@ from ostinato import (
     task,
     wait_for_input,
 )
+from ostinato.cli.entry import root
 from ostinato.client.local import LocalClient
 from ostinato.engine.events import RunStateChanged
 from ostinato.errors import AnswerError, DeferralTimeout, FlowSuspended, UsageError
@@ -326,6 +328,9 @@ def test_run_is_paused_while_it_waits_and_goes_on_with_the_answer(home: Path) ->
     assert changes == ["paused", "running", "paused", "running"]
     assert run.state.label == "succeeded"
     assert (by["@pause[0]"], by["@input[1]"]) == ("ana", "ana")
+    assert (
+        "✔ @pause  succeeded: answered by ana" in CliRunner().invoke(root, ["show", "last"]).output
+    )
 
 
 def test_suspended_run_is_paused(home: Path) -> None:

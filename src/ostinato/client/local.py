@@ -289,8 +289,12 @@ def _task_run(row: TaskRunRow) -> TaskRunView:
         inputs=row.inputs,
         map_name=row.map_name,
         reason=row.reason or _waits_for(row),
-        answered_by=decode_step(row.step).by if row.step is not None else "",
+        answered_by=_answered_by(row),
     )
+
+
+def _answered_by(row: TaskRunRow) -> str:
+    return "" if row.step is None else decode_step(row.step).by
 
 
 def _waits_for(row: TaskRunRow) -> str:

@@ -16,7 +16,7 @@ from ostinato.model.policy import Isolation, Policy
 from ostinato.model.value import StoredValue
 from ostinato.runtime.messages import AttemptSpec, InputValue, MappedValues, RunInfo, SingleValue
 from ostinato.store.protocol import Store
-from ostinato.store.records import AttemptRow, RunRow, RunUpdate, TaskRunRow
+from ostinato.store.records import AttemptRow, RunRow, RunUpdate, TaskRunRow, ValueRow
 
 #: Values of a mapped result that travel with the attempt; its reader fetches the others.
 FIRST_VALUES = 32
@@ -114,6 +114,12 @@ class LiveRun:
             None,
             self.names.get(task_run, "") if self.names else "",
         )
+
+    def value_row(self, task_run: TaskRun, value: StoredValue) -> ValueRow:
+        """Return a value of a task run as it is to be written."""
+        path = format_path(task_run.path)
+        attempt = (task_run.generation, task_run.attempt)
+        return ValueRow(self.id, task_run.task_id, path, *attempt, value)
 
     def attempt_row(
         self,

@@ -58,7 +58,6 @@ from ostinato.store.records import (
     EventRow,
     ExpansionRow,
     RunRequest,
-    ValueRow,
 )
 
 #: Seconds between two looks for requests of other processes; they also wake the loop.
@@ -476,6 +475,9 @@ class Coordinator:
             if report.inputs is not None:
                 run.inputs[task_run] = report.inputs
             times = (report.started_us, report.ended_us) if self._uses_reported_times else (0, 0)
+            resumption = task_run.resumption
+            if resumption is not None and resumption.by:
+                run.reasons[task_run] = f"answered by {resumption.by}"
             source = ""
             if report.caching is not None:
                 source = self._cached.note(run, task_run, report, self._batch)
@@ -508,17 +510,8 @@ class Coordinator:
 
     def keep(self, run: LiveRun, task_run: TaskRun, value: StoredValue) -> None:
         """Add a value of a task run to the next commit."""
-        path = task_run.path
-        run.values.put(task_run.task_id, path, value)
-        row = ValueRow(
-            run.id,
-            task_run.task_id,
-            format_path(path),
-            task_run.generation,
-            task_run.attempt,
-            value,
-        )
-        self._batch.values.append(row)
+        run.values.put(task_run.task_id, task_run.path, value)
+        self._batch.values.append(run.value_row(task_run, value))
 
     def _take_token(self) -> int:
         self._token += 1

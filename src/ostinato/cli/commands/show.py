@@ -148,10 +148,14 @@ def _reasons(opened: "Opened", row: "RunRow") -> dict[str, str]:
         TaskRunState.CANCELLED,
     )
     views = opened.client.task_runs(row.id, states=states, limit=MAX_REASONS)
-    reasons = {view.name: view.reason for view in views}
+    reasons = {view.task_id: view.reason for view in views}
     done = opened.client.task_runs(row.id, states=[TaskRunState.SUCCEEDED], limit=MAX_REASONS)
-    # Of a success, where its result came from.
-    return reasons | {view.name: view.reason for view in done if view.reason}
+    for view in done:
+        # Of a success, where its result came from.
+        by = f"answered by {view.answered_by}" if view.answered_by else ""
+        if view.reason or by:
+            reasons[view.task_id] = view.reason or by
+    return reasons
 
 
 def _print_failures(opened: "Opened", row: "RunRow") -> None:
