@@ -30,6 +30,29 @@ def test_a_new_task_says_how_it_is_run(project: Path, ostinato: Ostinato) -> Non
     ]
 
 
+@pytest.mark.slow
+def test_new_tasks_of_each_type_run_as_they_are(project: Path, ostinato: Ostinato) -> None:
+    (project / "ostinato.yaml").write_text("connections: {shop: 'duckdb:///shop.duckdb'}\n")
+    for suffix in (".yml", ".sql", ".py", ".sh", ".ipynb"):
+        ostinato("new", "task", f"flows/shop/of_{suffix[1:]}{suffix}")
+
+    run = ostinato("run", "shop", "--format", "json").json
+
+    assert ostinato("check").out.endswith("no problems\n")
+    assert run["counts"] == {"succeeded": 6}
+
+
+def test_a_new_query_says_where_it_is_executed(project: Path, ostinato: Ostinato) -> None:
+    alone = ostinato("new", "task", "flows/shop/alone.sql").out
+    metadata = project / "flows/shop/METADATA.yml"
+    metadata.write_text(f"connection: shop\n{metadata.read_text()}")
+    inherited = ostinato("new", "task", "flows/shop/inherited.sql").out
+
+    assert "Say where: ostinato connections set warehouse duckdb:///warehouse.duckdb" in alone
+    assert "Say where" not in inherited
+    assert "\nconnection:" not in (project / "flows/shop/inherited.sql").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -128,9 +128,13 @@ def task(file: Path) -> None:
     root = _flow_around(file)
     if suffix == ".ipynb":
         text = _notebook(file.stem)
+    elif suffix == ".sql" and _has_connection(file):
+        text = TASKS[suffix].replace("connection: {connection}\n", "")
     else:
         text = TASKS[suffix].format(name=file.stem, connection=_connection())
     _make(file, text)
+    if "connection: warehouse" in text:
+        click.echo("Say where: ostinato connections set warehouse duckdb:///warehouse.duckdb")
     if suffix in (".sh", ".r", ".js"):
         file.chmod(0o755)
     where = file.resolve().relative_to(root)
@@ -163,6 +167,13 @@ def _flow_around(file: Path) -> Path:
         hint = "ostinato new flow NAME makes one"
         raise UsageError(f"{file.parent} lies in no folder that is a flow", hint=hint)
     return around[-1]
+
+
+def _has_connection(file: Path) -> bool:
+    """Whether the METADATA around a file says which connection its queries use."""
+    around = (folder / "METADATA.yml" for folder in file.resolve().parents)
+    texts = (path.read_text(encoding="utf-8") for path in around if path.is_file())
+    return any(line.startswith("connection:") for text in texts for line in text.splitlines())
 
 
 def _connection() -> str:
