@@ -77,6 +77,16 @@ def test_a_folder_is_drawn_with_groups_and_what_lies_outside(
     ]
 
 
+def test_tables_that_no_task_makes_are_drawn_outside(shop: Path, ostinato: Ostinato) -> None:
+    (shop / "flows/shop/top.sql").write_text(
+        "---\nconnection: crm\n---\nSELECT * FROM crm.clients JOIN orders USING (id)\n"
+    )
+
+    assert "  top  <- crm.clients, orders" in ostinato("graph", "shop").out.splitlines()
+    dot = ostinato("graph", "shop", "--format", "dot").out
+    assert '"crm.clients" -> "top" [style=dashed];' in dot
+
+
 def test_one_file_alone_and_what_was_changed_are_run(shop: Path, ostinato: Ostinato) -> None:
     (shop / "flows/shop/raw/orders.yml").write_text("operator: bash\nbash_command: echo one\n")
     ostinato("run", "shop")

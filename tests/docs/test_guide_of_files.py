@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "guides" / "files.md").read_text()
+GUIDES = ROOT / "docs" / "guides"
+
+#: A folder as users of gusty have it.
+GUSTY = {
+    "METADATA.yml": "schedule_interval: '@daily'\nlatest_only: true\ntags: [shop]\n",
+    "raw/METADATA.yml": "prefix_group_id: true\n",
+    "raw/orders.yml": (
+        "operator: airflow.operators.bash.BashOperator\nbash_command: echo {{ ds }}\n"
+    ),
+    "report.py": (
+        "# ---\n# operator: airflow.operators.python.PythonOperator\n# python_callable: say\n"
+        "# dependencies: [raw_orders]\n# ---\n\n\ndef say():\n    print('reported')\n"
+    ),
+}
 
 #: A file under its name, or a block of commands with what they print.
 _STEP = re.compile(
@@ -20,12 +33,29 @@ _STEP = re.compile(
 
 @pytest.mark.slow
 def test_the_guide_of_files_works_word_for_word(tmp_path: Path) -> None:
+    follow((GUIDES / "files.md").read_text(), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_folder_of_gusty_is_copied_and_run_as_the_guide_says(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "ostinato.yaml").touch()
+    for name, text in GUSTY.items():
+        path = tmp_path / "airflow" / "dags" / "shop" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    follow((GUIDES / "coming-from-gusty.md").read_text(), tmp_path)
+
+
+def follow(guide: str, tmp_path: Path) -> None:
+    """Make the files of a guide and run its commands, in their order."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OSTINATO_")}
     programs = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     environ = {**kept, "PATH": programs, "OSTINATO_HOME": str(tmp_path / "home"), "TZ": "UTC"}
     folder = tmp_path
 
-    for step in _STEP.finditer(GUIDE):
+    for step in _STEP.finditer(guide):
         if step["file"]:
             path = folder / step["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
