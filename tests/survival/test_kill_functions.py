@@ -200,7 +200,8 @@ class Killed:
         goal = before.total() + self._chance.randint(1, within)
         wait_until(lambda: len(ledger_lines(self._folder)) >= goal, process)
         if process.poll() is not None:
-            return False
+            # One that gave up is started again by the next kill.
+            return not recorded(self._folder)[0][-1].state.is_terminal
         victims = {"coordinator": process.pid}
         victims |= {f"process {n}": pid for n, pid in enumerate(descendants(process.pid))}
         name = self._chance.choice(sorted(victims))

@@ -1,5 +1,6 @@
 """This module executes attempts in the thread that called a flow, beside the loop's own thread."""
 
+import _signal  # type: ignore[import-not-found]  # the stubs leave it out
 import queue
 import signal
 import threading
@@ -142,20 +143,22 @@ class _UntilLeft:
     transaction open, and rows of which nobody knows whether they are written.
     """
 
+    # The functions of ``signal`` make enums of numbers, in 10 us for a step; these do not.
+
     __slots__ = ("_before", "_frame", "_has_come")
 
     def __enter__(self) -> None:
         self._has_come = False
         self._frame: FrameType | None = None
-        self._before = signal.getsignal(signal.SIGINT)
+        self._before = _signal.getsignal(signal.SIGINT)
         if callable(self._before):
-            signal.signal(signal.SIGINT, self._note)
+            _signal.signal(signal.SIGINT, self._note)
 
     def _note(self, _: int, frame: FrameType | None) -> None:
         self._has_come, self._frame = True, frame
 
     def __exit__(self, *_: object) -> None:
         if callable(self._before):
-            signal.signal(signal.SIGINT, self._before)
+            _signal.signal(signal.SIGINT, self._before)
             if self._has_come:
                 self._before(signal.SIGINT, self._frame)

@@ -29,6 +29,7 @@ from ostinato.errors import (
     FlowDiverged,
     InternalError,
     OstinatoError,
+    Place,
     StepFailed,
     UsageError,
     ValueMissing,
@@ -101,6 +102,8 @@ class StepSession:
         self._recorded = recorded or RecordedSteps(spec, info, port, clock)
         self._watch = None if isinstance(clock, VirtualClock) else StepWatch(self._tell_of)
         self._recorded.watch = self._watch
+        #: As people write them; a loop calls a task from one place.
+        self._places: dict[Place, str] = {}
         #: How time passes.
         self.time = time_of(clock, interruption)
         self.new_loop = self.time.new_loop
@@ -427,7 +430,10 @@ class StepSession:
         if scope is None:
             message = f"step {task.task_id!r} has no scope"
             raise InternalError(message)
-        place = str(relative_place(calling_place()))
+        called_at = calling_place()
+        place = self._places.get(called_at)
+        if place is None:
+            place = self._places[called_at] = str(relative_place(called_at))
         has_hooks = task.commit_hooks or task.rollback_hooks
         transaction = current_transaction.get() if has_hooks else None
         if transaction is not None and not transaction.is_of(scope):
