@@ -120,8 +120,6 @@ class QueryReader:
         self._around = around
         self.kept = kept or KeptQueries()
         self._trees: dict[str, list[Any]] = {}
-        named = sorted([*around.functions, *around.filters])
-        self._names = ",".join(named)
         self._loader: Any = None
 
     def trees(self, text: str) -> list[Any]:
@@ -149,15 +147,22 @@ class QueryReader:
         if not is_template(source):
             key = content_key(source, line, dialect)
             return self.kept.get(key) or self.kept.put(key, self._plain(source, line, dialect))
-        if _NAMES_FILES.search(source):
+        if self._reads_more(source):
             return self._templated(source, line, dialect, this, parameters)
         known = repr(sorted(parameters.items()))
-        key = content_key(source, line, dialect, this, known, self._names)
+        key = content_key(source, line, dialect, this, known)
         found = self.kept.get(key)
         if found is None:
             found = self._templated(source, line, dialect, this, parameters)
             self.kept.put(key, found)
         return found
+
+    def _reads_more(self, source: str) -> bool:
+        """Whether a query depends on more than its own text: other files, or users' functions."""
+        if _NAMES_FILES.search(source):
+            return True
+        functions = (*self._around.functions, *self._around.filters)
+        return any(name in source for name in functions)
 
     def _plain(self, source: str, line: int, dialect: str | None) -> Query:
         script = self._script(source, dialect)

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.authoring.files.queries import Query, QueryReader, QuerySurroundings
+from ostinato.authoring.files.queries import (
+    KeptQueries,
+    Query,
+    QueryReader,
+    QuerySurroundings,
+)
 
 PIECES = [
     "SELECT", " * ", " a, b ", " FROM ", "orders", "raw.orders", " WHERE ", " JOIN ", " UNION ALL ",
@@ -102,3 +107,16 @@ def test_nothing_heavy_is_loaded_for_what_is_kept() -> None:
 
     assert not [name for name in sys.modules if "query_stubs" in name]
     sys.modules.update(hidden)
+
+
+def test_query_that_calls_functions_is_read_each_time() -> None:
+    kept = KeptQueries()
+    options: dict[str, Any] = {"line": 1, "dialect": None, "this": "t", "parameters": {}}
+
+    def tables(name: str) -> list[str]:
+        around = QuerySurroundings(functions={"called": lambda: name})
+        query = QueryReader(around, kept).read("SELECT * FROM {{ called() }}", **options)
+        return [use.name for use in query.tables]
+
+    assert tables("a") == ["a"]
+    assert tables("b") == ["b"]
