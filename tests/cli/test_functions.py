@@ -1,5 +1,6 @@
 """This module tests flows that are functions from the command line: run, killed, resumed."""
 
+import random
 import subprocess
 import sys
 import time
@@ -314,3 +315,50 @@ def test_served_flow_goes_on_with_what_a_killed_server_left(
 
     assert ledger.read_text().split() == ["step", "1", "wait", "step", "2"]
     assert ostinato("show", "report#1", "--format", "json").json["state"] == "succeeded"
+
+
+STARTING = """
+from ostinato import flow
+
+
+@flow
+def child(number: int):
+    return number
+
+
+@flow
+def parent(count: int = 25):
+    return sum(child.start(number=number).wait().result() for number in range(count))
+"""
+
+
+@pytest.mark.slow
+def test_no_kill_starts_a_run_twice(
+    folder: Path, environ: dict[str, str], ostinato: Ostinato
+) -> None:
+    (folder / "starting.py").write_text(STARTING)
+    chance = random.Random(7)
+    command = [sys.executable, "-m", "ostinato"]
+    arguments = ["run", "starting.py:parent"]
+
+    for _ in range(5):
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(0.3 + chance.random() * 0.4)
+        process.kill()
+        process.wait()
+        if parents := ostinato("runs", "--flow", "parent", "--format", "json").json:
+            arguments = ["resume", "parent"]
+    if not parents or parents[0]["state"] != "succeeded":
+        ostinato(*arguments)
+
+    children = ostinato("runs", "--flow", "child", "--limit", "100", "--format", "json").json
+    assert sorted(run["params"]["number"] for run in children) == list(range(25))
+    assert {run["state"] for run in children} == {"succeeded"}
+    shown = ostinato("show", "parent", "@body", "--format", "json").json
+    assert shown["values"][0]["content"] == sum(range(25))
