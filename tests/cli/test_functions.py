@@ -340,6 +340,7 @@ def test_no_kill_starts_a_run_twice(
     chance = random.Random(7)
     command = [sys.executable, "-m", "ostinato"]
     arguments = ["run", "starting.py:parent"]
+    parents: list[dict[str, object]] = []
 
     for _ in range(5):
         process = subprocess.Popen(
@@ -352,7 +353,8 @@ def test_no_kill_starts_a_run_twice(
         time.sleep(0.3 + chance.random() * 0.4)
         process.kill()
         process.wait()
-        if parents := ostinato("runs", "--flow", "parent", "--format", "json").json:
+        parents = ostinato("runs", "--flow", "parent", "--format", "json").json
+        if parents:
             arguments = ["resume", "parent"]
     if not parents or parents[0]["state"] != "succeeded":
         ostinato(*arguments)
