@@ -64,6 +64,7 @@ CODES: dict[str, Code] = {
     "F041": Code("A link to a folder is not followed", "warning", "warning"),
     "F042": Code("Nothing gives an argument of a function", "warning"),
     "F043": Code("A script declares functions and calls none", "warning"),
+    "F044": Code("What a decorator says can be known by an import only", "warning"),
 }
 
 

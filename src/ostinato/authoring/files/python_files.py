@@ -131,6 +131,7 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonFunction:
         for index, argument in enumerate(positional)
         if index >= len(arguments.posonlyargs)
     ]
+    options = dict(_options(node.decorator_list))
     parameters += [
         (argument.arg, default is not None)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -141,21 +142,29 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonFunction:
         node.col_offset + 1,
         tuple(parameters),
         tuple(filter(None, map(_dotted, node.decorator_list))),
-        tuple(_options(node.decorator_list)),
+        tuple((name, value) for name, value in options.items() if value is not ...),
         isinstance(node, ast.AsyncFunctionDef),
         arguments.kwarg is not None,
+        tuple(name for name, value in options.items() if value is ...),
     )
 
 
 def _options(decorators: list[ast.expr]) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments by name whose values are plain: all else would need the import."""
+    """Yield what ``@task`` is given by name; ``...`` for what only an import would tell."""
     for decorator in decorators:
-        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
+        if not isinstance(decorator, ast.Call) or "task" not in _dotted(decorator).split("."):
+            continue
+        for keyword in decorator.keywords:
             if keyword.arg is not None and keyword.arg != "task_id":
-                with contextlib.suppress(ValueError, TypeError, RecursionError, MemoryError):
-                    value = ast.literal_eval(keyword.value)
-                    if _is_plain(value):
-                        yield keyword.arg, value
+                yield keyword.arg, _plain_value(keyword.value)
+
+
+def _plain_value(node: ast.expr) -> Any:
+    with contextlib.suppress(ValueError, TypeError, RecursionError, MemoryError):
+        value = ast.literal_eval(node)
+        if _is_plain(value):
+            return value
+    return ...
 
 
 def _is_plain(value: object) -> bool:

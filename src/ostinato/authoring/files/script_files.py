@@ -36,8 +36,12 @@ def plan_of_python(
         only_gusty: Whether only a function that is named is looked for.
     """
     file = spec.file
-    if file is None or file.python is None or only_gusty or spec.values.get("python_callable"):
+    if file is None or file.python is None or only_gusty:
         return Plan(names.find("python"))
+    named = spec.values.get("python_callable")
+    if named:
+        chosen = file.python.function(named) if isinstance(named, str) else None
+        return _plan_of_function(chosen, file, names, problems)
     # What calls its function itself is a script: else the function would be called twice.
     functions = [f for f in file.python.functions if f.name not in file.python.called]
     decorated = [f for f in functions if kind_of_decorator(f) is not None]
@@ -53,13 +57,28 @@ def plan_of_python(
         return Plan(names.find("python"))
     chosen = function or decorated[0]
     spec.values["python_callable"] = chosen.name
-    kind = kind_of_decorator(chosen) or ""
+    return _plan_of_function(chosen, file, names, problems)
+
+
+def _plan_of_function(
+    function: PythonFunction | None,
+    file: FileSpec,
+    names: OperatorNames,
+    problems: list[FileProblem],
+) -> Plan | None:
+    kind = None if function is None else kind_of_decorator(function)
+    if function is None or kind is None:
+        return Plan(names.find("python"))
+    position = Position(file.shown, function.line, function.column)
     if kind not in _DECORATORS:
-        position = Position(file.shown, chosen.line, chosen.column)
         message = f"@task.{kind} is no decorator for the task of a file"
         problems.append(problem("F032", message, position, "name an operator in the header"))
         return None
-    return Plan(names.find(_DECORATORS[kind]), dict(chosen.options))
+    for name in function.unread:
+        message = f"{name!r} of @task is not followed: it is no plain value"
+        hint = "say it in the header; functions by extra_callables"
+        problems.append(problem("F044", message, position, hint))
+    return Plan(names.find(_DECORATORS[kind]), dict(function.options))
 
 
 def _warn_of_idle(file: FileSpec, problems: list[FileProblem]) -> None:

@@ -105,7 +105,8 @@ class PythonFunction(Struct, frozen=True):
         parameters: Name of each parameter that can be given by name, and whether it has a
             default.
         decorators: As written, without arguments: ``task``, ``ostinato.task``.
-        options: What its decorators are given by name, as far as it is plain values.
+        options: What ``@task`` is given by name, as far as it is plain values.
+        unread: Names of what else it is given.
         is_async: Whether it is an ``async def``.
         takes_any: Whether it has ``**kwargs``.
     """
@@ -118,6 +119,7 @@ class PythonFunction(Struct, frozen=True):
     options: tuple[tuple[str, Any], ...] = ()
     is_async: bool = False
     takes_any: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def required(self) -> tuple[str, ...]:

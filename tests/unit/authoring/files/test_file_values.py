@@ -70,6 +70,21 @@ def load():
 
     assert [each.policy.retries for each in flow.operators.values()] == [2, 5]
     assert testing.run(flow).result("a") == 3
+    hint = "say it in the header; functions by extra_callables"
+    said = f"F044 'retry_if' of @task is not followed: it is no plain value; {hint}"
+    assert warnings_of(flow)[0] == f"a.py:6:1 {said}"
+
+
+def test_other_decorators_say_nothing_of_the_task(tmp_path: Path) -> None:
+    text = "import functools\n@functools.lru_cache(maxsize=5)\ndef main(): return 5\n"
+    named = "# ---\n# python_callable: load\n# ---\nfrom ostinato import task\n"
+    files = {"a.py": text, "b.py": f"{named}@task(retries=3)\ndef load(): return 6\n"}
+
+    flow = flow_of(tmp_path, files)
+
+    assert warnings_of(flow) == []
+    assert [each.policy.retries for each in flow.operators.values()] == [0, 3]
+    assert testing.run(flow).result("a") == 5
 
 
 def test_decorator_may_say_what_a_function_decides(tmp_path: Path) -> None:
