@@ -58,3 +58,26 @@ def test_folder_outside_of_projects_is_run_and_tried_again(
 
     assert "orders failed" in failed.out + failed.err
     assert "succeeded" in ostinato("show", "shop#1").out
+
+
+@pytest.mark.parametrize("settings", [{}, {"ostinato.yaml": "name: shop\n"}])
+def test_file_of_a_folder_means_its_task(
+    folder: Path, ostinato: Ostinato, settings: dict[str, str]
+) -> None:
+    write(folder, settings)
+    write(folder / "flows" / "shop", SHOP)
+
+    checked = ostinato("check", "flows/shop/marts/revenue.py")
+    run = ostinato("run", "flows/shop/marts/revenue.py")
+
+    assert checked.out == "1 flow, 2 tasks: no problems\n"
+    assert "revenue __main__" in run.out + run.err
+    assert "orders" not in run.out + run.err
+
+
+def test_file_beside_a_folder_that_is_a_flow_is_a_file(folder: Path, ostinato: Ostinato) -> None:
+    write(folder / "shop", {**SHOP, "_own.py": "print('own')\n"})
+    (folder / "shop.py").write_text("print('beside')\n")
+
+    assert "beside" in ostinato("check", "shop.py").err
+    assert "own" in ostinato("check", "shop/_own.py").err

@@ -92,6 +92,8 @@ def find_project(
                 f"there is no {SETTINGS_FILE} in {folder} or above",
                 hint="ostinato init makes a project",
             )
+        if folder is not None and folder.is_file():
+            start = flow_around(folder) or start
         return _project(IMPLICIT_NAME, start, settings, data_dir=home(environ), is_implicit=True)
     name = settings.name or root.name or IMPLICIT_NAME
     return _project(name, root, settings, data_dir=root / DATA_FOLDER, is_implicit=False)
@@ -136,6 +138,22 @@ def check_target(project: Project, target: Target) -> None:
 def is_folder_flow(folder: Path) -> bool:
     """Return whether a folder says by its METADATA that it is a flow, or a group of one."""
     return any((folder / name).is_file() for name in FOLDER_FLOW_FILES)
+
+
+def flow_around(file: Path) -> Path | None:
+    """Return the folder of the flow in which a file is a task, None if it is none.
+
+    It is the outermost folder with METADATA around the file, up to that of the project.
+    """
+    if file.name.startswith(("_", ".")) or file.name in FOLDER_FLOW_FILES:
+        return None
+    found = None
+    for folder in file.parents:
+        if is_folder_flow(folder):
+            found = folder
+        if (folder / SETTINGS_FILE).is_file():
+            break
+    return found
 
 
 def names_folder_flow(folder: Path) -> bool:

@@ -32,6 +32,7 @@ from ostinato.project.discovery import (
     Project,
     check_target,
     find_project,
+    flow_around,
     is_folder_flow,
     names_folder_flow,
 )
@@ -352,7 +353,7 @@ def readable(file: str) -> str:
 
 def _files(project: Project, target: Target, loading: _Loading) -> Iterator[Path]:
     if target.path is not None and target.path.is_file():
-        yield target.path
+        yield flow_around(target.path) or target.path
     elif target.path is not None and (
         target.path != project.root or (project.is_implicit and names_folder_flow(target.path))
     ):

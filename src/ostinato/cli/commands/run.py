@@ -71,8 +71,8 @@ def command(
     """Run the flow of TARGET here and now.
 
     TARGET is a file, file.py:flow, a dotted module, a project's folder, or the name of a flow
-    of this project. Whatever happens to this process, what was recorded stays:
-    `ostinato resume` goes on.
+    of this project; a file of a folder that is a flow is run alone. Whatever happens to this
+    process, what was recorded stays: `ostinato resume` goes on.
     """
     from ostinato.cli import code
 
@@ -88,6 +88,7 @@ def command(
             params = _read_params(flow, assignments, params_file)
             dates = _read_dates(date, flow.timezone or loading.project.settings.timezone)
             tags: tuple[str, ...] = ()
+            select = select or _task_of(loading.target.path)
             if select:
                 flow, data, version = _narrowed(manifest, flow, select, opened.client, state)
                 tags = (code.PARTIAL,)
@@ -106,6 +107,14 @@ def command(
             ctx.exit(_report(opened, ended, dates, output))
     finally:
         loading.host.close()
+
+
+def _task_of(path: Path | None) -> str:
+    """Return the selection that a target means which is a task's file, else nothing."""
+    from ostinato.project.discovery import flow_around
+
+    folder = flow_around(path) if path is not None and path.is_file() else None
+    return "" if path is None or folder is None else path.relative_to(folder).as_posix()
 
 
 def _read_params(
