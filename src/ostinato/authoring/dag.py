@@ -217,6 +217,8 @@ class DAG:
         )
         #: What it was made of, if that is a folder of files.
         self.folder: Any = None
+        #: Whether a task may be called like a group somewhere else, as in folders.
+        self.shares_ids = False
         self._operators: dict[str, Operator] = {}
         self._groups: dict[str, TaskGroup] = {}
         self._edges: list[WrittenEdge] = []
@@ -460,6 +462,8 @@ class DAG:
         taken = node.node_id
         if taken in self._operators or taken in self._groups:
             first = self._operators.get(taken) or self._groups[taken]
+            if self.shares_ids and isinstance(first, TaskGroup) != isinstance(node, TaskGroup):
+                return
             raise DuplicateTask(
                 f"id {taken!r} is taken in flow {self.name!r}",
                 place=relative_place(node.place),

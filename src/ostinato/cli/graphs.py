@@ -74,7 +74,7 @@ def as_mermaid(flow: FlowDefinition, outside: Outside = NOTHING_OUTSIDE) -> str:
     """Return a flow as a Mermaid flowchart; what lies outside is dashed."""
     members = _by_group(flow)
     names = {task.id: f"t{index}" for index, task in enumerate(flow.tasks)}
-    names |= {group.id: f"g{index}" for index, group in enumerate(flow.groups)}
+    groups = {group.id: f"g{index}" for index, group in enumerate(flow.groups)}
     lines = ["flowchart LR"]
 
     def draw(group: str, indent: str) -> None:
@@ -82,7 +82,7 @@ def as_mermaid(flow: FlowDefinition, outside: Outside = NOTHING_OUTSIDE) -> str:
             text = _mermaid_text(member.id.removeprefix(f"{group}.") if group else member.id)
             if isinstance(member, GroupDefinition):
                 mapped = _MAPPED if member.expansion is not None else ""
-                lines.append(f'{indent}subgraph {names[member.id]}["{text}{mapped}"]')
+                lines.append(f'{indent}subgraph {groups[member.id]}["{text}{mapped}"]')
                 draw(member.id, indent + _INDENT)
                 lines.append(f"{indent}end")
             elif member.expansion is not None:

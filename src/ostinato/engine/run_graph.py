@@ -547,7 +547,9 @@ class RunGraph:
             return [p for p in self.plan.order if p in everything and self.plan.is_plain(p)]
         chosen: set[int] = set()
         for name in task_run.chosen or ():
-            for task_id in self.plan.groups.get(name, [name]):
+            found = self.plan.positions.get(name)
+            is_task = found is not None and self.plan.nodes[found].task is not None
+            for task_id in [name] if is_task else self.plan.groups.get(name, ()):
                 if task_id in self.plan.positions:
                     chosen.add(self.plan.positions[task_id])
         kept = chosen.union(*(self.plan.descendants(one) for one in chosen & set(direct)))

@@ -43,12 +43,13 @@ class Graph:
         positions = {name: position for position, name in enumerate(self.ids)}
         pairs = {(positions[edge.upstream], positions[edge.downstream]) for edge in flow.edges}
         parents = {group.id: group.parent for group in flow.groups}
+        mapped_ids = {group.id for group in mapped}
         for position, member in enumerate(members):
             if member.expansion is not None:
                 for factor in member.expansion.factors:
                     pairs |= {(positions[up], position) for up in length_sources(factor.length)}
             around = member.group if isinstance(member, TaskDefinition) else member.parent
-            while around and around not in positions:
+            while around and around not in mapped_ids:
                 around = parents[around]
             if around:
                 pairs.add((positions[around], position))
@@ -142,8 +143,16 @@ def _cycle_error(flow: FlowDefinition, graph: Graph, cycle: list[int]) -> CycleE
 
 
 def _check_ids(flow: FlowDefinition) -> None:
+    # A task may be called like a group somewhere else; not like a mapped one, which has a position.
+    mapped = [group for group in flow.groups if group.expansion is not None]
+    _check_unique([*flow.tasks, *mapped], flow)
+    _check_unique(flow.groups, flow)
+
+
+def _check_unique(
+    members: Sequence[TaskDefinition | GroupDefinition], flow: FlowDefinition
+) -> None:
     seen: dict[str, Source] = {}
-    members: list[TaskDefinition | GroupDefinition] = [*flow.tasks, *flow.groups]
     for member in members:
         source = member.source if isinstance(member, TaskDefinition) else NOWHERE
         if member.id in seen:

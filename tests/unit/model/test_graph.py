@@ -89,8 +89,17 @@ def test_second_use_of_an_id_is_told_with_both_places() -> None:
     assert str(caught.value) == (
         "flow.py:3: id 'a' is used twice in flow 'flow' (first at flow.py:1)"
     )
+    mapped = GroupDefinition("b", expansion=over(ResultLength("a")))
     with pytest.raises(DuplicateTask, match="id 'b' is used twice"):
-        check_graph(flow_of(plain("ab"), groups=[GroupDefinition("b")]))
+        check_graph(flow_of(plain("ab"), groups=[mapped]))
+    with pytest.raises(DuplicateTask, match="id 'g' is used twice"):
+        check_graph(flow_of(plain("ab"), groups=[GroupDefinition("g"), GroupDefinition("g")]))
+
+
+def test_task_in_another_place_may_be_called_like_a_group_that_is_not_mapped() -> None:
+    check_graph(
+        flow_of([TaskDefinition("a", group="b"), *plain("b")], groups=[GroupDefinition("b")])
+    )
 
 
 @pytest.mark.parametrize(

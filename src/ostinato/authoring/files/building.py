@@ -168,6 +168,7 @@ class _Building:
         with ascribed_to(self._place(root.keys.position())):
             flow = self._try_flow(given)
         flow.templates.folder = root.folder.path
+        flow.shares_ids = True
         root.group = flow.root
         root.unit = GroupUnit("")
         # Of folders of one name, the outermost keeps it.
@@ -258,7 +259,7 @@ class _Building:
         self, level: Level, spec: TaskSpec, scope: Scope, defaults: Mapping[str, Any]
     ) -> Unit | None:
         label = level.named(spec.task_id)
-        if self._is_taken(level.group.child_id(label), spec):
+        if self._is_taken(level, level.group.child_id(label), spec):
             return None
         translate_airflow(spec)
         besides = (spec.values.keys() - POLICY_NAMES) | spec.translated
@@ -301,14 +302,15 @@ class _Building:
             self._built.append(Built(spec, made, unit))
         return unit
 
-    def _is_taken(self, task_id: str, spec: TaskSpec) -> bool:
+    def _is_taken(self, level: Level, task_id: str, spec: TaskSpec) -> bool:
         position = spec.position()
         first = self._first.setdefault(task_id, position)
         if first is not position:
             message = f"task id {task_id!r} is taken"
             self._problems.append(problem("F016", message, position, f"first used in {first}"))
             return True
-        if task_id in self._flow.groups:
+        group = self._flow.groups.get(task_id)
+        if group is not None and group.parent is level.group:
             message = f"id {task_id!r} is that of a group"
             self._problems.append(problem("F016", message, position, "rename the file"))
             return True

@@ -278,3 +278,20 @@ def test_operators_may_lie_above_the_folder(tmp_path: Path) -> None:
     flow = folder_flow(tmp_path / "dags" / "flow")
 
     assert type(flow.operators["a"]).__name__ == "RestOperator"
+
+
+def test_task_may_be_called_like_a_group_somewhere_else(tmp_path: Path) -> None:
+    write(
+        tmp_path / "flow",
+        {
+            "raw/a.yml": "operator: empty",
+            "marts/raw.yml": "operator: empty\ndependencies: [a]",
+            "marts/b.yml": "operator: empty\ndependencies: [raw]",
+            "c.yml": "operator: empty\ndependencies: [raw]",
+        },
+    )
+
+    flow = folder_flow(tmp_path / "flow")
+
+    assert upstream(flow) == {"c": ["a"], "b": ["raw"], "raw": ["a"], "a": []}
+    assert testing.run(flow).states == dict.fromkeys(["a", "raw", "b", "c"], "succeeded")
