@@ -58,8 +58,13 @@ def child(n: int):
     return n
 
 @flow
+def nested(n: int):
+    return child.start(n=n).wait().result()
+
+@flow
 def parent():
-    return [child.start(n=n).wait(n * 30 or None).result() for n in range(3)]
+    found = [child.start(n=n).wait(n * 30 or None).result() for n in range(3)]
+    return [*found, nested(3)]
 """)
 
     ran = ostinato("run", "flows.py:parent", "--format", "json").json

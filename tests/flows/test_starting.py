@@ -201,3 +201,18 @@ def test_limit_of_a_wait_is_one_of_virtual_time_too() -> None:
     run = testing.run(slow(), flows=[napping.dag])
 
     assert run.result("waits") == "run napping#1 has not ended after 60 s"
+
+
+@flow
+def within(number: int) -> int:
+    by_name = start_flow("report", params={"number": number})
+    return int(report.start(number=number).wait().result()) + int(by_name.wait().result())
+
+
+@flow
+def around() -> int:
+    return int(within(1)) + int(within(2))
+
+
+def test_subflow_starts_others_too() -> None:
+    assert around() == 12

@@ -404,3 +404,26 @@ def test_script_says_what_it_waits_for(home: Path, capsys: pytest.CaptureFixture
         "order#1 @body waits for a person: How many?",
         "  ostinato answer 'order#1' @body VALUE",
     ]
+
+
+def test_number_of_a_step_that_asks_alone_may_be_left_out(home: Path) -> None:
+    @flow
+    def order() -> int:
+        return pause(wait_for_input=int)  # type: ignore[no-any-return]  # an int
+
+    run = CliRunner().invoke
+
+    def answer() -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while "@pause[0]" not in run(root, ["inputs"]).output:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        shown = run(root, ["show", "order"]).output
+        assert "  paused: ostinato answer 'order#1' '@pause[0]' VALUE" in shown
+        assert "waits for a person: ostinato inputs" in run(root, ["runs"]).output
+        run(root, ["answer", "order", "@pause", "7"])
+
+    person = threading.Thread(target=answer)
+    person.start()
+    assert order() == 7
+    person.join()

@@ -103,6 +103,8 @@ class Runner:
     ) -> None:
         self._project = project
         self._given = given
+        self._flows = flows or {}
+        self._host = host
         self._store = store
         self._clock = clock or SystemClock()
         self._code = code_version(project)
@@ -332,6 +334,17 @@ class Runner:
         # The call comes in the middle of a turn.
         self._coordinator.ask(adopt)
         return row
+
+    def loaded_flow(self, name: str) -> FlowDefinition | None:
+        """Return a flow whose code is in this process or in its code host, None if it is not.
+
+        Args:
+            name: Of the flow.
+        """
+        flow = self._flows.get(name)
+        if flow is not None:
+            return flow.definition
+        return None if self._host is None else self._host.manifest.flow(name)
 
     def leave_asked(self, asked: Asked) -> RunRow:
         """Return the run that a task asked for, which is left to who serves its flow.

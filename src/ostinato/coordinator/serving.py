@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks for runs that are asked for.
 LOOK_EVERY_S = 0.5
 
+#: A pause is at least this many times as long as the look before it.
+PAUSE_PER_LOOK = 20
+
 #: Runs that are looked at in one look.
 MAX_LOOK = 1_000
 
@@ -91,6 +94,7 @@ class Server:
         self._timezone = definition.timezone or project.settings.timezone
         #: Runs that cannot be taken up, which was said.
         self._refused: set[int] = set()
+        self._pause_s = LOOK_EVERY_S
         if self._schedule:
             validate_params(definition, params)
             # A schedule without moments is refused at once.
@@ -115,7 +119,7 @@ class Server:
     def _next(self) -> int:
         """Serve what comes next, and return how many runs that were."""
         if not self._schedule:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(self._pause_s)
             return self._take_up_all()
         tick_us = next_tick_us(self._schedule, self._timezone, self._clock.now_us())
         _say(f"{self._flow.name}: the next run is at {_moment(tick_us)}")
@@ -137,14 +141,18 @@ class Server:
             clock.advance_to(at_us)
             return
         while (left_us := at_us - clock.now_us()) > 0:
-            time.sleep(min(left_us / 1e6, LOOK_EVERY_S))
+            time.sleep(min(left_us / 1e6, self._pause_s))
             self._take_up_all()
 
     def _take_up_all(self) -> int:
         """Execute the runs that wait for whoever serves the flow, and return how many."""
         which = RunFilter(flow=self._flow.name, states=_LIVE)
+        began_s = self._clock.monotonic_s()
         found, _ = self._store.runs(which, limit=MAX_LOOK)
-        return sum(self._take_up(row) for row in reversed(found) if self._is_to_be_taken(row))
+        wanted = [row for row in reversed(found) if self._is_to_be_taken(row)]
+        # Many suspended runs are not looked at all the time.
+        self._pause_s = max(LOOK_EVERY_S, PAUSE_PER_LOOK * (self._clock.monotonic_s() - began_s))
+        return sum(self._take_up(row) for row in wanted)
 
     def _is_to_be_taken(self, row: RunRow) -> bool:
         if row.home != SERVICE or row.project != self._project.name or row.id in self._refused:

@@ -11,7 +11,7 @@ from ostinato.engine.task_run import TaskRun
 from ostinato.errors import UnknownFlow
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import format_path
-from ostinato.model.manifest import Manifest, decode_manifest
+from ostinato.model.manifest import Manifest, decode_manifest, encode_manifest, version_of
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
 
@@ -50,6 +50,10 @@ class Starter(Protocol):
         """Return the run that was asked for, which is created if it is not there."""
         ...
 
+    def loaded_flow(self, name: str) -> FlowDefinition | None:
+        """Return a flow whose code is here, None if it is not."""
+        ...
+
     def leave_asked(self, asked: "Asked") -> RunRow:
         """Return the run that was asked for, which is left to who serves its flow."""
         ...
@@ -81,14 +85,20 @@ class TriggeredRuns:
         logical_key: str,
         definition: bytes = b"",
     ) -> dict[str, Any]:
-        known = self._manifest(run.row).flow(flow)
-        is_loaded = known is not None or not definition
-        declared = self._flow(run.row, flow) if is_loaded else _decode_flow(definition)
+        declared = self._manifest(run.row).flow(flow)
+        version = ""
+        if declared is None:
+            # The version of a subflow's run holds the subflow alone.
+            declared = self._starter.loaded_flow(flow)
+            version = self._save(run.row.project, declared) if declared is not None else ""
+        is_loaded = declared is not None or not definition
+        if declared is None:
+            declared = _decode_flow(definition) if definition else self._flow(run.row, flow)
         tag = f"from:{run.row.flow}#{run.row.number}/{task_run.task_id}"
         if task_run.path:
             tag = f"{tag}[{format_path(task_run.path)}]"
         values = validate_params(declared, params)
-        asked = Asked(declared, values, date_us, logical_key, tag)
+        asked = Asked(declared, values, date_us, logical_key, tag, version)
         if is_loaded:
             row = self._starter.start_asked(run.row, asked)
         else:
@@ -98,6 +108,13 @@ class TriggeredRuns:
             "name": f"{row.flow}#{row.number}",
             "is_own": tag in row.tags,
         }
+
+    def _save(self, project: str, flow: FlowDefinition) -> str:
+        """Save the definition of a flow alone, and return its version."""
+        data = encode_manifest(Manifest(project=project, flows=(flow,)))
+        version = version_of(data)
+        self._store.save_manifest(version, project, data)
+        return version
 
     def _flow(self, row: RunRow, name: str) -> FlowDefinition:
         """Return a flow of the version that the asking run is pinned to.

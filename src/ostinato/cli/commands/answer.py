@@ -23,7 +23,8 @@ def command(
     """Answer TASK of RUN with VALUE, which is JSON or text.
 
     RUN is flow#17, an id, the name of a flow for its newest run, or `last`; TASK is a task or an
-    index of a mapped one, such as load[3]. `ostinato inputs` shows what waits.
+    index of a mapped one, such as load[3], which may be left out where one asks. `ostinato inputs`
+    shows what waits.
     """
     from ostinato.cli.opening import name_of, open_runs, parse_task_run
     from ostinato.client.answers import read_answer
@@ -37,8 +38,11 @@ def command(
         row = client.run(run)
         task_id, path = parse_task_run(task, client.flow(row), client.counts(row.id))
         answer: Any = decision == "approve"
+        asked = [one for one in client.inputs(row.id) if one.task_id == task_id]
+        if path is None and len(asked) == 1:
+            # Of a step that asks alone, nobody needs to know the number.
+            path = asked[0].path
         if value is not None:
-            asked = [one for one in client.inputs(row.id) if one.task_id == task_id]
             answer = read_answer(asked[0].request, value) if asked else value
         client.answer(row.id, task_id, path or "", answer, by or getpass.getuser())
         click.echo(f"{name_of(row)} {task}: answered")

@@ -66,6 +66,7 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
 
     from ostinato.cli.display import between, columns, icon, moment
     from ostinato.cli.opening import is_interrupted, name_of, title_of, unfinished
+    from ostinato.client.answers import answer_command
 
     client = opened.client
     note = row.reason
@@ -86,6 +87,8 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
     ]
     for line in columns([["  " + name, value] for name, value in facts if value]):
         click.echo(line)
+    for one in client.inputs(row.id) if not row.state.is_terminal else ():
+        click.echo(f"  {one.request.title}: {answer_command(name_of(row), one.name, one.request)}")
     click.echo()
     for line in _task_lines(opened, row):
         click.echo(line)
