@@ -578,13 +578,13 @@ def test_threads_that_write_to_one_database_wait_for_each_other(kind: str) -> No
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "there is no line with the names of the columns"),
-        ("a,,c\n", "column 2 has no name"),
-        ("a,b,A\n", "two columns are called 'a'"),
+        ("", "1:1 F039 is empty; its first line names the columns"),
+        ("a,,c\n", "1 F039 column 2 has no name"),
+        ("a,b,A\n", "1 F039 two columns are called 'a'"),
     ],
 )
 def test_seed_without_names_of_columns_is_told(text: str, problem: str) -> None:
-    assert errors({"a.csv": text}, METADATA + "seeds: true\n") == [f"shop/a.csv:1 F039 {problem}"]
+    assert errors({"a.csv": text}, METADATA + "seeds: true\n") == [f"shop/a.csv:{problem}"]
 
 
 def test_macros_of_files_and_functions_are_there_at_both_times(working_folder: Path) -> None:
