@@ -1,5 +1,7 @@
 """This module keeps what was read of a folder's files, so that unchanged ones are read once."""
 
+import functools
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 
@@ -8,10 +10,8 @@ from msgspec import Struct
 
 from ostinato.authoring.files.spec import FileSpec, FolderSpec
 
-#: What was kept by another version of the loader is read again.
-FORMAT = 1
-
-_HEAD = b"ostinato-files-%d\n" % FORMAT
+#: Begins the file.
+_HEAD = b"ostinato-files\n"
 
 #: Values that are the same after they were written and read.
 _PLAIN = (str, int, float, bool, type(None))
@@ -45,7 +45,7 @@ class KeptFiles:
                 found = _decoder.decode(data[len(_HEAD) :]) if data.startswith(_HEAD) else None
             except (OSError, msgspec.MsgspecError):
                 found = None
-            if found is not None and found.way == way:
+            if found is not None and (found.way, found.edition) == (way, edition()):
                 self._kept = {file.path: file for file in found.files}
         return self._kept
 
@@ -59,7 +59,7 @@ class KeptFiles:
             return
         aside = f"{self._path}.{os.getpid()}"
         try:
-            data = _HEAD + _encoder.encode(_Kept(self._way, (*files, *fresh)))
+            data = _HEAD + _encoder.encode(_Kept(edition(), self._way, (*files, *fresh)))
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             with open(aside, "wb") as file:
                 file.write(data)
@@ -73,12 +73,25 @@ class KeptFiles:
 
 
 class _Kept(Struct, frozen=True):
+    edition: str
     way: str
     files: tuple[FileSpec, ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Kept)
+
+
+@functools.cache
+def edition() -> str:
+    """Return what differs where the loader differs: what another one has kept is read again."""
+    digest = hashlib.blake2b(digest_size=16)
+    with os.scandir(os.path.dirname(os.path.abspath(__file__))) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def files_in(folder: FolderSpec | None) -> Iterator[FileSpec]:

@@ -7,6 +7,8 @@ are keys too; they are asked of the operators themselves.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostinato.authoring.files.asset_keys import ASSET_KEYS
 from ostinato.authoring.files.codes import problem
 from ostinato.authoring.files.key import FLOW, GROUP, TASK, Key
@@ -51,6 +53,23 @@ def wrong_types(
         policies = {key.name: key for key in POLICY_KEYS}
         found += _wrong_among(keys, defaults, ("default_args",), policies, besides, only)
     return found
+
+
+def without_wrong(keys: Keys, scope: str) -> Keys:
+    """Return METADATA without the values of wrong types, so that the rest of a folder is read."""
+    values = _sound(keys.values, _BY_SCOPE[scope])
+    defaults = values.get("default_args")
+    if isinstance(defaults, dict):
+        values["default_args"] = _sound(defaults, {key.name: key for key in POLICY_KEYS})
+    return replace(keys, values=values)
+
+
+def _sound(values: Mapping[str, Any], known: Mapping[str, Key]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in values.items()
+        if value is None or name not in known or known[name].kind.accepts(value)
+    }
 
 
 def _wrong_among(

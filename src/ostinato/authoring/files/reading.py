@@ -25,7 +25,7 @@ from ostinato.authoring.files.headers import Header, UnclosedHeaderError, find_h
 from ostinato.authoring.files.hooks import HookTools, ParseHook
 from ostinato.authoring.files.kept_files import KeptFiles, files_in
 from ostinato.authoring.files.key import FLOW, GROUP, TASK
-from ostinato.authoring.files.keys import keys_in, wrong_types
+from ostinato.authoring.files.keys import keys_in, without_wrong, wrong_types
 from ostinato.authoring.files.listing import SEED_SUFFIXES, ListedFile, list_folder, shown_path
 from ostinato.authoring.files.metadata_keys import AIRFLOW_ONLY
 from ostinato.authoring.files.notebooks import NoNotebookError, find_notebook_header
@@ -49,6 +49,9 @@ from ostinato.errors import InvalidArgument
 
 #: Folders within folders that are read; nobody nests so many by intent.
 MAX_LEVELS = 50
+
+#: Begins every Parquet file.
+_PARQUET = b"PAR1"
 
 #: A file that was changed so shortly before it was read may change again unseen: file systems do
 #: not tell moments apart that are nearer. Microseconds.
@@ -156,7 +159,7 @@ class _Reading:
             return None
         problems = list(listing.problems)
         metadata_file = self._metadata(listing.metadata, scope) if listing.metadata else None
-        metadata = metadata_file.keys if metadata_file and not metadata_file.is_broken else None
+        metadata = metadata_file.keys if metadata_file else None
         if metadata_file:
             problems += metadata_file.problems
         has_seeds = bool((metadata or Keys(shown)).get("seeds", has_seeds))
@@ -272,7 +275,9 @@ class _Reading:
             hook = self._hooks[listed.suffix]
             parsing.keys = self._tools.run(hook, listed.path, shown, problems) or parsing.keys
         elif listed.suffix in SEED_SUFFIXES:
-            problems += _seed_problems(content.data, listed.suffix, Position(shown, 1, 1))
+            # What a CSV file says is looked at where its table is made.
+            if listed.suffix == ".parquet" and not content.data.startswith(_PARQUET):
+                problems.append(problem("F039", "is no Parquet file", Position(shown, 1, 1)))
         else:
             if not parsing.read(content.data):
                 return None
@@ -285,6 +290,8 @@ class _Reading:
             problems += _callable_problems(parsing.keys, parsing.python)
         else:
             problems += _metadata_problems(parsing.keys, scope)
+            if problems:
+                parsing.keys = without_wrong(parsing.keys, scope)
         return FileSpec(
             listed.path,
             shown,
@@ -377,15 +384,6 @@ def _id_problems(label: str, what: str, position: Position) -> Iterator[FileProb
     except InvalidArgument as error:
         kind = "file" if what == "task" else "folder"
         yield problem("F015", error.message, position, f"rename the {kind}")
-
-
-def _seed_problems(first: bytes, suffix: str, position: Position) -> Iterator[FileProblem]:
-    """Iterate over what its first bytes say against a table in a file."""
-    if suffix == ".parquet":
-        if not first.startswith(b"PAR1"):
-            yield problem("F039", "is no Parquet file", position)
-    elif not first.strip():
-        yield problem("F039", "is empty", position, "its first line names the columns")
 
 
 def _callable_problems(keys: Keys, python: PythonFile | None) -> Iterator[FileProblem]:

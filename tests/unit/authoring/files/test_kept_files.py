@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.authoring.files import reading
+from ostinato.authoring.files import kept_files, reading
 from ostinato.authoring.files.file_content import read_content
 from ostinato.authoring.files.kept_files import KeptFiles
 from ostinato.authoring.files.spec import FolderSpec
@@ -128,9 +128,7 @@ def test_another_way_of_reading_asks_the_files(folder: Path, parsed: list[str]) 
     assert elsewhere.files[0].shown == os.path.join("shop", "a.yml")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"words", b"ostinato-files-1\nwords", b"ostinato-files-0\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"words", b"ostinato-files\nwords", b"ostinato-files\n"])
 def test_a_file_that_is_no_such_file_is_not_believed(folder: Path, content: bytes) -> None:
     kept = folder.parent / "kept"
     kept.write_bytes(content)
@@ -139,7 +137,7 @@ def test_a_file_that_is_no_such_file_is_not_believed(folder: Path, content: byte
 
     assert len(spec.files) == 1
     assert problems == []
-    assert kept.read_bytes().startswith(b"ostinato-files-1\n")
+    assert kept.read_bytes().startswith(b"ostinato-files\n")
 
 
 def test_a_place_that_cannot_be_written_costs_nothing_else(folder: Path) -> None:
@@ -159,3 +157,16 @@ def test_nothing_is_written_where_nothing_has_changed(folder: Path) -> None:
     read_later(folder, kept)
 
     assert os.stat(kept).st_mtime_ns == 10**18
+
+
+def test_what_another_loader_has_kept_is_read_again(
+    folder: Path, parsed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = folder.parent / "kept"
+    read_later(folder, kept)
+    parsed.clear()
+    monkeypatch.setattr(kept_files, "edition", lambda: "another")
+
+    read_later(folder, kept)
+
+    assert len(parsed) == len(FILES)

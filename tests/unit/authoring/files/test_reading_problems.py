@@ -281,3 +281,13 @@ def test_texts_that_are_rendered_later_may_stand_anywhere(tmp_path: Path) -> Non
     text = "dependencies: '{{ all }}'\nmulti_task_spec: '{{ specs }}'\n"
 
     assert wrong_in(tmp_path, "a.yml", text) == []
+
+
+def test_metadata_is_read_without_what_is_wrong_in_it(tmp_path: Path) -> None:
+    text = "owner: ann\ntags: daily\ndefault_args: {retries: two, pool: p1}\ndescription: |\n  x\n"
+    write(tmp_path, {"METADATA.yml": text})
+
+    spec, problems = read(tmp_path)
+
+    assert len(problems) == 2
+    assert spec.keys.values == {"owner": "ann", "default_args": {"pool": "p1"}, "description": "x"}
