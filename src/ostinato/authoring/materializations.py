@@ -4,7 +4,7 @@ Everything happens in one transaction of the caller's. A killed attempt leaves w
 an attempt that is repeated leaves what one would have left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -19,6 +19,9 @@ from ostinato.authoring.sql_dialects import (
 )
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import ColumnsChanged, ExecutionError, KeyNotUnique
+
+#: Parameter of a run that makes tables anew, if the flow has it.
+FULL_REFRESH = "full_refresh"
 
 
 class Materialized(StrEnum):
@@ -59,6 +62,18 @@ class Made(NamedTuple):
 
     rows: int | None
     is_incremental: bool = False
+
+
+def wants_full_refresh(params: Mapping[str, Any]) -> bool:
+    """Whether a run makes all tables anew, by its parameters."""
+    return is_true(params.get(FULL_REFRESH, False))
+
+
+def is_true(value: object) -> bool:
+    """Whether a value says yes, as a template or a person writes it."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "yes", "on")
+    return bool(value)
 
 
 def is_incremental(target: Target, existing: RelationKind | None, *, is_full_refresh: bool) -> bool:

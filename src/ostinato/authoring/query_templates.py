@@ -52,12 +52,15 @@ class QueryNames(NamedTuple):
         sources: Tables that no task makes, by the names that ``source`` may call them.
         renames: Other names for tables, by the names under which the query has them.
         place: File and line at which the query begins.
+        perhaps: Those of ``renames`` that count if there is no table of the name that the query
+            has, and there is one of the other: what a function returns may be a table or not.
     """
 
     refs: Mapping[str, str]
     sources: Mapping[str, str]
     renames: Mapping[str, str]
     place: Place
+    perhaps: frozenset[str] = frozenset()
 
 
 class QueryTemplate(NamedTuple):

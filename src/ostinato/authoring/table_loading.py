@@ -41,23 +41,33 @@ def is_frame(value: object) -> bool:
     return (kind.__module__.partition(".")[0], kind.__name__) in _FRAMES
 
 
-def load_frame(hook: SqlHook, table: str, frame: Any) -> dict[str, Any]:
+def load_frame(
+    hook: SqlHook, table: str, frame: Any, *, is_full_refresh: bool = False
+) -> dict[str, Any]:
     """Put a data frame in the place of a table; who reads sees the one or the other.
 
     Args:
         hook: Of the database.
         table: Name of the table, such as ``raw.orders``.
         frame: Of pandas or Polars, or a table of Arrow.
+        is_full_refresh: Whether views that read the table and do not fit any more are dropped.
 
     Returns:
         Name and number of rows.
     """
     if hook.dialect.reads_frames:
-        return _replaced(hook, table, lambda dialect, cursor: dialect.query_of(cursor, frame))
-    return load_rows(hook, table, rows_of_frame(frame))
+        return _replaced(
+            hook,
+            table,
+            lambda dialect, cursor: dialect.query_of(cursor, frame),
+            is_full_refresh=is_full_refresh,
+        )
+    return load_rows(hook, table, rows_of_frame(frame), is_full_refresh=is_full_refresh)
 
 
-def load_file(hook: SqlHook, table: str, path: Path) -> dict[str, Any]:
+def load_file(
+    hook: SqlHook, table: str, path: Path, *, is_full_refresh: bool = False
+) -> dict[str, Any]:
     """Put a ``.csv`` or ``.parquet`` file in the place of a table; see ``load_frame``.
 
     Raises:
@@ -67,12 +77,19 @@ def load_file(hook: SqlHook, table: str, path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ExecutionError(f"there is no file {path}")
     if hook.dialect.reads_frames:
-        return _replaced(hook, table, lambda dialect, cursor: dialect.query_of(cursor, path))
+        return _replaced(
+            hook,
+            table,
+            lambda dialect, cursor: dialect.query_of(cursor, path),
+            is_full_refresh=is_full_refresh,
+        )
     rows = rows_of_csv(path) if path.suffix.lower() == ".csv" else _rows_of_parquet(path)
-    return load_rows(hook, table, rows)
+    return load_rows(hook, table, rows, is_full_refresh=is_full_refresh)
 
 
-def load_rows(hook: SqlHook, table: str, rows: Rows) -> dict[str, Any]:
+def load_rows(
+    hook: SqlHook, table: str, rows: Rows, *, is_full_refresh: bool = False
+) -> dict[str, Any]:
     """Put rows in the place of a table; see ``load_frame``."""
 
     def query(dialect: SqlDialect, cursor: Any) -> str:
@@ -85,17 +102,24 @@ def load_rows(hook: SqlHook, table: str, rows: Rows) -> dict[str, Any]:
         dialect.insert(cursor, aside, rows.columns, rows.rows)
         return f"SELECT * FROM {dialect.quote(aside)}"
 
-    return _replaced(hook, table, query)
+    return _replaced(hook, table, query, is_full_refresh=is_full_refresh)
 
 
-def _replaced(hook: SqlHook, table: str, query: Callable[[SqlDialect, Any], str]) -> dict[str, Any]:
+def _replaced(
+    hook: SqlHook,
+    table: str,
+    query: Callable[[SqlDialect, Any], str],
+    *,
+    is_full_refresh: bool,
+) -> dict[str, Any]:
     dialect = hook.dialect
     with hook.transaction() as cursor:
         relation = dialect.placed(cursor, Relation.parse(table))
         dialect.prepare(cursor, relation)
         target = Target(relation, Materialized.TABLE)
         existing = dialect.kind_of(cursor, relation)
-        made = materialize(dialect, cursor, target, query(dialect, cursor), existing)
+        text = query(dialect, cursor)
+        made = materialize(dialect, cursor, target, text, existing, is_full_refresh=is_full_refresh)
     return {"table": str(relation), "rows": made.rows}
 
 

@@ -62,6 +62,7 @@ def plan_of_sql(
             {**tables.sources(maker), **_makers_as_sources(query, tables)},
             reads.renames,
             Place(maker.shown, spec.file.body_line),
+            reads.perhaps,
         ),
     }
     return Plan(SqlModelOperator, arguments, reads.implied)
@@ -84,6 +85,7 @@ def reads_of(
     renames: dict[str, str] = {}
     keys: dict[str, str] = {}
     external: dict[str, None] = {}
+    perhaps: set[str] = set()
 
     def wait_for(other: Maker, use: Use) -> None:
         if other is not maker:
@@ -95,8 +97,9 @@ def reads_of(
         if found.maker is not None:
             keys[use.name] = found.maker.key
             wait_for(found.maker, use)
-            if found.maker.makes_table or found.table.lower() == use.name.lower():
-                renames[use.name] = found.table
+            renames[use.name] = found.table
+            if not found.maker.makes_table and found.table.lower() != use.name.lower():
+                perhaps.add(use.name)
             continue
         keys[use.name] = found.table
         external[found.table] = None
@@ -123,7 +126,7 @@ def reads_of(
         else:
             keys[f"source:{use.name}"] = found.table
             external[found.table] = None
-    return Reads(tuple(implied.values()), renames, keys, tuple(external))
+    return Reads(tuple(implied.values()), renames, keys, tuple(external), frozenset(perhaps))
 
 
 def _referred(maker: Maker, use: Use, tables: Tables, problems: list[FileProblem]) -> Maker | None:

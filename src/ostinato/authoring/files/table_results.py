@@ -9,6 +9,7 @@ from ostinato.authoring.files.file_values import Built
 from ostinato.authoring.files.table_arguments import WithTables
 from ostinato.authoring.files.tables import Tables, connection_of
 from ostinato.authoring.hooks import SqlHook
+from ostinato.authoring.materializations import wants_full_refresh
 from ostinato.authoring.operators.connecting import hook_of
 from ostinato.authoring.operators.python import PythonOperator
 from ostinato.authoring.ports import Context
@@ -72,6 +73,7 @@ class WithResultTable(WithTables):
         if is_frame(result):
             conn_id = str(context.render(self.conn_id))
             hook = hook_of(context, conn_id, SqlHook, "speaks no SQL")
-            made = load_frame(hook, self.table, result)
+            refreshes = wants_full_refresh(context.params)
+            made = load_frame(hook, self.table, result, is_full_refresh=refreshes)
             context.logger.info("made the table %s: %d rows", made["table"], made["rows"])
         return result

@@ -76,12 +76,14 @@ class Reads(NamedTuple):
         renames: Names of tables in their database, by those that the query has for them.
         keys: Keys of assets and names of tables, by the names that the query has for them.
         external: Tables that no task makes.
+        perhaps: Those of ``renames`` whose task may make a table or not.
     """
 
     implied: tuple[Implied, ...]
     renames: Mapping[str, str]
     keys: Mapping[str, str]
     external: tuple[str, ...]
+    perhaps: frozenset[str] = frozenset()
 
 
 class Tables:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ostinato.authoring.hooks import SqlHook
+from ostinato.authoring.materializations import wants_full_refresh
 from ostinato.authoring.operators.connecting import check_conn_id, hook_of
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.policies import Policies
@@ -78,6 +79,7 @@ class SeedOperator(Operator):
             ExecutionError: The file is not there, or cannot be read.
         """
         hook = hook_of(context, self.conn_id, SqlHook, "speaks no SQL")
-        made = load_file(hook, self.table, Path(self.path))
+        refreshes = wants_full_refresh(context.params)
+        made = load_file(hook, self.table, Path(self.path), is_full_refresh=refreshes)
         context.logger.info("made the table %s: %d rows", made["table"], made["rows"])
         return made

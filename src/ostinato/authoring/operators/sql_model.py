@@ -1,6 +1,6 @@
 """This module holds the operator that makes a table or a view of a query."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from ostinato.authoring.hooks import SqlHook, fetch_all
@@ -9,7 +9,9 @@ from ostinato.authoring.materializations import (
     Materialized,
     Target,
     is_incremental,
+    is_true,
     materialize,
+    wants_full_refresh,
 )
 from ostinato.authoring.operators.connecting import check_conn_id, hook_of
 from ostinato.authoring.operators.operator import Operator
@@ -30,9 +32,6 @@ from ostinato.authoring.templates import FlowTemplates, is_template
 from ostinato.errors import Place, UsageError
 
 _NO_SQL = "speaks no SQL"
-
-#: Parameter of a run that makes incremental tables anew, if the flow has it.
-FULL_REFRESH = "full_refresh"
 
 
 class SqlModelOperator(Operator):
@@ -162,7 +161,7 @@ class SqlModelOperator(Operator):
         # Of a mapped task, the attempt's own values.
         names = NamesBefore({"task": self}, context)
         rendered = template.render(self._templates(), names, is_incremental=adds, quoted=placed)
-        text = self._renamed(rendered.text, dialect, placed)
+        text = self._renamed(rendered.text, dialect, cursor)
         statements = hook.split(text)
         if not statements:
             raise UsageError(f"{self.node_id!r}: there is no statement to execute")
@@ -201,16 +200,23 @@ class SqlModelOperator(Operator):
         )
 
     def _refreshes(self, context: Context) -> bool:
-        return _is_true(self.full_refresh) or _is_true(context.params.get(FULL_REFRESH, False))
+        return is_true(self.full_refresh) or wants_full_refresh(context.params)
 
-    def _renamed(self, text: str, dialect: SqlDialect, placed: Callable[[Relation], str]) -> str:
+    def _renamed(self, text: str, dialect: SqlDialect, cursor: Any) -> str:
         """Return the query with the names that tables have in this database."""
         names: dict[str, str] = {}
+        perhaps = self.query_names.perhaps if self.query_names else frozenset()
         for name, other in self.renames.items():
-            there = placed(Relation.parse(other))
+            there = dialect.placed(cursor, Relation.parse(other))
             schema, _, last = name.rpartition(".")
-            if there != dialect.quote(Relation(last, schema)):
-                names[name.lower()] = there
+            written = Relation(last, schema)
+            if dialect.quote(there) == dialect.quote(written):
+                continue
+            if name in perhaps and (
+                dialect.kind_of(cursor, written) or not dialect.kind_of(cursor, there)
+            ):
+                continue
+            names[name.lower()] = dialect.quote(there)
         if not names:
             return text
         # The parser is heavy, and most queries call tables what they are called.
@@ -277,9 +283,3 @@ def _tables_in(graph: Any) -> dict[str, str]:
             for name in (operator.label, operator.table, task_id):
                 found[name] = operator.table
     return found
-
-
-def _is_true(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().lower() in ("true", "1", "yes", "on")
-    return bool(value)

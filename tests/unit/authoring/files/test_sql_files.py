@@ -472,7 +472,7 @@ def test_frame_that_a_function_returns_is_a_table(kind: str, function: str) -> N
     files = {
         "raw/orders.py": code,
         "count.sql": "SELECT count(*) AS n FROM raw.orders",
-        "again.sql": "SELECT * FROM {{ ref('orders') }}",
+        "again.sql": "SELECT a.id FROM {{ ref('orders') }} a JOIN orders o ON o.id = a.id",
         "check.py": "def main(orders, count):\n    return [len(orders), int(count['n'][0])]\n",
     }
     flow = make(files, f"connection: {kind}:///shop.db\n")
@@ -484,6 +484,17 @@ def test_frame_that_a_function_returns_is_a_table(kind: str, function: str) -> N
     assert edges(flow) == {
         "orders > count", "orders > again", "orders > check", "count > check"
     }  # fmt: skip
+
+
+def test_table_that_a_script_makes_keeps_its_name(working_folder: Path) -> None:
+    files = {
+        "raw/fill.py": "import sqlite3\nc = sqlite3.connect('shop.db')\n"
+        "c.execute('CREATE TABLE fill AS SELECT 1 AS id')\nc.commit()\nc.close()\n",
+        "a.sql": "SELECT * FROM fill",
+    }
+
+    with testing.run(make(files)) as run:
+        assert run.state == "succeeded"
 
 
 def test_other_results_and_mapped_functions_make_no_table(working_folder: Path) -> None:
