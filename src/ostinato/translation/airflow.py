@@ -154,6 +154,8 @@ class _Compiler:
             lines.append(f"Connections: {', '.join(sorted(connections))}.")
         if pools:
             lines.append(f"Pools: {', '.join(sorted(pools))}.")
+        if self._sources.own_modules:
+            lines.append(f"Modules of the project: {', '.join(sorted(self._sources.own_modules))}.")
         return lines
 
     def _use(self, module: str, name: str) -> str:

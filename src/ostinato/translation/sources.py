@@ -47,6 +47,8 @@ class Sources:
         self._reserved = frozenset(reserved)
         self._files: dict[str, _File] = {}
         self._imports: dict[str, None] = {}
+        #: Modules that functions import and nobody installed: they lie in the project.
+        self.own_modules: set[str] = set()
         #: Whether files run as scripts.
         self.has_scripts = False
 
@@ -226,6 +228,10 @@ class _File:
 
     def _add_import(self, node: ast.Import | ast.ImportFrom, name: str, about: str) -> None:
         alias = next(each for each in node.names if _bound_by(each) == name)
+        named = alias.name if isinstance(node, ast.Import) else node.module or ""
+        top = sys.modules.get(named.partition(".")[0])
+        if top is not None and not _is_installed(_file_of_module(top)):
+            self._sources.own_modules.add(top.__name__)
         if isinstance(node, ast.Import):
             if alias.name.split(".")[0] == "ostinato":
                 hint = "from ostinato import Skip"
@@ -444,8 +450,13 @@ def _is_installed(file: str) -> bool:
 
 
 def _file_of(value: type) -> str:
-    module = sys.modules.get(value.__module__)
-    return getattr(module, "__file__", None) or ""
+    return _file_of_module(sys.modules.get(value.__module__))
+
+
+def _file_of_module(module: types.ModuleType | None) -> str:
+    # A package without an __init__ has folders alone.
+    folders = list(getattr(module, "__path__", ()))
+    return getattr(module, "__file__", None) or (folders[0] if folders else "")
 
 
 def _joined(pieces: Iterable[str], apart: str) -> str:

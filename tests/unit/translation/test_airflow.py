@@ -318,6 +318,23 @@ def test_names_of_two_files_that_clash_are_kept_apart(
     assert "python_callable=second_part_py.main" in text
 
 
+def test_modules_of_the_project_are_named_in_the_docstring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rates_of_shop.py").write_text("RATE = 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = {
+        "METADATA.yml": "tags: [x]\n",
+        "price.py": "import json\n\nimport rates_of_shop\n\n\ndef main():\n"
+        "    return json.dumps(rates_of_shop.RATE)\n",
+    }
+
+    text = compiled_folder(tmp_path, files)
+
+    assert "Modules of the project: rates_of_shop.\n" in text
+    assert "import json\nimport rates_of_shop\n" in text
+
+
 FOLDER = {
     "METADATA.yml": "connection: shop\nseeds: true\nschedule: '@daily'\n",
     "raw/orders.csv": "id,name,amount\n1,O'Hara,2.5\n2,,3\n",
