@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ostinato import flow, task
-from ostinato.errors import RunFailed, UsageError, ValueNotSerialisable
+from ostinato.errors import InvalidArgument, RunFailed, UsageError, ValueNotSerialisable
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +138,21 @@ def test_step_that_is_all_that_a_thread_does_stands_in_no_line_of_python_itself(
 
         with pytest.raises(UsageError, match=r"^task 'load' is called in thread"):
             etl()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"trigger_rule": "all_done"}, {"when": "{{ True }}"}, {"deadline": 5}, {"on_failure": print}],
+    ids=["rule", "condition", "deadline", "callback"],
+)
+def test_step_whose_policy_has_a_meaning_in_graphs_alone(policy: dict[str, Any]) -> None:
+    @task(**policy)
+    def load() -> None:
+        """Never executed."""
+
+    @flow
+    def etl() -> None:
+        load()
+
+    with pytest.raises(InvalidArgument, match=f"has {next(iter(policy))}=, which steps of flows"):
+        etl()

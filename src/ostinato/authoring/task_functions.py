@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -28,7 +28,7 @@ from ostinato.authoring.steps import Steps, steps_here
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.wiring import Declarer
 from ostinato.errors import InvalidArgument, UsageError
-from ostinato.model.policy import Policy
+from ostinato.model.policy import DEFAULT_POLICY, Policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,9 +108,17 @@ class TaskFunction(Declarer, Generic[P, R]):
 
     @cached_property
     def settings(self) -> Settings:
-        """Its policies, where it is a step of a flow that is a function."""
+        """Its policies, where it is a step of a flow that is a function.
+
+        Raises:
+            InvalidArgument: One of them has a meaning in graphs alone.
+        """
         own = {name: value for name, value in self._settings.items() if name in POLICY_NAMES}
-        return PolicyReader({}).read(own)
+        settings = PolicyReader({}).read(own)
+        for name in _of_graphs(settings):
+            problem = f"has {name}=, which steps of flows as functions do not follow"
+            raise self._wrong_call(problem)
+        return settings
 
     @property
     def policy(self) -> Policy:
@@ -424,3 +432,17 @@ def check_options(operator_class: type[FunctionOperator], options: Mapping[str, 
             message = f"unknown argument {name!r} in @task"
             hint = LATE.get(name) or did_you_mean(name, known)
             raise InvalidArgument(message, place=relative_place(calling_place()), hint=hint)
+
+
+def _of_graphs(settings: Settings) -> Iterator[str]:
+    """Yield the names of policies that ask for neighbours, or for events of the engine."""
+    for name in ("trigger_rule", "criticality", "depends_on_past", "wait_for_downstream"):
+        if getattr(settings.policy, name) != getattr(DEFAULT_POLICY, name):
+            yield name
+    if settings.policy.deadline_s:
+        yield "deadline"
+    for name in ("when", "schedule"):
+        if getattr(settings, name):
+            yield name
+    for callback in settings.callbacks:
+        yield f"on_{callback.declared.moment}"
