@@ -29,6 +29,7 @@ from ostinato.authoring.files.levels import Level, files_of, levels_of
 from ostinato.authoring.files.operator_names import OperatorNames, OperatorNotFound, written_class
 from ostinato.authoring.files.plan import Implied, Plan
 from ostinato.authoring.files.queries import KeptQueries, QueryReader, QuerySurroundings
+from ostinato.authoring.files.reading import without_consequences
 from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
 from ostinato.authoring.files.table_results import keep_frames
 from ostinato.authoring.files.tables import Tables
@@ -135,7 +136,8 @@ class _Building:
 
     def all_problems(self) -> list[FileProblem]:
         """Return what is wrong, as it counts in this flow."""
-        found = sorted(dict.fromkeys(self._problems), key=lambda one: one.position)
+        own = without_consequences(dict.fromkeys(self._problems), self._root.folder)
+        found = sorted(own, key=lambda one: one.position)
         return strictly(found) if self._root.metadata.get("strict") is True else found
 
     def origin(self, found: tuple[FileProblem, ...]) -> FolderOrigin:

@@ -4,7 +4,7 @@ No task's file is imported. What has not changed since a former reading is not r
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -49,6 +49,9 @@ from ostinato.errors import InvalidArgument
 
 #: Folders within folders that are read; nobody nests so many by intent.
 MAX_LEVELS = 50
+
+#: What METADATA may have said, where something is wrong for want of it.
+_SAID_BY_METADATA = frozenset({"F031"})
 
 #: Begins every Parquet file.
 _PARQUET = b"PAR1"
@@ -115,6 +118,30 @@ def problems_in(folder: FolderSpec) -> Iterator[FileProblem]:
         yield from file.problems
     for child in folder.folders:
         yield from problems_in(child)
+
+
+def without_consequences(
+    problems: Iterable[FileProblem], folder: FolderSpec
+) -> Iterator[FileProblem]:
+    """Iterate over problems, less those that are there since METADATA around cannot be read.
+
+    Args:
+        problems: Of a flow.
+        folder: That the flow is.
+    """
+    unread = tuple(_unread_below(folder))
+    for one in problems:
+        if one.code not in _SAID_BY_METADATA or not one.position.file.startswith(unread):
+            yield one
+
+
+def _unread_below(folder: FolderSpec) -> Iterator[str]:
+    """Iterate over the folders, as they are shown, about whose METADATA nothing is known."""
+    file = folder.metadata_file
+    if file is not None and file.is_broken and not file.keys.values:
+        yield os.path.join(os.path.dirname(file.shown), "")
+    for child in folder.folders:
+        yield from _unread_below(child)
 
 
 class _Reading:

@@ -86,3 +86,22 @@ def test_operator_that_makes_no_task_is_told(
     found = problems_of(tmp_path / "flow")
 
     assert found == ["flow/a.yml:1:1 F026 the operator returned 3, neither a task nor a group"]
+
+
+def test_what_unreadable_metadata_may_have_said_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "flow/g/METADATA.yml": "connection",
+        "flow/g/a.sql": "select 1",
+        "flow/b.sql": "select 1",
+    }
+    write(tmp_path, files)
+
+    assert problems_of(tmp_path / "flow") == [
+        "flow/b.sql:1:1 F031 no connection is named for the query; "
+        "add connection: to the file or to METADATA.yml",
+        "flow/g/METADATA.yml:1:1 F003 keys and values are expected here, such as `retries: 2`, "
+        "not 'connection'",
+    ]
