@@ -302,9 +302,7 @@ class _Reading:
             hook = self._hooks[listed.suffix]
             parsing.keys = self._tools.run(hook, listed.path, shown, problems) or parsing.keys
         elif listed.suffix in SEED_SUFFIXES:
-            # What a CSV file says is looked at where its table is made.
-            if listed.suffix == ".parquet" and not content.data.startswith(_PARQUET):
-                problems.append(problem("F039", "is no Parquet file", Position(shown, 1, 1)))
+            problems += _seed_problems(content.data, listed.suffix, Position(shown, 1, 1))
         else:
             if not parsing.read(content.data):
                 return None
@@ -411,6 +409,15 @@ def _id_problems(label: str, what: str, position: Position) -> Iterator[FileProb
     except InvalidArgument as error:
         kind = "file" if what == "task" else "folder"
         yield problem("F015", error.message, position, f"rename the {kind}")
+
+
+def _seed_problems(first: bytes, suffix: str, position: Position) -> Iterator[FileProblem]:
+    """Iterate over what its first bytes say against a table in a file."""
+    if suffix == ".parquet":
+        if not first.startswith(_PARQUET):
+            yield problem("F039", "is no Parquet file", position)
+    elif not first.strip():
+        yield problem("F039", "is empty", position, "its first line names the columns")
 
 
 def _callable_problems(keys: Keys, python: PythonFile | None) -> Iterator[FileProblem]:

@@ -428,6 +428,9 @@ def test_pipe_without_extension_is_no_script(folder: Path) -> None:
 
 
 def test_seed_that_is_no_table_is_named(folder: Path) -> None:
-    write(folder, {"METADATA.yml": "seeds: true", "b.parquet": "a,b\n1,2\n"})
+    write(folder, {"METADATA.yml": "seeds: true", "a.csv": "\n", "b.parquet": "a,b\n1,2\n"})
 
-    assert read(folder)[1] == ["b.parquet:1:1 F039 is no Parquet file"]
+    assert read(folder)[1] == [
+        "a.csv:1:1 F039 is empty; its first line names the columns",
+        "b.parquet:1:1 F039 is no Parquet file",
+    ]
