@@ -353,7 +353,7 @@ class _Building:
         wire_tasks(levels, names, self._own_dependencies, origins, problems)
         made = Made(levels)
         for reader, implied in self._implied:
-            wire_implied(reader, implied, made, names, origins, problems)
+            wire_implied(reader, implied, made, origins)
         values = FileValues(self._flow, made, names, origins, problems)
         for task in self._built:
             values.fill(task)

@@ -7,7 +7,7 @@ from ostinato.authoring.files.levels import Level
 from ostinato.authoring.files.plan import Implied
 from ostinato.authoring.files.spec import FileProblem, Position
 from ostinato.authoring.files.task_specs import TaskSpec, names_in
-from ostinato.authoring.files.units import Origins, TaskUnit, Unit
+from ostinato.authoring.files.units import Origins, Unit
 from ostinato.authoring.suggestions import did_you_mean
 
 
@@ -74,32 +74,19 @@ class Made:
         return set(self._by_name)
 
 
-def wire_implied(
-    unit: Unit,
-    implied: Sequence[Implied],
-    made: Made,
-    names: Names,
-    origins: Origins,
-    problems: list[FileProblem],
-) -> None:
+def wire_implied(unit: Unit, implied: Sequence[Implied], made: Made, origins: Origins) -> None:
     """Let a task wait for what makes what it reads.
 
     Args:
         unit: The task.
         implied: What it reads.
         made: By all tasks.
-        names: Of all tasks.
         origins: Takes the edges.
-        problems: Takes what must be made and is not.
     """
     for one in implied:
         maker = made.find(one.name)
         if maker is not None and maker is not unit:
             unit.wait_for(maker, origins, one.position)
-        elif maker is None and one.is_required and one.name not in names.broken:
-            hint = did_you_mean(one.name, made.names())
-            message = f"{one.name!r} is made by no task of the flow"
-            problems.append(problem("F030", message, one.position, hint))
 
 
 def wire_groups(levels: Sequence[Level], origins: Origins, problems: list[FileProblem]) -> None:
@@ -242,16 +229,3 @@ def cycle_problem(cycle: Sequence[tuple[str, str, Position]]) -> FileProblem:
         return problem("F018", f"task {name!r} waits for itself", origin)
     parts = [f"{below} waits for {above} ({origin})" for above, below, origin in cycle]
     return problem("F018", f"tasks wait for each other: {', '.join(parts)}", cycle[0][2])
-
-
-def is_above(above: Unit, below: Unit, units: Mapping[str, TaskUnit]) -> bool:
-    """Return whether a task is waited for, over any number of others."""
-    stack, seen = [below.unit_id], set()
-    while stack:
-        name = stack.pop()
-        if name == above.unit_id:
-            return True
-        if name not in seen and name in units:
-            seen.add(name)
-            stack.extend(units[name].upstream_task_ids)
-    return False

@@ -12,12 +12,10 @@ class Implied(NamedTuple):
     Attributes:
         name: A task's id, or of what it makes: ``folder.task``, or its key ``asset``.
         position: Where it is read.
-        is_required: Whether it is an error that nothing makes it.
     """
 
     name: str
     position: Position
-    is_required: bool = False
 
 
 class Plan(NamedTuple):
