@@ -1,7 +1,10 @@
 """This module tests flows that are functions, called from Python: recorded, in this process."""
 
 import asyncio
+import os
+import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +273,31 @@ def test_session_of_scripts_has_nothing_open_after_a_flow() -> None:
     etl()
 
     assert threading.active_count() == before
+
+
+def test_ctrl_c_ends_a_script_and_leaves_its_run_to_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OSTINATO_HOME", str(tmp_path))
+    begun: list[int] = []
+
+    @task
+    def wait() -> None:
+        begun.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    @flow
+    def etl() -> None:
+        wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        etl()
+
+    assert begun == [1]
+    assert "left etl#1 unfinished: ostinato resume 'etl#1'" in capsys.readouterr().err
+    store = open_store(tmp_path / "store.db")
+    run = store.find_run("last")
+    store.close()
+    assert run is not None
+    assert (run.state.label, run.owner) == ("running", 0)

@@ -356,6 +356,10 @@ def _outcome_of(runner: Runner, run: Run) -> tuple[Outcome, Run]:
     token = current_outcome.set(outcome)
     try:
         _serve(runner)
+    except KeyboardInterrupt:
+        note = f"left {run.name} unfinished: ostinato resume '{run.name}' goes on with it"
+        sys.stderr.write(f"{note}\n")
+        raise
     finally:
         current_outcome.reset(token)
     return outcome, run

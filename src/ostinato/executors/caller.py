@@ -120,9 +120,16 @@ class CallerExecutor(ThreadExecutor):
         return later.value
 
     def serve(self) -> None:
-        """Execute attempts in this thread until ``release`` is called."""
+        """Execute attempts in this thread until ``release`` is called.
+
+        Raises:
+            KeyboardInterrupt: The user ends the script in the middle of an attempt, which is left.
+        """
         while (given := self._attempts.get()) is not None:
-            self._execute(*given)
+            spec, run = given
+            report = self._executing.execute(spec, self._flows.get(run.flow), run)
+            self._reports.put(report)
+            self._wake()
 
     def release(self) -> None:
         """End ``serve``; safe in all threads."""
