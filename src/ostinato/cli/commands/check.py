@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ostinato.cli import options
 
@@ -71,6 +70,8 @@ def _line(problem: "DefinitionProblem") -> str:
     """Return a problem as editors and people read it, its place first."""
     if problem.is_error:
         return str(problem)
+    import msgspec
+
     return str(msgspec.structs.replace(problem, message=f"warning: {problem.message}"))
 
 
