@@ -651,3 +651,17 @@ def test_tasks_of_a_flow_name_each_others_tables(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.db") as connection:
         assert connection.execute("SELECT n FROM total").fetchall() == [(3,)]
     connection.close()
+
+
+def test_query_of_python_names_any_source_and_its_own_table(tmp_path: Path) -> None:
+    hook = hook_for(Connection.from_uri(f"duckdb:///{tmp_path}/shop.db"))
+    assert isinstance(hook, SqlHook)
+    make(hook, values((1, "a")), table="raw.orders")
+    sql = (
+        "SELECT '{{ this.schema }}/{{ this.name }}/{{ this.identifier }}/{{ this.table }}' AS own, "
+        "o.* FROM {{ source('raw', 'orders') }} o {{ config(materialized='view') }}"
+    )
+
+    make(hook, sql, table="marts.own")
+
+    assert rows(hook, "marts.own") == [("marts/own/own/own", 1, "a")]

@@ -56,7 +56,7 @@ class Named:
 
         A name that only the run knows is not noted: no task can wait for it.
         """
-        if any(isinstance(part, Undefined) for part in parts):
+        if any(isinstance(part, Undefined) or UNKNOWN in str(part) for part in parts):
             return f'{self._mark}unknown."{UNKNOWN}"'
         texts = [str(part) for part in parts]
         # As in dbt, ref may name a package before the model.

@@ -389,6 +389,35 @@ def test_sql_that_only_a_run_can_make_whole_is_told_so() -> None:
     assert "F029 the SQL does not parse: only a run can fill in its templates" in found
 
 
+def test_setting_of_a_query_that_is_unknown_is_warned_of() -> None:
+    flow = make({"a.sql": "{{ config(materialised='view', tags=['x']) }}SELECT 1 AS id"})
+
+    assert warnings(flow) == [
+        "shop/a.sql:1:1 F013 config(materialised=...) has no effect here; "
+        "did you mean 'materialized'?",
+        "shop/a.sql:1:1 F013 config(tags=...) has no effect here; known are full_refresh, "
+        "materialized, partition, partition_value, unique_key",
+    ]
+
+
+def test_table_of_a_task_may_be_called_a_source() -> None:
+    flow = make({"raw/orders.sql": ORDERS, "a.sql": "SELECT * FROM {{ source('raw', 'orders') }}"})
+
+    assert edges(flow) == {"orders > a"}
+    assert model(flow, "a").query_names.sources == {"raw.orders": "raw.orders"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT * FROM {{ ref('orders_' ~ run_id) }}", "no task makes such a table"),
+        ("SELECT * FROM {{ source('x', run_id) }}", "no such source is declared"),
+    ],
+)
+def test_name_that_only_the_run_knows_may_be_wrong(sql: str, message: str) -> None:
+    assert message in failure_of(make({"a.sql": sql}), "a")
+
+
 def test_cycle_of_tables_is_told_with_its_places() -> None:
     (found,) = errors({"a.sql": "SELECT * FROM b", "b.sql": "SELECT *\nFROM a"})
 
