@@ -118,12 +118,25 @@ def read_script_and_trees(text: str, dialect: str | None) -> tuple[Script, list[
     """Return what a script says, and the syntax trees of its statements; see ``read_script``."""
     try:
         trees = parse(text, dialect)
+        _check_statements(trees, text)
         return script_of(trees, text), trees
     except UnreadableSql as error:
         problem, place = error.message, error.at
     except RecursionError:
         problem, place = "it is nested too deep", (1, 1)
     return Script(gives_rows=begins_query(text), problem=problem, problem_at=place), []
+
+
+def _check_statements(trees: Sequence[Any], text: str) -> None:
+    """Refuse what reads like arithmetic: `SELEC * FORM orders` is a product to the parser."""
+    from sqlglot import exp  # noqa: PLC0415 - as above
+
+    for tree in trees:
+        if isinstance(tree, exp.Alias | exp.Condition) and tree.find(exp.Binary):
+            starts = [name.meta["start"] for name in tree.find_all(exp.Identifier) if name.meta]
+            before = text[: min(starts, default=0)]
+            at = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+            raise UnreadableSql("it is an expression and no statement", at)
 
 
 def script_of(trees: Sequence[Any], text: str) -> Script:

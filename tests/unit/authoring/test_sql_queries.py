@@ -247,3 +247,21 @@ def test_lineage_of_nested_queries_ends(data: Any) -> None:
 def test_unreadable_sql_has_no_tree() -> None:
     with pytest.raises(UnreadableSql, match="near 'FROM'"):
         parse("SELEC a FROM b", "postgres")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("\n  SELEC * FORM orders", "it is an expression and no statement"),
+        ("SELECT 1;\na + b", "it is an expression and no statement"),
+        ("CHECKPOINT", ""),
+        ("INSTALL spatial; LOAD spatial", ""),
+        ("(SELECT 1)", ""),
+    ],
+)
+def test_what_reads_like_arithmetic_is_no_statement(text: str, problem: str) -> None:
+    found = read_script(text, "duckdb")
+
+    assert found.problem == problem
+    if text.startswith("\n"):
+        assert found.problem_at == (2, 3)
