@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ostinato import dag, flow, start_flow, task, testing
+from ostinato.coordinator.run_handle import UNSERVED_S
 from ostinato.errors import ParameterError, RunFailed, UnknownFlow
 from ostinato.store.protocol import RunFilter
 from ostinato.store.sqlite import open_store
@@ -216,3 +217,15 @@ def around() -> int:
 
 def test_subflow_starts_others_too() -> None:
     assert around() == 12
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_run_that_nobody_executes_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(TimeoutError):
+        report.start().wait(UNSERVED_S + 0.5)
+
+    assert capsys.readouterr().err == (
+        "report#1 waits for who serves 'report'; serve it, or: ostinato resume 'report#1'\n"
+    )

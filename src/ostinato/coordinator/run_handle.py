@@ -1,5 +1,6 @@
 """This module is a run as Python code sees it after it ended."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -11,11 +12,14 @@ from ostinato.clock import SystemClock
 from ostinato.errors import RunFailed, RunNotFound, UnknownTask
 from ostinato.model.failure import Failure
 from ostinato.model.identity import MapPath, RunId, parse_path
-from ostinato.model.state import TaskRunState
+from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.step import BODY
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow, TaskRunRow
+
+#: Seconds after which who waits for a run that nobody executes is told so.
+UNSERVED_S = 2.0
 
 Decode = Callable[[StoredValue], Any]
 
@@ -145,7 +149,20 @@ class Run:
             TimeoutError: It goes on.
         """
         now_s = SystemClock().monotonic_s
-        wait_for_end(self.name, lambda _: self._row.state.is_terminal, timeout, now_s)
+        say_at_s = now_s() + UNSERVED_S
+        is_said = False
+
+        def has_ended(_: float | None) -> bool:
+            nonlocal is_said
+            row = self._row
+            is_unserved = row.state is RunState.QUEUED and not row.owner
+            if is_unserved and not is_said and now_s() >= say_at_s:
+                is_said = True
+                how = f"serve it, or: ostinato resume '{self.name}'"
+                sys.stderr.write(f"{self.name} waits for who serves {row.flow!r}; {how}\n")
+            return row.state.is_terminal
+
+        wait_for_end(self.name, has_ended, timeout, now_s)
         return self
 
     def result(self, task_id: str = BODY, *, map_index: int | MapPath | None = None) -> Any:
