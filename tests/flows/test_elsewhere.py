@@ -206,7 +206,8 @@ def test_result_that_cannot_be_stored_names_the_step(apart: Any) -> None:
     def etl() -> None:
         apart.make_lock()
 
-    with pytest.raises(ValueNotSerialisable, match="make_lock"):
+    told = r"test_elsewhere.py:\d+: step make_lock\[0\]: the result of task 'make_lock'"
+    with pytest.raises(ValueNotSerialisable, match=told):
         etl()
 
 

@@ -43,6 +43,16 @@ def test_result_that_cannot_be_stored() -> None:
         careless()
 
 
+def test_result_of_a_flow_that_cannot_be_stored() -> None:
+    @flow
+    def careless() -> Any:
+        return threading.Lock()
+
+    told = r"test_errors.py:\d+: the result of flow 'careless' cannot be stored: _thread.lock"
+    with pytest.raises(RunFailed, match=told):
+        careless()
+
+
 def test_submitted_step_that_failed_and_that_nobody_waited_for() -> None:
     @task
     def broken() -> None:

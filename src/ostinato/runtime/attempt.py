@@ -21,6 +21,7 @@ from ostinato.authoring import signals
 from ostinato.authoring.function_flows import FlowBody
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.operators.python import FunctionOperator
+from ostinato.authoring.places import relative_place
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.references import resolve
 from ostinato.authoring.steps import executing_flow
@@ -29,6 +30,7 @@ from ostinato.errors import (
     AttemptTimeout,
     MemoryLimitExceeded,
     ParameterError,
+    Place,
     TemplateError,
     TriggerFailed,
     UnknownFlow,
@@ -376,10 +378,23 @@ class Executing:
         values: tuple[StoredValue, ...] = ()
         length = facts.measure(spec.task_id, result) if facts.is_measured(spec.task_id) else None
         if result is not None:
-            values = (encode_value(RETURN_VALUE, result, spec, info.values_root),)
+            values = (self._encode(operator, result, spec, info),)
         chosen = facts.chosen(spec.task_id, result) if kind is TaskKind.BRANCH else None
         stop = kind is TaskKind.SHORT_CIRCUIT and not result
         return msg.Succeeded(spec.token, *times, values, length, chosen, stop, rendered)
+
+    def _encode(
+        self, operator: Operator, result: Any, spec: msg.AttemptSpec, info: msg.RunInfo
+    ) -> StoredValue:
+        try:
+            return encode_value(RETURN_VALUE, result, spec, info.values_root)
+        except ValueNotSerialisable as error:
+            if not isinstance(operator, FlowBody):
+                raise
+            message = error.message.replace(f"task {spec.task_id!r}", f"flow {info.flow!r}")
+            code = inspect.unwrap(operator.python_callable).__code__
+            place = relative_place(Place(code.co_filename, code.co_firstlineno))
+            raise ValueNotSerialisable(message, place=place, hint=error.hint) from error
 
     def _facts(self, dag: BuiltFlow) -> Tasks:
         facts = self._tasks.get(dag.name)

@@ -78,7 +78,11 @@ class StepPlacing:
         state = TaskRunState(ended.state)
         if state is TaskRunState.SUCCEEDED:
             return StepState("succeeded", decode_value(ended.value, self._info.values_root))
-        return StepState(state.label, error=recorded_error(ended))
+        raised = recorded_error(ended)
+        if isinstance(raised, ValueNotSerialisable):
+            message = f"{step.place}: step {step.name}: {raised.message}"
+            raised = ValueNotSerialisable(message, hint=raised.hint)
+        return StepState(state.label, error=raised)
 
     def _call(self, step: Step, told: Told) -> StepCall:
         function: Any = step.task.function
