@@ -1,6 +1,7 @@
 """This module tests steps that are attempts of their own, in flows that a script calls."""
 
 import asyncio
+import calendar
 import gc
 import importlib
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ostinato import Fail, Skip, flow, task
+from ostinato.coordinator.step_forks import are_processes_needed
 from ostinato.errors import (
     AttemptTimeout,
     MemoryLimitExceeded,
@@ -31,8 +33,10 @@ pytestmark = pytest.mark.slow
 def apart() -> Iterator[Any]:
     """Tasks whose steps are attempts of their own."""
     name = "tests.flows.tasks_elsewhere"
-    yield importlib.import_module(name)
-    del sys.modules[name]
+    # As an import at the top would, for the flows of this module.
+    globals()["tasks"] = importlib.import_module(name)
+    yield globals()["tasks"]
+    del globals()["tasks"], sys.modules[name]
     vars(sys.modules["tests.flows"]).pop("tasks_elsewhere", None)
     gc.collect()
 
@@ -307,3 +311,13 @@ def test_steps_of_a_subflow_execute_elsewhere(apart: Any) -> None:
         return int(apart.inner(4))
 
     assert etl() == 8
+
+
+def test_script_forks_only_for_flows_that_may_need_it(apart: Any) -> None:
+    @flow
+    def etl() -> None:
+        """Is in this module, which has such tasks."""
+
+    assert are_processes_needed(etl.dag)
+    assert are_processes_needed(apart.inner.dag)
+    assert not are_processes_needed(flow(calendar.isleap).dag)

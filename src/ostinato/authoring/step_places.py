@@ -57,6 +57,6 @@ def note_task(task: Any, options: Mapping[str, Any]) -> None:
         _needing_processes.add(task)
 
 
-def are_processes_needed() -> bool:
-    """Whether there is a task in this process whose steps need other processes."""
-    return bool(_needing_processes)
+def modules_needing_processes() -> set[str]:
+    """Return the modules with tasks in this process whose steps need other processes."""
+    return {task.function.__module__ for task in _needing_processes}

@@ -14,7 +14,6 @@ import msgspec
 
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.parameter_models import validated
-from ostinato.authoring.step_places import are_processes_needed
 from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.answers import answer_command
 from ostinato.client.local import LocalClient
@@ -30,6 +29,7 @@ from ostinato.coordinator.new_runs import (
 )
 from ostinato.coordinator.run_handle import Run
 from ostinato.coordinator.serving import Server
+from ostinato.coordinator.step_forks import are_processes_needed
 from ostinato.coordinator.triggered_runs import Asked, target_in_file
 from ostinato.errors import AnswerError, FlowSuspended
 from ostinato.executors.code_host import CodeHost
@@ -299,7 +299,7 @@ class EmbeddedSession:
         version = version_of(data)
         name = executor or definition.executor or project.settings.executor
         host = None
-        needs_processes = executor == CALLER and are_processes_needed()
+        needs_processes = executor == CALLER and are_processes_needed(dag)
         if name == "process" or any(task.policy.executor == "process" for task in flow.tasks):
             needs_processes = True
         if needs_processes:

@@ -74,7 +74,9 @@ class StepLanes:
         name = "process" if wanted == "inline" else self._places.aliases.get(wanted, wanted)
         if name == "process" and name not in self._places.names:
             message = f"step {step.task_id!r} needs a process, and this script has none for steps"
-            hint = "declare the task, with these policies, before the flow is called"
+            hint = (
+                "declare the task, with these policies, in the file of the flow or import it there"
+            )
             raise UsageError(message, hint=hint)
         if name not in self._places.names:
             message = f"step {step.task_id!r} asks for the executor {wanted!r}"

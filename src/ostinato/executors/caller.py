@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,7 @@ from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import CallHandler
 from ostinato.executors.thread import ThreadExecutor
 from ostinato.runtime.messages import AttemptSpec, RunInfo
-from ostinato.runtime.step_limits import await_here
+from ostinato.runtime.step_limits import call_beside, is_in_limited_thread
 
 
 class CallerExecutor(ThreadExecutor):
@@ -94,6 +95,11 @@ class CallerExecutor(ThreadExecutor):
                         return self._record_here(token, method, args)
                     finally:
                         self._gate.__exit__()
+        if is_in_limited_thread():
+            return call_beside(partial(self._await_answer, token, method, args))
+        return self._await_answer(token, method, args)
+
+    def _await_answer(self, token: int, method: str, args: dict[str, Any]) -> Any:
         future: Future[Any] = Future()
         self._asked.add(future)
         try:
@@ -101,7 +107,7 @@ class CallerExecutor(ThreadExecutor):
             if self._refusal:
                 raise ExecutionError(self._refusal)
             # Without a limit: a subflow or a person may take long.
-            return await_here(future)
+            return future.result()
         finally:
             self._asked.discard(future)
 

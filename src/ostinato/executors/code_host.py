@@ -212,6 +212,8 @@ class CodeHost:
         # One that still loads users' code does not see that its socket is closed.
         if self._manifest is None or not _ends_within(self.pid, END_TIMEOUT_S):
             _kill_group(self.pid)
+            # One that was stopped at its very beginning has no group of its own yet.
+            _kill(self.pid)
         os.waitpid(self.pid, 0)
         self.pid = 0
 

@@ -24,7 +24,7 @@ from ostinato.runtime.messages import (
     RunInfo,
 )
 from ostinato.runtime.resources import ResourceShelf
-from ostinato.runtime.step_limits import await_here
+from ostinato.runtime.step_limits import call_beside, is_in_limited_thread
 
 #: Threads, and so attempts, at a time.
 MAX_THREADS = 32
@@ -132,11 +132,14 @@ class ThreadExecutor:
         Raises:
             ExecutionError: The coordinator refused, or is closing.
         """
+        if is_in_limited_thread():
+            return call_beside(partial(self._await_answer, token, method, args))
+        return self._await_answer(token, method, args)
+
+    def _await_answer(self, token: int, method: str, args: dict[str, Any]) -> Any:
         future: Future[Any] = Future()
         self._ask(token, method, args, future)
-        if method in LONG_CALLS:
-            return await_here(future)
-        return future.result(CALL_TIMEOUT_S)
+        return future.result(None if method in LONG_CALLS else CALL_TIMEOUT_S)
 
     def _ask(self, token: int, method: str, args: dict[str, Any], future: "Future[Any]") -> None:
         self._calls.put((token, method, args, future))

@@ -1,19 +1,19 @@
 """This module ends a step that runs longer than it may, whichever thread it executes in."""
 
+import _thread
 import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
 from ostinato.clock import SystemClock
 from ostinato.errors import AttemptTimeout
 from ostinato.runtime.interruption import Interruption
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+R = TypeVar("R")
 
 #: Seconds after which it is tried again to leave code that cannot be left.
 HELD_S = 0.005
@@ -122,38 +122,31 @@ def is_in_limited_thread() -> bool:
     return _limited.count > 0
 
 
-def call_beside(call: Callable[[], Any]) -> Any:
-    """Call something that must not be torn, in a thread of its own, and wait for it.
+def call_beside(call: Callable[[], R]) -> R:
+    """Call something in a thread of its own, and wait for it where this thread can be left.
+
+    What a limit tears in this thread are bytecodes of ours alone: a future or a queue that it
+    shares with others would stay locked.
 
     Args:
         call: What is called; it goes on to its end if this thread is left.
     """
-    # Few steps are limited, and submitted, and ask.
-    from concurrent.futures import Future  # noqa: PLC0415 - see above
-
-    done: Future[Any] = Future()
+    outcome: list[R] = []
+    errors: list[BaseException] = []
+    has_ended = _thread.allocate_lock()
+    has_ended.acquire()
 
     def execute() -> None:
         try:
-            done.set_result(call())
+            outcome.append(call())
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-            done.set_exception(error)
+            errors.append(error)
+        finally:
+            has_ended.release()
 
-    threading.Thread(target=execute, name="step call", daemon=True).start()
-    return await_here(done)
-
-
-def await_here(future: "Future[Any]") -> Any:
-    """Wait for a future where this thread can be left by a limit.
-
-    Args:
-        future: What is awaited.
-    """
-    while _limited.count:
-        try:
-            return future.result(LEAVE_S)
-        except TimeoutError:
-            if future.done():
-                # Its own.
-                break
-    return future.result()
+    _thread.start_new_thread(execute, ())
+    while not has_ended.acquire(timeout=LEAVE_S):
+        continue
+    if errors:
+        raise errors[0]
+    return outcome[0]
