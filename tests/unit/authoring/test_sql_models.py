@@ -594,6 +594,7 @@ def test_killed_attempt_leaves_what_was_there(
     database = hook_for(Connection.from_uri(uri, "shop"))
     assert isinstance(database, SqlHook)
     if kind == "postgres":
+        database.run("DROP SCHEMA IF EXISTS marts CASCADE")
         database.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     make(database, values((1, "old")), **options)
     spawn = multiprocessing.get_context("spawn")
