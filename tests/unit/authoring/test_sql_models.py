@@ -49,10 +49,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlHook:
     hook = hook_for(connection)
     assert isinstance(hook, SqlHook)
     if kind.endswith("postgres"):
-        for schema in SCHEMAS:
-            hook.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-        hook.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        clear(hook)
     return hook
+
+
+def clear(postgres: SqlHook) -> None:
+    """Drop what other tests have left on the server that they share."""
+    for schema in SCHEMAS:
+        postgres.run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    postgres.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
 
 def make(database: SqlHook, sql: str, task_id: str = "sales", **options: Any) -> Any:
@@ -485,7 +490,7 @@ def test_database_of_which_nothing_is_known_can_do_it_all(tmp_path: Path) -> Non
 def postgres(request: pytest.FixtureRequest) -> SqlHook:
     hook = hook_for(Connection.from_uri(request.getfixturevalue("postgres_uri"), "shop"))
     assert isinstance(hook, SqlHook)
-    hook.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    clear(hook)
     return hook
 
 
@@ -542,6 +547,9 @@ def test_children_that_write_to_one_database_wait_for_each_other(
     uri = f"{kind}:///{tmp_path}/shop.db"
     if kind == "postgres":
         uri = request.getfixturevalue("postgres_uri")
+        server = hook_for(Connection.from_uri(uri))
+        assert isinstance(server, SqlHook)
+        clear(server)
     children = [
         multiprocessing.get_context("spawn").Process(target=_make_in_child, args=(uri, number))
         for number in range(3)
@@ -594,8 +602,7 @@ def test_killed_attempt_leaves_what_was_there(
     database = hook_for(Connection.from_uri(uri, "shop"))
     assert isinstance(database, SqlHook)
     if kind == "postgres":
-        database.run("DROP SCHEMA IF EXISTS marts CASCADE")
-        database.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        clear(database)
     make(database, values((1, "old")), **options)
     spawn = multiprocessing.get_context("spawn")
     begun = spawn.Event()
