@@ -43,7 +43,7 @@ def print_next_steps() -> None:
     print(f"\nThe dashboard: {os.path.relpath(DATA / 'dashboard.html')}")
     print("\nGo on with:")
     print(f"  cd {folder}")
-    for arguments in ("runs", "show last", "run nyc_flights --date 2013-01-15"):
+    for arguments in ("runs", "show last", "artifacts", "run nyc_flights --date 2013-01-15"):
         print(f"  {executable()} {arguments}")
 
 
