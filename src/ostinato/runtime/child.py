@@ -207,7 +207,10 @@ class Child:
     def _call(self, token: int, method: str, args: dict[str, Any]) -> Any:
         with self._interruption.held():
             number = self._begin_call(token, method, args)
-            reply = self._await_reply(number, may_last=method in msg.LONG_CALLS)
+            # Other threads are never interrupted.
+            is_main = threading.get_ident() == threading.main_thread().ident
+            may_last = is_main and method in msg.LONG_CALLS
+            reply = self._await_reply(number, may_last=may_last)
             if self._has_missed_signal or self._interruption.is_wanted:
                 # What stops the attempt came with the reply, or before it.
                 _thread.interrupt_main(signal.SIGUSR1)
