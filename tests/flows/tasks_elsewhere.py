@@ -146,3 +146,8 @@ def greedy() -> int:
 @flow
 def inner(number: int) -> int:
     return int(doubled.submit(number).result())
+
+
+@flow
+def two_processes() -> tuple[int, int]:
+    return os.getpid(), process_id()

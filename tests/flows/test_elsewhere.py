@@ -313,6 +313,14 @@ def test_steps_of_a_subflow_execute_elsewhere(apart: Any) -> None:
     assert etl() == 8
 
 
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_flow_in_any_executor_has_steps_elsewhere(apart: Any, executor: str) -> None:
+    run = apart.two_processes.run(executor=executor)
+
+    body, step = run.result("@body")
+    assert len({body, step, os.getpid()}) == (3 if executor == "process" else 2)
+
+
 def test_script_forks_only_for_flows_that_may_need_it(apart: Any) -> None:
     @flow
     def etl() -> None:

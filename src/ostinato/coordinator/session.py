@@ -299,7 +299,7 @@ class EmbeddedSession:
         version = version_of(data)
         name = executor or definition.executor or project.settings.executor
         host = None
-        needs_processes = executor == CALLER and are_processes_needed(dag)
+        needs_processes = name in (CALLER, "thread") and are_processes_needed(dag)
         if name == "process" or any(task.policy.executor == "process" for task in flow.tasks):
             needs_processes = True
         if needs_processes:

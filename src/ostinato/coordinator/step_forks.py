@@ -19,9 +19,10 @@ def are_processes_needed(dag: "BuiltFlow") -> bool:
         dag: The flow.
     """
     wanted = modules_needing_processes()
-    if not wanted:
+    body = dag.operators.get(BODY)
+    if not wanted or body is None:
         return False
-    function: Any = getattr(dag.operators.get(BODY), "python_callable", None)
+    function: Any = getattr(body, "python_callable", None)
     todo: list[str] = [getattr(function, "__module__", None) or "__main__"]
     seen = set(todo)
     while todo:
