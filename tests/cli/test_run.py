@@ -186,6 +186,32 @@ def test_broken_file_does_not_keep_another_flow_from_running(
     assert result.err == "warning: flows/broken.py:1: ZeroDivisionError: division by zero\n"
 
 
+def test_problems_of_other_flows_are_counted_where_they_are_many(
+    project: Path, ostinato: Ostinato
+) -> None:
+    for name in ("a", "b", "c"):
+        (project / "flows" / f"{name}.py").write_text("1 / 0\n")
+
+    result = ostinato("run", "etl")
+
+    assert result.err == "warning: 3 problems elsewhere (see ostinato check)\n"
+
+
+def test_broken_folder_that_is_named_tells_of_itself_alone(
+    project: Path, ostinato: Ostinato
+) -> None:
+    for name in ("first", "second"):
+        (project / "flows" / name).mkdir()
+        (project / "flows" / name / "METADATA.yml").write_text("description: shop\n")
+        (project / "flows" / name / "task.yml").write_text("operator: bahs\n")
+
+    result = ostinato("run", "first", code=2)
+
+    assert result.err == (
+        "error: flows/first/task.yml:1:1 F011 operator 'bahs' is unknown; did you mean 'bash'?\n"
+    )
+
+
 def test_data_folder_is_kept_out_of_repositories(project: Path, ostinato: Ostinato) -> None:
     ostinato("run", "etl")
 

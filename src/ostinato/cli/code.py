@@ -17,6 +17,9 @@ from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
 from ostinato.project.target import Target, choose_flow, parse_target
 
+#: From how many on problems of other flows are counted instead of shown.
+_MANY_PROBLEMS = 3
+
 #: Tag of a run of some of a flow's tasks.
 PARTIAL = "partial"
 
@@ -105,13 +108,26 @@ def choose(code: Code, manifest: Manifest) -> FlowDefinition:
     """
     is_certain = bool(code.target.flow) and manifest.flow(code.target.flow) is not None
     errors = [problem for problem in manifest.problems if problem.is_error]
+    # Of a folder that was named, what is wrong elsewhere is beside the point.
+    errors = [each for each in errors if _is_in(each, code.target.flow)] or errors
     if errors and not is_certain:
         for problem in errors[:-1]:
             click.echo(f"error: {problem}", err=True)
         raise UsageError(str(errors[-1]))
     flow = choose_flow(manifest, code.target)
-    warn(manifest.problems)
+    own = [problem for problem in manifest.problems if _is_in(problem, flow.name)]
+    others = [problem for problem in manifest.problems if problem not in own]
+    warn(own)
+    if len(others) >= _MANY_PROBLEMS:
+        click.echo(f"warning: {len(others)} problems elsewhere (see ostinato check)", err=True)
+    else:
+        warn(others)
     return flow
+
+
+def _is_in(problem: DefinitionProblem, flow: str) -> bool:
+    """Whether a problem is of a file in the folder of a flow."""
+    return bool(flow) and flow.rpartition(".")[2] in problem.file.split("/")
 
 
 def refuse_unsound(flow: FlowDefinition, project: Project) -> None:

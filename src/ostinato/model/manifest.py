@@ -1,10 +1,14 @@
 """This module is the serialised form of a project's definitions at one version."""
 
 import hashlib
+import re
 
 import msgspec
 
 from ostinato.model.flow import FlowDefinition
+
+#: Of problems in folders of files, which people look up.
+_CODE_OF_FILES = re.compile(r"F\d{3}")
 
 
 class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,10 +38,10 @@ class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.severity == "error"
 
     def __str__(self) -> str:
-        if self.column:
-            # Of a folder of files, whose problems have codes that people look up.
+        if _CODE_OF_FILES.fullmatch(self.code):
+            numbers = [str(number) for number in (self.line, self.column) if number]
             advice = f"; {self.hint}" if self.hint else ""
-            return f"{self.file}:{self.line}:{self.column} {self.code} {self.message}{advice}"
+            return f"{':'.join([self.file, *numbers])} {self.code} {self.message}{advice}"
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 

@@ -525,4 +525,6 @@ def _below(name: str, position: Any) -> Any:
 
 def _key_in(message: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     found = [(message.find(name), name) for name in values if name in message]
+    # A message may show the value alone: there is no time zone 'Europe/Berln'.
+    found = found or [(0, name) for name, value in values.items() if repr(value) in message]
     return (min(found)[1],) if found else ()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ostinato.authoring.files.codes import problem
+from ostinato.authoring.files.key import TASK
+from ostinato.authoring.files.keys import wrong_types
 from ostinato.authoring.files.plan import Implied, Plan
 from ostinato.authoring.files.queries import Query, Use
 from ostinato.authoring.files.spec import FileProblem, Position
@@ -42,10 +44,13 @@ def plan_of_sql(
         is_sound = False
     _place_partition(spec)
     settings = _settings(maker, query, problems)
+    # Other operators have arguments of these names, which may be of other types.
+    wrong = wrong_types(spec.keys, TASK, only=_SETTINGS)
+    problems.extend(wrong)
     materialized = _materialized(maker, query, settings, problems)
     reads = reads_of(maker, tables, is_strict=inherited.get("strict") is True, problems=problems)
     tables.reads[maker.task_id] = reads
-    if not is_sound or materialized is None:
+    if not is_sound or wrong or materialized is None:
         return None
     from ostinato.authoring.operators.sql_model import (  # noqa: PLC0415 - only for SQL files
         SqlModelOperator,

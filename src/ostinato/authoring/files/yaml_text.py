@@ -486,10 +486,16 @@ _SAID_BETTER: Mapping[str, str] = {
     "mapping values are not allowed here": "YAML: a `:` is not expected here",
     "could not find expected ':'": "YAML: a `:` is missing after the key",
     "found character '\\t' that cannot start any token": "YAML: a tab stands where spaces must",
+    "expected the node content, but found '<stream end>'": "YAML: the text ends within a bracket",
+    "expected ',' or ']', but got '<stream end>'": "YAML: the text ends within a bracket",
+    "expected ',' or '}', but got '<stream end>'": "YAML: the text ends within a bracket",
+    "found unexpected end of stream": "YAML: the text ends within quotes",
     "but found another document": "YAML: a second document begins here",
 }
 
 _HINTS: Mapping[str, str] = {
+    "<stream end>": "close each `[` and `{`",
+    "found unexpected end of stream": "close the quote",
     "mapping values are not allowed here": "write a value that holds `: ` in quotes",
     "found character '\\t'": "indent with spaces",
     "but found another document": "a file is one document",

@@ -20,7 +20,7 @@ from tests.unit.authoring.files.folders import read, write, wrong_in
         ),
         ("operator: x\nretries 2\npool: y\n", "3:1 F001 YAML: a `:` is missing after the key"),
         ("a: [1, 2\nb: 3\n", "2:2 F001 YAML: expected ',' or ']', but got ':'"),
-        ("a: 'x\n", "2:1 F001 YAML: found unexpected end of stream"),
+        ("a: 'x\n", "2:1 F001 YAML: the text ends within quotes; close the quote"),
         (
             "a: 1\n b: 2\n",
             "2:3 F001 YAML: a `:` is not expected here; write a value that holds `: ` in quotes",
