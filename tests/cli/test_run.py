@@ -117,6 +117,14 @@ def test_selection_runs_a_part_with_values_of_an_earlier_run(
     ] == {"total": 6}
 
 
+def test_selections_add_up(project: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "etl")
+
+    run = ostinato("run", "etl", "-s", "extract", "-s", "report", "--format", "json").json
+
+    assert run["counts"] == {"succeeded": 2}
+
+
 def test_what_was_changed_since_the_last_run_is_selected(folder: Path, ostinato: Ostinato) -> None:
     task = "from ostinato import task\n\n@task\ndef {name}({argument}):\n    return {value}\n"
     for name, argument in (("first", ""), ("second", "x"), ("third", "x")):

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 @click.option(
     "-s",
     "--select",
+    "selections",
     metavar="EXPRESSION",
-    default="",
-    help="Tasks to run, such as 'clean+', '+load', 'marts/revenue.sql', 'state:modified+'.",
+    multiple=True,
+    help="Tasks to run, such as 'clean+', '+load', 'marts/revenue.sql', 'state:modified+'; "
+    "can be given again.",
 )
 @click.option(
     "--state",
@@ -61,7 +63,7 @@ def command(
     target: str,
     assignments: tuple[str, ...],
     params_file: Path | None,
-    select: str,
+    selections: tuple[str, ...],
     state: str,
     date: str | None,
     executor: str | None,
@@ -88,7 +90,7 @@ def command(
             params = _read_params(flow, assignments, params_file)
             dates = _read_dates(date, flow.timezone or loading.project.settings.timezone)
             tags: tuple[str, ...] = ()
-            select = select or _task_of(loading.target.path)
+            select = " or ".join(filter(None, selections)) or _task_of(loading.target.path)
             if select:
                 flow, data, version = _narrowed(manifest, flow, select, opened.client, state)
                 tags = (code.PARTIAL,)
