@@ -76,8 +76,8 @@ import time
 
 began = time.perf_counter()
 from ostinato.authoring.files.folders import folder_flow
-from ostinato.authoring.files.kept_files import KeptFiles
-from ostinato.authoring.files.reading import read_folder
+from ostinato.authoring.files.reading.kept_files import KeptFiles
+from ostinato.authoring.files.reading.folder_reading import read_folder
 
 path, changed = sys.argv[1:]
 folder_flow(path).definition

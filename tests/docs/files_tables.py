@@ -1,11 +1,11 @@
 """This module writes the tables of docs/reference/files.md from the code's; run it to see them."""
 
-from ostinato.authoring.files.asset_keys import ASSET_KEYS
 from ostinato.authoring.files.codes import CODES
-from ostinato.authoring.files.key import FLOW, GROUP, TASK, Key
-from ostinato.authoring.files.metadata_keys import METADATA_KEYS
-from ostinato.authoring.files.policy_keys import POLICY_KEYS
-from ostinato.authoring.files.task_keys import TASK_KEYS
+from ostinato.authoring.files.keys.asset_keys import ASSET_KEYS
+from ostinato.authoring.files.keys.key import FLOW, GROUP, TASK, Key
+from ostinato.authoring.files.keys.metadata_keys import METADATA_KEYS
+from ostinato.authoring.files.keys.policy_keys import POLICY_KEYS
+from ostinato.authoring.files.keys.task_keys import TASK_KEYS
 
 _HEAD = "| key | may hold | default | example | |\n| --- | --- | --- | --- | --- |\n"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.authoring.files.keys import KEYS_OF_FILES
-from ostinato.authoring.files.tags import TagFunctions
+from ostinato.authoring.files.keys.known import KEYS_OF_FILES
+from ostinato.authoring.files.reading.tags import TagFunctions
 from tests.docs.files_tables import tables
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "files.md").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ostinato.authoring.files.codes import CODES
 from ostinato.authoring.files.folders import folder_flow
-from ostinato.authoring.files.reading import read_folder
+from ostinato.authoring.files.reading.folder_reading import read_folder
 from ostinato.authoring.files.spec import FileProblem, FolderSpec
 from ostinato.clock import VirtualClock
 from ostinato.errors import FolderProblems

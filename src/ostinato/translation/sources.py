@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ostinato.authoring.files.file_functions import FileFunction, FileScript
+from ostinato.authoring.files.types.file_functions import FileFunction, FileScript
 from ostinato.authoring.task_functions import TaskFunction
 from ostinato.errors import NotInAirflow
 from ostinato.translation.literals import quoted, written

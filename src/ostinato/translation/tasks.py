@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ostinato.authoring.files.file_functions import FileScript
-from ostinato.authoring.files.table_arguments import WithTables
-from ostinato.authoring.files.table_results import WithResultTable
+from ostinato.authoring.files.types.file_functions import FileScript
+from ostinato.authoring.files.types.table_arguments import WithTables
+from ostinato.authoring.files.types.table_results import WithResultTable
 from ostinato.authoring.operators.bash_function import BashFunctionOperator
 from ostinato.authoring.operators.branch import BranchPythonOperator
 from ostinato.authoring.operators.operator import MappedOperator, Operator

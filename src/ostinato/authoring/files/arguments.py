@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ostinato.authoring.callbacks import LATE
-from ostinato.authoring.files.keys import keys_in
+from ostinato.authoring.files.keys.known import keys_in
 from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.task_specs import TaskSpec
 from ostinato.authoring.groups import TaskGroup

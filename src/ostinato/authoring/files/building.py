@@ -7,11 +7,26 @@ from msgspec import Struct
 
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
-from ostinato.authoring.files.assets import Assets
-from ostinato.authoring.files.callables import set_callables
 from ostinato.authoring.files.codes import problem, strictly
-from ostinato.authoring.files.defaults import Scope, default_for
-from ostinato.authoring.files.dependencies import (
+from ostinato.authoring.files.flow_arguments import flow_arguments, group_arguments
+from ostinato.authoring.files.keys.known import wrong_types
+from ostinato.authoring.files.operator_names.resolution import (
+    OperatorNames,
+    OperatorNotFound,
+    written_class,
+)
+from ostinato.authoring.files.operator_names.translation import translate_airflow
+from ostinato.authoring.files.reading.folder_reading import without_consequences
+from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
+from ostinato.authoring.files.sql.queries import KeptQueries, QueryReader, QuerySurroundings
+from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
+from ostinato.authoring.files.types.assets import Assets
+from ostinato.authoring.files.types.callables import set_callables
+from ostinato.authoring.files.types.defaults import Scope, default_for
+from ostinato.authoring.files.types.file_values import Built, FileValues, mapped_arguments
+from ostinato.authoring.files.types.table_results import keep_frames
+from ostinato.authoring.files.types.tables import Tables
+from ostinato.authoring.files.wiring.dependencies import (
     Made,
     Names,
     cycle_in,
@@ -20,22 +35,11 @@ from ostinato.authoring.files.dependencies import (
     wire_implied,
     wire_tasks,
 )
-from ostinato.authoring.files.ends import Ends
-from ostinato.authoring.files.externals import DEFAULTS, External, Sensors, externals_in
-from ostinato.authoring.files.file_values import Built, FileValues, mapped_arguments
-from ostinato.authoring.files.flow_arguments import flow_arguments, group_arguments
-from ostinato.authoring.files.keys import wrong_types
-from ostinato.authoring.files.levels import Level, files_of, levels_of
-from ostinato.authoring.files.operator_names import OperatorNames, OperatorNotFound, written_class
-from ostinato.authoring.files.plan import Implied, Plan
-from ostinato.authoring.files.queries import KeptQueries, QueryReader, QuerySurroundings
-from ostinato.authoring.files.reading import without_consequences
-from ostinato.authoring.files.spec import FileProblem, FolderSpec, Position
-from ostinato.authoring.files.table_results import keep_frames
-from ostinato.authoring.files.tables import Tables
-from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dict, specs_of_file
-from ostinato.authoring.files.translation import translate_airflow
-from ostinato.authoring.files.units import GroupUnit, Origins, TaskUnit, Unit
+from ostinato.authoring.files.wiring.ends import Ends
+from ostinato.authoring.files.wiring.externals import DEFAULTS, External, Sensors, externals_in
+from ostinato.authoring.files.wiring.levels import Level, files_of, levels_of
+from ostinato.authoring.files.wiring.plan import Implied, Plan
+from ostinato.authoring.files.wiring.units import GroupUnit, Origins, TaskUnit, Unit
 from ostinato.authoring.groups import TaskGroup
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.places import ascribed_to, relative_place

@@ -5,8 +5,8 @@ from typing import Any
 
 from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.files.codes import problem
-from ostinato.authoring.files.levels import Level
 from ostinato.authoring.files.spec import FileProblem
+from ostinato.authoring.files.wiring.levels import Level
 from ostinato.authoring.policies import ABSENT, POLICY_NAMES
 
 #: Arguments of the flow that METADATA may hold under the same name.

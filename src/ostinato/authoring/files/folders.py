@@ -7,10 +7,10 @@ from typing import Any
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.building import BuildOptions, build
-from ostinato.authoring.files.kept_files import KeptFiles
-from ostinato.authoring.files.keys import wrong_types
-from ostinato.authoring.files.operator_names import local_folders
-from ostinato.authoring.files.reading import read_folder
+from ostinato.authoring.files.keys.known import wrong_types
+from ostinato.authoring.files.operator_names.resolution import local_folders
+from ostinato.authoring.files.reading.folder_reading import read_folder
+from ostinato.authoring.files.reading.kept_files import KeptFiles
 from ostinato.authoring.files.spec import Keys
 from ostinato.authoring.places import calling_place, relative_file, relative_place
 from ostinato.errors import InvalidArgument, Place

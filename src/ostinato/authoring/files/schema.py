@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ostinato.authoring.files.key import FLOW, GROUP, TASK, Key
-from ostinato.authoring.files.keys import keys_in
-from ostinato.authoring.files.operator_names import (
+from ostinato.authoring.files.keys.key import FLOW, GROUP, TASK, Key
+from ostinato.authoring.files.keys.known import keys_in
+from ostinato.authoring.files.operator_names.resolution import (
     LOCAL,
     OperatorNames,
     short_names,

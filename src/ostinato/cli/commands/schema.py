@@ -26,7 +26,7 @@ def command(kind: str, file: Path | None, project: Path | None) -> None:
     """
     import msgspec
 
-    from ostinato.authoring.files.operator_names import OperatorNames, local_folders
+    from ostinato.authoring.files.operator_names.resolution import OperatorNames, local_folders
     from ostinato.authoring.files.schema import metadata_schema, task_schema
     from ostinato.project.discovery import find_project
     from ostinato.project.target import Target

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ostinato.authoring.files.reading import read_folder
+from ostinato.authoring.files.reading.folder_reading import read_folder
 from ostinato.authoring.files.spec import FileSpec, FolderSpec
 from ostinato.clock import VirtualClock
 

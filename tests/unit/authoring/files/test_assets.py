@@ -7,8 +7,8 @@ import pytest
 
 from ostinato.authoring import session
 from ostinato.authoring.dag import DAG
-from ostinato.authoring.files import queries
 from ostinato.authoring.files.folders import folder_flow
+from ostinato.authoring.files.sql import queries
 from ostinato.errors import FolderProblems
 from ostinato.model.asset import AssetDefinition, Check, Column, Freshness
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ostinato.authoring.files.folders import folder_flow
-from ostinato.authoring.files.keys import KEYS_OF_FILES
+from ostinato.authoring.files.keys.known import KEYS_OF_FILES
 from ostinato.errors import OstinatoError
 from ostinato.model.manifest import decode_flow, encode_flow
 from tests.foreign.gusty_cases import HERE

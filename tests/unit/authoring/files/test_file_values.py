@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ostinato import DAG, folder_flow, testing
-from ostinato.authoring.files import table_arguments
+from ostinato.authoring.files.types import table_arguments
 from ostinato.errors import FolderProblems
 from tests.unit.authoring.files.folders import write
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ostinato.authoring.files import kept_files, reading
-from ostinato.authoring.files.file_content import read_content
-from ostinato.authoring.files.kept_files import KeptFiles
+from ostinato.authoring.files.reading import folder_reading as reading
+from ostinato.authoring.files.reading import kept_files
+from ostinato.authoring.files.reading.file_content import read_content
+from ostinato.authoring.files.reading.kept_files import KeptFiles
 from ostinato.authoring.files.spec import FolderSpec
 from ostinato.clock import VirtualClock
 from tests.unit.authoring.files.folders import LATER_US, read, write

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from ostinato.authoring.files.codes import CODES, problem, strictly
-from ostinato.authoring.files.key import FLOW, GROUP, TASK
-from ostinato.authoring.files.keys import KEYS_OF_FILES, keys_in, wrong_types
+from ostinato.authoring.files.keys.key import FLOW, GROUP, TASK
+from ostinato.authoring.files.keys.known import KEYS_OF_FILES, keys_in, wrong_types
 from ostinato.authoring.files.spec import Keys, Position
 from ostinato.authoring.policies import POLICY_NAMES
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.authoring.files.nearness import NEAR, Nearness
+from ostinato.authoring.files.sql.nearness import NEAR, Nearness
 
 _NAMES = st.text("abco", min_size=1, max_size=5)
 _TABLES = st.tuples(_NAMES, _NAMES).map(".".join) | _NAMES

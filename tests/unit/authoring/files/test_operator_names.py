@@ -10,10 +10,10 @@ import pytest
 
 import ostinato
 from ostinato import operators
-from ostinato.authoring.files import extensions
-from ostinato.authoring.files.airflow_names import airflow_names
-from ostinato.authoring.files.operator_aliases import ALIASES
-from ostinato.authoring.files.operator_names import (
+from ostinato.authoring.files.operator_names import extensions
+from ostinato.authoring.files.operator_names.airflow_names import airflow_names
+from ostinato.authoring.files.operator_names.operator_aliases import ALIASES
+from ostinato.authoring.files.operator_names.resolution import (
     OperatorNames,
     OperatorNotFound,
     local_folders,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.authoring.files.queries import (
+from ostinato.authoring.files.sql.queries import (
     KeptQueries,
     Query,
     QueryReader,

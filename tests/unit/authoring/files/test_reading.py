@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.authoring.files import reading
+from ostinato.authoring.files.reading import folder_reading as reading
 from ostinato.authoring.files.spec import FolderSpec
 from ostinato.clock import VirtualClock
 from tests.unit.authoring.files.folders import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ostinato import DAG, folder_flow, testing
-from ostinato.authoring.files.script_files import _is_there
+from ostinato.authoring.files.types.script_files import _is_there
 from ostinato.errors import FolderProblems, RunFailed
 from ostinato.gusty import create_dag
 from tests.unit.authoring.files.folders import write

@@ -1,0 +1,1 @@
+"""Which keys headers and METADATA may have, and of which types."""

@@ -1,0 +1,1 @@
+"""From the text of an operator to its class."""
