@@ -117,6 +117,21 @@ def test_selection_runs_a_part_with_values_of_an_earlier_run(
     ] == {"total": 6}
 
 
+def test_failures_that_are_not_explained_are_counted(folder: Path, ostinato: Ostinato) -> None:
+    (folder / "flow.py").write_text(
+        "from ostinato import BashOperator, dag\n"
+        "@dag\n"
+        "def many():\n"
+        "    for number in range(5):\n"
+        "        BashOperator(task_id=f't{number}', bash_command='false')\n"
+        "many()\n"
+    )
+
+    result = ostinato("run", "flow.py", code=1)
+
+    assert "  and 2 more that failed: ostinato show 'many#1'\n" in result.out
+
+
 def test_selections_add_up(project: Path, ostinato: Ostinato) -> None:
     ostinato("run", "etl")
 

@@ -130,13 +130,18 @@ def _stop(follower: Follower | None) -> None:
 
 
 def _print_failures(client: LocalClient, row: RunRow) -> None:
-    failed = client.task_runs(row.id, states=[TaskRunState.FAILED], limit=MAX_EXPLAINED)
+    failed = [*client.task_runs(row.id, states=[TaskRunState.FAILED], limit=MAX_EXPLAINED)]
     for view in failed:
         if view.failure is not None:
             first, *rest = error_block(view.failure)
             click.echo(f"  {view.title}: {first}")
             for line in rest:
                 click.echo(f"    {line}")
+    if len(failed) == MAX_EXPLAINED:
+        counts = client.counts(row.id).values()
+        left = sum(one.get(TaskRunState.FAILED, 0) for one in counts) - MAX_EXPLAINED
+        if left > 0:
+            click.echo(f"  and {left} more that failed: ostinato show '{name_of(row)}'")
 
 
 def _begin_to_show(

@@ -8,7 +8,11 @@ from msgspec import Struct
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
 from ostinato.authoring.files.codes import problem, strictly
-from ostinato.authoring.files.flow_arguments import flow_arguments, group_arguments
+from ostinato.authoring.files.flow_arguments import (
+    flow_arguments,
+    group_arguments,
+    misspelt_defaults,
+)
 from ostinato.authoring.files.keys.known import wrong_types
 from ostinato.authoring.files.operator_names.resolution import (
     OperatorNames,
@@ -137,6 +141,7 @@ class _Building:
         self._implied: list[tuple[Unit, Sequence[Implied]]] = []
         self._origins: Origins = {}
         self._first: dict[str, Position] = {}
+        self._accepted: set[str] = set()
 
     def all_problems(self) -> list[FileProblem]:
         """Return what is wrong, as it counts in this flow."""
@@ -158,6 +163,8 @@ class _Building:
         self._tables = Tables(self._levels, reader, _defaults_of(self._root.metadata.get("params")))
         for level in self._levels:
             self._make_tasks(level)
+        for level in self._levels:
+            self._problems.extend(misspelt_defaults(level, self._accepted))
         self._wire()
         self._describe_assets(reader)
         reader.kept.save()
@@ -281,6 +288,7 @@ class _Building:
                 spec.values["sql"] = spec.file.body
         arguments = {**plan.arguments, **chosen_arguments(spec, plan.operator, self._problems)}
         own = _defaults_for(plan.operator, defaults, arguments)
+        self._accepted.update(own)
         connection = scope.inherited.get("connection")
         if connection is not None and "conn_id" in accepted_by(plan.operator):
             own.setdefault("conn_id", connection)

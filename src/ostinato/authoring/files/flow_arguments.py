@@ -1,10 +1,13 @@
 """This module chooses what of METADATA is given to flows and groups."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from ostinato.authoring.callbacks import LATE
 from ostinato.authoring.files.codes import problem
+from ostinato.authoring.files.keys.key import TASK
+from ostinato.authoring.files.keys.known import keys_in
 from ostinato.authoring.files.spec import FileProblem
 from ostinato.authoring.files.wiring.levels import Level
 from ostinato.authoring.policies import ABSENT, POLICY_NAMES
@@ -44,6 +47,9 @@ _OF_FLOWS = (
 
 #: Of ``default_args``, what is the flow's.
 _MOMENTS = ("start_date", "end_date")
+
+#: From which likeness on, 0 to 1, the name of a default is taken for a slip of the pen.
+_SLIP = 0.75
 
 
 def flow_arguments(level: Level, problems: list[FileProblem]) -> dict[str, Any]:
@@ -95,3 +101,24 @@ def _policies(
         elif name in POLICY_NAMES:
             chosen[name] = value
     return chosen
+
+
+def misspelt_defaults(level: Level, accepted: Collection[str]) -> list[FileProblem]:
+    """Return a problem for each of ``default_args`` that is nearly a policy and that nobody takes.
+
+    Args:
+        level: Of a folder.
+        accepted: Arguments of operators among the defaults of the flow.
+    """
+    defaults = level.keys.get("default_args")
+    if not isinstance(defaults, Mapping):
+        return []
+    known = {*POLICY_NAMES, *ABSENT, *LATE, *_MOMENTS, *_OF_FLOWS, *keys_in(TASK), *accepted}
+    found = []
+    for name in defaults:
+        near = get_close_matches(str(name), POLICY_NAMES, n=1, cutoff=_SLIP)
+        if near and name not in known:
+            message = f"default_args holds {name!r}, which no task takes"
+            position = level.keys.position("default_args", name)
+            found.append(problem("F013", message, position, f"did you mean {near[0]!r}?"))
+    return found
