@@ -47,12 +47,12 @@ LEDGER = Path(__file__).with_name("ledger.txt")
 def write(kind):
     context = get_current_context()
     path = ".".join(map(str, context.map_path))
-    line = f"{{kind}} {{context.run_id}} {{context.task_id}} {{path or '-'}} {{context.attempt}}\\n"
+    where = f"{{context.run_id}} {{context.task_id}} {{path or '-'}}"
+    line = f"{{kind}} {{where}} {{context.attempt}} {{os.getpid()}}\\n"
     file = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)
-    entry = f"enter {{context.run_id}} {{context.task_id}} {{path or '-'}} "
-    return LEDGER.read_text().count(entry)
+    return LEDGER.read_text().count(f"enter {{where}} ")
 
 
 @contextmanager
@@ -155,6 +155,7 @@ def kill_during(folder: Path, chance: random.Random, most: int, *arguments: str)
     wait_until(lambda: len(ledger_lines(folder)) >= before + moment, process)
     victims = [process.pid, *descendants(process.pid)]
     victim = chance.choice(victims)
+    write_line(folder, " ".join(["killed", *map(str, [victim, *descendants(victim)])]))
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
     process.wait(timeout=60)
@@ -164,8 +165,12 @@ def kill_during(folder: Path, chance: random.Random, most: int, *arguments: str)
 
 def write_mark(folder: Path) -> None:
     """Note that what entered before has left, by itself or with its process."""
+    write_line(folder, "mark")
+
+
+def write_line(folder: Path, line: str) -> None:
     with open(folder / "ledger.txt", "a") as ledger:
-        ledger.write("mark\n")
+        ledger.write(f"{line}\n")
 
 
 def run(folder: Path, *arguments: str) -> None:
@@ -196,18 +201,26 @@ def check(folder: Path, story: str) -> list[TaskRunRow]:
     entered: Counter[tuple[str, str, int]] = Counter()
     last_line: dict[tuple[str, str], int] = {}
     taken: Counter[str] = Counter()
+    # A process that is killed leaves nothing, and its slots are free again.
+    killed: set[str] = set()
+    owners: dict[str, str] = {}
     for number, line in enumerate(ledger_lines(folder)):
         if line == "mark":
             taken.clear()
             continue
-        kind, of_run, task_id, path, attempt = line.split()
+        if line.startswith("killed "):
+            killed.update(line.split()[1:])
+            taken = Counter({key: n for key, n in taken.items() if owners[key] not in killed})
+            continue
+        kind, of_run, task_id, path, attempt, pid = line.split()
         if of_run != run_id:
             continue
         key = f"{task_id}[{path}]"
         if kind == "enter":
             entered[task_id, path, int(attempt)] += 1
             last_line[task_id, path] = number
-            taken[key] = TAKES.get(task_id, 0)
+            owners[key] = pid
+            taken[key] = 0 if pid in killed else TAKES.get(task_id, 0)
             assert taken.total() <= SLOTS, f"{story}: {dict(+taken)}"
         else:
             taken.pop(key, None)

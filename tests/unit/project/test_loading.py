@@ -241,12 +241,12 @@ def test_broken_file_is_a_problem_at_the_users_line_and_the_rest_is_loaded(
 
 
 def test_error_in_an_imported_module_is_at_its_own_line(write: Write) -> None:
-    write("flows/lib/inner.py", "\n\n1 / 0\n")
-    write("flows/lib/__init__.py", "")
-    write("etl.py", "from flows.lib import inner\n")
+    write("etl_parts/lib/inner.py", "\n\n1 / 0\n")
+    write("etl_parts/lib/__init__.py", "")
+    write("etl.py", "from etl_parts.lib import inner\n")
 
     assert problems(load_target("etl.py")) == [
-        "flows/lib/inner.py:3: ZeroDivisionError: division by zero"
+        "etl_parts/lib/inner.py:3: ZeroDivisionError: division by zero"
     ]
 
 
