@@ -77,6 +77,8 @@ def load_file(
     if not path.is_file():
         raise ExecutionError(f"there is no file {path}")
     if hook.dialect.reads_frames:
+        if path.suffix.lower() == ".csv":
+            _check_lengths(path)
         return _replaced(
             hook,
             table,
@@ -199,11 +201,7 @@ def rows_of_csv(path: Path) -> Rows:
             if not line:
                 continue
             if len(line) != len(columns):
-                message = (
-                    f"{path}:{lines.line_num}: there are {len(line)} values, "
-                    f"and {len(columns)} columns"
-                )
-                raise ExecutionError(message)
+                raise _other_length(path, lines.line_num, line, columns)
             texts.append(line)
     readers = [_reader_of(line[index] for line in texts) for index in range(len(columns))]
     rows = [
@@ -211,6 +209,38 @@ def rows_of_csv(path: Path) -> Rows:
         for line in texts
     ]
     return Rows(columns, tuple(kind for kind, _ in readers), rows)
+
+
+#: What may stand between the values of a CSV file that a database reads itself.
+_DELIMITERS = ",;\t|"
+
+
+def _check_lengths(path: Path) -> None:
+    """Refuse a CSV file with a row of another length than its first line.
+
+    A database that guesses how a file is written takes it for one of a single column otherwise.
+
+    Raises:
+        ExecutionError: There is such a row.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        lines = csv.reader(file, delimiter=max(_DELIMITERS, key=first.count))
+        columns = next(lines, [])
+        for line in lines:
+            if line and len(line) != len(columns):
+                raise _other_length(path, lines.line_num, line, columns)
+
+
+def _other_length(
+    path: Path, number: int, line: Sequence[str], columns: Sequence[str]
+) -> ExecutionError:
+    values = f"is 1 value, and {len(columns)} columns"
+    if len(line) != 1:
+        ends = "s" * (len(columns) != 1)
+        values = f"are {len(line)} values, and {len(columns)} column{ends}"
+    return ExecutionError(f"{path}:{number}: there {values}")
 
 
 def _rows_of_parquet(path: Path) -> Rows:

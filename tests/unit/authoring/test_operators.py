@@ -1,6 +1,7 @@
 """This module tests what the built-in operators do in an attempt."""
 
 import functools
+import inspect
 import os
 import signal
 import subprocess
@@ -34,6 +35,7 @@ from ostinato import (
     TaskGroup,
 )
 from ostinato.authoring.operators import command as commands
+from ostinato.authoring.places import relative_file
 from ostinato.authoring.triggers import Trigger
 from ostinato.errors import ExecutionError, InvalidArgument, UnknownTask
 from tests.unit.authoring.fakes import DATE, FakeContext, FakeResolver, execute
@@ -237,7 +239,7 @@ def test_last_line_of_a_command_is_its_result_and_all_lines_are_output(
     ("command", "message"),
     [
         ("echo out; echo oops >&2; exit 3", "bash exited with code 3: oops"),
-        ("echo only; exit 1", "bash exited with code 1: only"),
+        ("echo only; exit 1", "bash exited with code 1"),
         ("exit 1", "bash exited with code 1"),
         ("kill -9 $$", "bash was ended by SIGKILL"),
     ],
@@ -413,7 +415,7 @@ def test_command_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch)
     bound.on_kill()
     thread.join(10)
 
-    assert [str(error) for error in failures] == ["bash was ended by SIGKILL: up"]
+    assert [str(error) for error in failures] == ["bash was ended by SIGKILL"]
     bound.on_kill()
 
 
@@ -539,6 +541,21 @@ def test_wrong_arguments_of_a_sensor_are_told() -> None:
         PythonSensor(task_id="a", python_callable=bool, poke_intervall=5)
     with pytest.raises(NotImplementedError):
         Sensor(task_id="a").poke(FakeContext())
+
+
+def test_misspelt_argument_is_told_before_the_one_that_is_missing_for_it() -> None:
+    line = inspect.currentframe().f_lineno + 2  # type: ignore[union-attr]  # CPython has frames
+    with pytest.raises(InvalidArgument) as caught:
+        BashOperator(task_id="a", bash_comand="true")  # type: ignore[call-arg]  # on purpose
+
+    file = relative_file(__file__)
+    message = "BashOperator takes no argument 'bash_comand' (did you mean 'bash_command'?)"
+    assert str(caught.value) == f"{file}:{line}: {message}"
+
+
+def test_missing_argument_is_told_by_python() -> None:
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'bash_command'"):
+        BashOperator(task_id="a")  # type: ignore[call-arg]  # on purpose
 
 
 def test_timeout_of_a_sensor_is_no_limit_of_an_attempt() -> None:

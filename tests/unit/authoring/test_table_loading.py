@@ -142,7 +142,7 @@ def test_columns_of_a_csv_file_have_the_type_of_all_their_values(tmp_path: Path)
     ("text", "problem"),
     [
         ("", "has no line with the names of the columns"),
-        ("a,b\n1,2\n3\n", "a.csv:3: there are 1 values, and 2 columns"),
+        ("a,b\n1,2\n3\n", "a.csv:3: there is 1 value, and 2 columns"),
     ],
 )
 def test_file_that_is_no_table_is_told(tmp_path: Path, text: str, problem: str) -> None:
@@ -151,6 +151,39 @@ def test_file_that_is_no_table_is_told(tmp_path: Path, text: str, problem: str) 
 
     with pytest.raises(ExecutionError, match=problem):
         rows_of_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a,b\n1,2\n3\n", "a.csv:3: there is 1 value, and 2 columns"),
+        ("a,b\n1,2\n\n3,4,5\n", "a.csv:4: there are 3 values, and 2 columns"),
+    ],
+)
+def test_row_of_another_length_is_told_and_changes_nothing(
+    database: SqlHook, tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,name\n1,a\n")
+    load_file(database, "t", path)
+    path.write_text(text)
+
+    with pytest.raises(ExecutionError) as caught:
+        load_file(database, "t", path)
+
+    assert str(caught.value) == f"{tmp_path}/{problem}"
+    assert rows(database) == [(1, "a")]
+
+
+def test_values_may_be_parted_by_something_else_where_the_database_knows_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a;b\n5;x\n6;y\n")
+    hook = hook_for(Connection.from_uri(f"duckdb:///{tmp_path}/shop.db", "shop"))
+    assert isinstance(hook, SqlHook)
+
+    load_file(hook, "t", path)
+
+    assert hook.get_records("SELECT * FROM t ORDER BY 1") == [(5, "x"), (6, "y")]
 
 
 def test_missing_file_is_told(database: SqlHook, tmp_path: Path) -> None:

@@ -70,7 +70,6 @@ class Outcome(NamedTuple):
             name: Of the command.
             script: File that it ran; the error says in which of its lines it failed.
         """
-        why = self.stderr or self.stdout
         ended = (
             f"was ended by {_signal_name(-self.code)}"
             if self.code < 0
@@ -78,7 +77,9 @@ class Outcome(NamedTuple):
         )
         line = 0 if script is None else failing_line(self.errors, script)
         place = relative_place(Place(str(script), line)) if line else None
-        return ExecutionError(f"{name} {ended}{f': {why}' if why else ''}", place=place)
+        return ExecutionError(
+            f"{name} {ended}{f': {self.stderr}' if self.stderr else ''}", place=place
+        )
 
 
 def telling_line(lines: Iterable[str]) -> str:

@@ -54,9 +54,26 @@ def _taking_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
         ):
             given = {*signature_of(initialise).positional[: len(args) + 1], *kwargs}
             kwargs = {**_defaults_for(type(self), group, given), **kwargs}
-        initialise(self, *args, **kwargs)
+        try:
+            initialise(self, *args, **kwargs)
+        except TypeError as err:
+            is_own = getattr(type(self).__init__, "__wrapped__", None) is initialise
+            # Python tells of an argument that is missing before of one that is misspelt.
+            if not is_own or err.__traceback__ is None or err.__traceback__.tb_next is not None:
+                raise
+            _refuse_misspelt(self, kwargs)
+            raise
 
     return initialise_with_defaults
+
+
+def _refuse_misspelt(operator: "Operator", arguments: Mapping[str, Any]) -> None:
+    """Refuse an argument that an operator does not take, if one is given."""
+    accepted = accepted_arguments(type(operator))
+    unknown = {name: value for name, value in arguments.items() if name not in accepted}
+    if unknown:
+        operator.place = calling_place(operator)
+        operator.refuse_unknown(unknown)
 
 
 class Operator(Node):
@@ -129,7 +146,7 @@ class Operator(Node):
         self.place = calling_place(self)
         check_id(task_id, "task", self.place)
         if not policies.keys() <= POLICY_NAMES:
-            self._refuse(policies)
+            self.refuse_unknown(policies)
         self.label = task_id
         group = task_group or group_for(dag)
         if group is None:
@@ -140,7 +157,15 @@ class Operator(Node):
         else:
             self._join(group, policies)
 
-    def _refuse(self, arguments: Mapping[str, Any]) -> NoReturn:
+    def refuse_unknown(self, arguments: Mapping[str, Any]) -> NoReturn:
+        """Refuse the first argument that is no policy.
+
+        Args:
+            arguments: One of them at least is unknown.
+
+        Raises:
+            InvalidArgument: Always.
+        """
         wrong = next(name for name in arguments if name not in POLICY_NAMES)
         raise InvalidArgument(
             f"{type(self).__name__} takes no argument {wrong!r}",

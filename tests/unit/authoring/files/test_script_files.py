@@ -104,6 +104,19 @@ def test_failure_of_a_script_is_told_in_its_words(tmp_path: Path) -> None:
         testing.run(flow).raise_for_state()
 
 
+def test_failure_of_a_script_without_errors_is_told_by_its_code_alone(tmp_path: Path) -> None:
+    flow = flow_of(tmp_path, {"a.sh": "echo 'all is well'\nexit 3\n"})
+
+    with pytest.raises(RunFailed, match=r"a\.sh exited with code 3$"):
+        testing.run(flow).raise_for_state()
+
+
+def test_scripts_of_r_may_end_in_a_small_letter(tmp_path: Path) -> None:
+    text = "# ---\n# interpreter: tail -n 1\n# ---\ncat('hello')\n"
+
+    assert testing.run(flow_of(tmp_path, {"a.r": text})).result("a") == "cat('hello')"
+
+
 @pytest.mark.slow
 def test_notebook_is_executed_with_the_parameters_of_the_run(tmp_path: Path) -> None:
     files = {"METADATA.yml": "params: {region: EU}\n", "report.ipynb": json.dumps(NOTEBOOK)}

@@ -21,7 +21,7 @@ _HIDDEN = ("_", ".")
 GUSTY_SUFFIXES = frozenset({".yml", ".yaml", ".py", ".sql", ".ipynb", ".Rmd"})
 
 #: Types that are tasks by themselves beside those; any other file is if it begins with `#!`.
-SCRIPT_SUFFIXES = frozenset({".sh", ".R", ".js", ".ts", ".rb", ".md"})
+SCRIPT_SUFFIXES = frozenset({".sh", ".R", ".r", ".js", ".ts", ".rb", ".md"})
 
 #: Types that are loaded as tables where `seeds` says so.
 SEED_SUFFIXES = frozenset({".csv", ".parquet"})
