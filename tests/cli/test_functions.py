@@ -364,3 +364,49 @@ def test_no_kill_starts_a_run_twice(
     assert {run["state"] for run in children} == {"succeeded"}
     shown = ostinato("show", "parent", "@body", "--format", "json").json
     assert shown["values"][0]["content"] == sum(range(25))
+
+
+ORPHAN = """
+import time
+from pathlib import Path
+
+from ostinato import flow
+
+BEGUN, WAITS = Path("begun"), Path("waits")
+
+@flow
+def child():
+    if not BEGUN.exists():
+        BEGUN.touch()
+        time.sleep(600)
+    return "done"
+
+@flow
+def parent():
+    run = child.start()
+    WAITS.touch()
+    return run.wait().result()
+"""
+
+
+@pytest.mark.slow
+def test_run_that_is_waited_for_goes_on_with_the_flow_that_started_it(
+    folder: Path, environ: dict[str, str], ostinato: Ostinato
+) -> None:
+    (folder / "orphan.py").write_text(ORPHAN)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ostinato", "run", "orphan.py:parent"],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: (folder / "begun").exists() and (folder / "waits").exists())
+        process.kill()
+
+    ostinato("resume", "parent")
+
+    shown = ostinato("show", "parent", "@body", "--format", "json").json
+    assert shown["values"][0]["content"] == "done"
+    children = ostinato("runs", "--flow", "child", "--format", "json").json
+    assert [run["state"] for run in children] == ["succeeded"]

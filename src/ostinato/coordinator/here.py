@@ -152,6 +152,7 @@ class Runner:
             chance=draw_chance,
             alerts=read_alerts(settings.alerts, settings.timezone) if alerts is None else alerts,
             describe=self._describe,
+            take_up=self.take_up,
             is_sending=is_sending,
             wake=wake.socket,
             on_question=on_question,
@@ -310,30 +311,57 @@ class Runner:
             logical_key=asked.logical_key,
             executor=self._beside,
         )
-        if row.state.is_terminal or self._coordinator.drives(row.id) or row.id in self._coming:
+        if row.owner == self._lease.id and not (row.state.is_terminal or self._drives(row.id)):
+            self._adopt(row.id, run, [], ev.RunStarted(self._clock.now_us()))
+        elif not row.state.is_terminal:
+            # Where whoever asks wants it: a subflow in its caller's body.
+            row = self._take_over(row, asked.flow.executor) or row
+        return row
+
+    def take_up(self, asking: RunRow, row: RunRow) -> bool:
+        """Drive a run that another one has started and waits for, if its process has ended.
+
+        Args:
+            asking: Who waits for it.
+            row: The run.
+
+        Returns:
+            Whether it is driven here.
+        """
+        started_by = f"from:{asking.flow}#{asking.number}/"
+        if not any(tag.startswith(started_by) for tag in row.tags):
+            return False
+        return self.loaded_flow(row.flow) is not None and self._take_over(row) is not None
+
+    def _take_over(self, row: RunRow, executor: str | None = None) -> RunRow | None:
+        """Return a run that is driven here from now on, None if another process drives it."""
+        if self._drives(row.id):
             return row
-        commands: list[Any] = []
-        event: ev.Input = ev.RunStarted(self._clock.now_us())
-        if row.owner != self._lease.id:
-            try:
-                row = self._store.take_run(row.id, self._lease)
-            except RunOwned:
-                return row
-            # As it was pinned, and where whoever asks wants it: a subflow in its caller's body.
-            flow = pinned_flow(self._store, row)
-            flow = msgspec.structs.replace(flow, executor=asked.flow.executor)
-            run, commands = self._restore(row, flow, self._beside)
-            if row.state is not RunState.QUEUED:
-                event = ev.Recovered(self._clock.now_us())
-        self._coming.add(row.id)
+        try:
+            row = self._store.take_run(row.id, self._lease)
+        except RunOwned:
+            return None
+        flow = pinned_flow(self._store, row)
+        if executor is not None:
+            flow = msgspec.structs.replace(flow, executor=executor)
+        run, commands = self._restore(row, flow, self._beside)
+        now_us = self._clock.now_us()
+        first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
+        self._adopt(row.id, run, commands, first)
+        return row
+
+    def _drives(self, run_id: RunId) -> bool:
+        return self._coordinator.drives(run_id) or run_id in self._coming
+
+    def _adopt(self, run_id: RunId, run: LiveRun, commands: list[Any], first: ev.Input) -> None:
+        """Take a run up with the next turn: the call comes in the middle of one."""
+        self._coming.add(run_id)
 
         def adopt() -> None:
-            self._coming.discard(row.id)
-            self._coordinator.adopt(run, commands, event)
+            self._coming.discard(run_id)
+            self._coordinator.adopt(run, commands, first)
 
-        # The call comes in the middle of a turn.
         self._coordinator.ask(adopt)
-        return row
 
     def loaded_flow(self, name: str) -> FlowDefinition | None:
         """Return a flow whose code is in this process or in its code host, None if it is not.

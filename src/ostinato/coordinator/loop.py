@@ -26,7 +26,7 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
 from ostinato.coordinator.other_runs import TIMER as AWAIT_TIMER
-from ostinato.coordinator.other_runs import OtherRuns
+from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.pauses import TIMER as PAUSE_TIMER
 from ostinato.coordinator.pauses import Pauses
@@ -91,6 +91,7 @@ class Coordinator:
         chance: Draws a number from 0 to 1, for jitter.
         alerts: Who is told of what.
         describe: Finds out about runs that it does not drive.
+        take_up: Drives a run that another one waits for, if nobody else does.
         is_sending: Whether alerts really go out.
         wake: Socket that becomes readable when another process asks for something.
         gate: It is inside of it while it does not wait.
@@ -115,6 +116,7 @@ class Coordinator:
         chance: Callable[[], float],
         alerts: Alerts,
         describe: Describe,
+        take_up: TakeUp,
         is_sending: bool = True,
         wake: socket.socket | None = None,
         gate: Gate,
@@ -161,7 +163,7 @@ class Coordinator:
         )
         self._is_stopped = False
         self._turns_within = 0
-        self._other_runs = OtherRuns(store, lease, self._timers, clock)
+        self._other_runs = OtherRuns(store, lease, self._timers, clock, take_up)
         about_runs = {**EarlierRuns(store).answers, **self._other_runs.answers}
         desk = StepDesk(store, self)
         self._placed = PlacedSteps(

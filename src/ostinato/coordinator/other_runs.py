@@ -22,6 +22,9 @@ from ostinato.store.records import CoordinatorLease, RunRow
 #: Kind of the timers of those who wait for a run; engines know nothing of it.
 TIMER = "await"
 
+#: Drives the second run for the first, which waits for it.
+TakeUp = Callable[[RunRow, RunRow], bool]
+
 #: What is said of a task that has not begun.
 PENDING = TaskRunState.PENDING.label
 
@@ -34,6 +37,7 @@ class OtherRuns:
         lease: Of the coordinator that answers; None where nothing is driven.
         timers: Tell when somebody has waited long enough.
         clock: The time.
+        take_up: Drives a run that the first one waits for, if nobody else does, and says so.
     """
 
     def __init__(
@@ -42,9 +46,11 @@ class OtherRuns:
         lease: CoordinatorLease | None = None,
         timers: Timekeeper | None = None,
         clock: Clock | None = None,
+        take_up: TakeUp | None = None,
     ) -> None:
         self._store = store
         self._lease = lease
+        self._take_up = take_up
         #: Who waits for the end of a run that is driven here.
         self._waiting: dict[int, list[Later]] = {}
         self._timers = timers
@@ -71,14 +77,20 @@ class OtherRuns:
         row = self._store.find_run(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id}")
-        is_driven = self._lease is not None and row.owner == self._lease.id
-        if is_waiting and is_driven and not row.state.is_terminal:
+        is_awaited = is_waiting and not row.state.is_terminal
+        if is_awaited and self._is_driven(run, row):
             later = Later(_nothing)
             self._waiting.setdefault(row.id, []).append(later)
             if timeout_s is not None:
                 self._limit(run, row.id, later, timeout_s)
             return later
         return self._known(row)
+
+    def _is_driven(self, asking: LiveRun, row: RunRow) -> bool:
+        if self._lease is not None and row.owner == self._lease.id:
+            return True
+        # Who started it was killed, and its replay knows the run but does not start it again.
+        return self._take_up is not None and self._take_up(asking.row, row)
 
     def _limit(self, run: LiveRun, awaited: RunId, later: Later, timeout_s: float) -> None:
         assert self._timers is not None, "a coordinator has timers"
