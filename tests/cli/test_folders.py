@@ -106,3 +106,36 @@ def test_a_folder_compiles_to_a_dag_file(shop: Path, ostinato: Ostinato) -> None
     assert 'external_dag_id="crm"' in text
     assert "orders >> report" in text
     compile(text, "shop.py", "exec")
+
+
+def test_check_knows_connections_of_settings_environment_and_store(
+    folder: Path, ostinato: Ostinato
+) -> None:
+    shop = folder / "flows/shop"
+    shop.mkdir(parents=True)
+    (folder / "ostinato.yaml").write_text("connections:\n  wh: duckdb:///wh.db\n")
+    names = ("OSTINATO_CONN_THE_LAKE", "AIRFLOW_CONN_CRM")
+    variables = dict.fromkeys(names, "duckdb:///lake.db")
+    ostinato("connections", "set", "vault", "duckdb:///vault.db")
+    (shop / "METADATA.yml").write_text("description: A shop\nconnection: whh\n")
+    for name in ("wh", "the-lake", "crm", "vault", "nowhere"):
+        (shop / f"of_{name}.sql").write_text(f"---\nconnection: {name}\n---\nselect 1 as one\n")
+    (shop / "other.sql").write_text("---\nconnection: '{{ var.value.db }}'\n---\nselect 1 as one\n")
+    (shop / "inherits.sql").write_text("select 1 as one\n")
+
+    assert ostinato("check", variables=variables).out.splitlines() == [
+        "flows/shop/METADATA.yml:2:1 F031 warning: connection 'whh' is unknown; did you mean 'wh'?",
+        "flows/shop/of_nowhere.sql:2:1 F031 warning: connection 'nowhere' is unknown; "
+        "ostinato connections set nowhere URI",
+        "1 flow, 7 tasks: 2 warnings",
+    ]
+
+
+def test_check_leaves_connections_to_secrets_backends(folder: Path, ostinato: Ostinato) -> None:
+    shop = folder / "flows/shop"
+    shop.mkdir(parents=True)
+    (folder / "ostinato.yaml").write_text("secrets:\n  backends:\n    - file: secrets.yaml\n")
+    (shop / "METADATA.yml").write_text("connection: whh\n")
+    (shop / "a.sql").write_text("select 1 as one\n")
+
+    assert ostinato("check").out == "1 flow, 1 task: no problems\n"

@@ -78,6 +78,17 @@ def stored_pools(project: Project) -> dict[str, int]:
         store.close()
 
 
+def stored_connections(project: Project) -> set[str]:
+    """Return the ids of the connections that the store of a project has; nothing is decrypted."""
+    if not project.store_path.exists():
+        return set()
+    store = open_store(project.store_path)
+    try:
+        return {row.conn_id for row in store.vault.connections()}
+    finally:
+        store.close()
+
+
 def client_of(project: Project, store: Store) -> LocalClient:
     """Return a client on an open store."""
     return LocalClient(store, values_root=project.values_root, logs_root=project.logs_root)

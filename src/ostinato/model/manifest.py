@@ -46,6 +46,22 @@ class DefinitionProblem(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
+class NamedConnection(msgspec.Struct, frozen=True):
+    """A connection that a file of a folder names.
+
+    Attributes:
+        name: Its id.
+        file: Path as the user would write it.
+        line: Of the key, 1-based.
+        column: The same.
+    """
+
+    name: str
+    file: str
+    line: int
+    column: int
+
+
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The definitions of a project at one version.
 
@@ -54,12 +70,14 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         flows: What can be run.
         problems: What could not be loaded.
         sources: Content hash of each source file by its path relative to the project.
+        connections: Those that folders name.
     """
 
     project: str
     flows: tuple[FlowDefinition, ...] = ()
     problems: tuple[DefinitionProblem, ...] = ()
     sources: dict[str, str] = {}
+    connections: tuple[NamedConnection, ...] = ()
 
     def flow(self, name: str) -> FlowDefinition | None:
         """Return the flow of that name, or None."""

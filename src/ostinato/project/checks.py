@@ -1,7 +1,11 @@
 """This module finds what is wrong with definitions that loaded: what a run would stumble over."""
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import get_args
+
+from msgspec.structs import astuple
 
 from ostinato.authoring.quantities import bytes_of
 from ostinato.authoring.suggestions import did_you_mean
@@ -11,6 +15,7 @@ from ostinato.errors import InvalidArgument
 from ostinato.model.flow import FlowDefinition, Source, TaskDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest
 from ostinato.project.alert_checks import problems_of_alerts, problems_of_callbacks
+from ostinato.project.connection_types import connections_of
 from ostinato.project.discovery import Project
 from ostinato.project.settings import ExecutorName
 
@@ -19,7 +24,11 @@ _NO_POOL = "declare it under 'pools' in ostinato.yaml, or by ostinato pools set"
 
 
 def find_problems(
-    manifest: Manifest, project: Project, *, pools: Mapping[str, int] | None = None
+    manifest: Manifest,
+    project: Project,
+    *,
+    pools: Mapping[str, int] | None = None,
+    connections: Collection[str] = (),
 ) -> list[DefinitionProblem]:
     """Return all problems of a project: of loading first, then of its flows in order.
 
@@ -27,12 +36,31 @@ def find_problems(
         manifest: What was loaded.
         project: Whose settings hold.
         pools: Slots of the store's pools.
+        connections: Ids of the store's connections.
     """
     found = list(manifest.problems)
+    found.extend(_unknown_connections(manifest, project, connections))
     for flow in manifest.flows:
         found.extend(problems_of_flow(flow, project, pools=pools))
     found.extend(problems_of_alerts(project))
     return found
+
+
+def _unknown_connections(
+    manifest: Manifest, project: Project, stored: Collection[str]
+) -> Iterator[DefinitionProblem]:
+    """Yield the connections that folders name and that are nowhere."""
+    if project.settings.secrets.backends:
+        return  # They are asked in runs only, and may know any.
+    surrounding = connections_of(os.environ)
+    known = {*project.settings.connections, *stored, *surrounding}
+    for name, file, line, column in map(astuple, manifest.connections):
+        # As variables are named: what no shell could set stands as underscores too.
+        plain = re.sub(r"\W", "_", name.lower(), flags=re.ASCII)
+        if name not in known and surrounding.isdisjoint((name.lower(), plain)):
+            message = f"connection {name!r} is unknown"
+            hint = did_you_mean(name, known) or f"ostinato connections set {name} URI"
+            yield DefinitionProblem("F031", message, file, line, hint, column, "warning")
 
 
 def problems_of_flow(

@@ -1,6 +1,6 @@
 """This module tells the types of connections before anything is connected, or decrypted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: What begins the names of environment variables that hold a connection.
@@ -29,6 +29,20 @@ def connection_types(
             if name.startswith(prefix):
                 found[name.removeprefix(prefix).lower()] = _type_of(text)
     return {conn_id: kind for conn_id, kind in found.items() if kind}
+
+
+def connections_of(environ: Iterable[str]) -> set[str]:
+    """Return the ids, in small letters, of the connections that environment variables hold.
+
+    >>> connections_of(["OSTINATO_CONN_SHOP", "HOME"])
+    {'shop'}
+    """
+    return {
+        name.removeprefix(prefix).lower()
+        for name in environ
+        for prefix in _PREFIXES
+        if name.startswith(prefix) and name != prefix
+    }
 
 
 def _type_of(content: str | Mapping[str, Any]) -> str:

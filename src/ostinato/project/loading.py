@@ -26,7 +26,13 @@ from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import DuplicateFlow, FolderProblems, LoadError, OstinatoError, Place
 from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
-from ostinato.model.manifest import DefinitionProblem, Manifest, encode_manifest, version_of
+from ostinato.model.manifest import (
+    DefinitionProblem,
+    Manifest,
+    NamedConnection,
+    encode_manifest,
+    version_of,
+)
 from ostinato.project.connection_types import connection_types
 from ostinato.project.discovery import (
     Project,
@@ -106,7 +112,8 @@ def load_project(project: Project, target: Target) -> Loaded:
     sources = loading.sources()
     # Problems carry places of this machine, which say nothing about what runs.
     version = version_of(encode_manifest(Manifest(project.name, definitions, sources=sources)))
-    manifest = Manifest(project.name, definitions, tuple(loading.problems), sources)
+    connections = tuple(loading.connections)
+    manifest = Manifest(project.name, definitions, tuple(loading.problems), sources, connections)
     return Loaded(flows, manifest, encode_manifest(manifest), version)
 
 
@@ -116,6 +123,7 @@ class _Loading:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.problems: list[DefinitionProblem] = []
+        self.connections: list[NamedConnection] = []
         self._registered: list[BuiltFlow] = []
         self._digests: dict[str, str] = {}
         self._known = set(sys.modules)
@@ -214,6 +222,7 @@ class _Loading:
         if folder is not None:
             self._digests.update(folder.digests)
             self.problems.extend(map(problem_of_file, folder.warnings))
+            self.connections.extend(folder.connections)
 
     def _clash(self, first: FlowDefinition, second: FlowDefinition) -> DefinitionProblem:
         error = DuplicateFlow(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from ostinato.authoring.dag import DAG
 from ostinato.authoring.files.arguments import accepted_by, chosen_arguments, made_task
 from ostinato.authoring.files.codes import problem, strictly
+from ostinato.authoring.files.connections import named_connections
 from ostinato.authoring.files.flow_arguments import (
     flow_arguments,
     group_arguments,
@@ -50,6 +51,7 @@ from ostinato.authoring.places import ascribed_to, relative_place
 from ostinato.authoring.policies import POLICY_NAMES
 from ostinato.authoring.template_checks import broken_templates
 from ostinato.errors import FolderProblems, OstinatoError, Place
+from ostinato.model.manifest import NamedConnection
 
 
 class BuildOptions(Struct, frozen=True, kw_only=True):
@@ -116,11 +118,13 @@ class FolderOrigin(Struct, frozen=True):
         path: Of the folder.
         digests: Hash of each file that was read, by absolute path.
         warnings: What may be wrong with it, though it can run.
+        connections: Those that its files name.
     """
 
     path: str
     digests: Mapping[str, str]
     warnings: tuple[FileProblem, ...] = ()
+    connections: tuple[NamedConnection, ...] = ()
 
 
 class _Building:
@@ -152,7 +156,8 @@ class _Building:
     def origin(self, found: tuple[FileProblem, ...]) -> FolderOrigin:
         """Return what the flow is made of."""
         digests = {file.path: file.digest for file in files_of(self._levels) if file.digest}
-        return FolderOrigin(self._root.folder.path, digests, found)
+        connections = tuple(named_connections(self._levels))
+        return FolderOrigin(self._root.folder.path, digests, found, connections)
 
     def flow(self) -> DAG:
         """Return the flow; what is wrong with it is among the problems."""

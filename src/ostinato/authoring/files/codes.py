@@ -51,7 +51,7 @@ CODES: dict[str, Code] = {
     "F028": Code("The notebook is none"),
     "F029": Code("The SQL does not parse; only ref() and source() count", "warning", "warning"),
     "F030": Code("ref() or source() names what is not there"),
-    "F031": Code("The connection is unknown or does not fit"),
+    "F031": Code("No connection is named; one that is not known is a warning"),
     "F032": Code("It is not clear which function of the file is the task"),
     "F033": Code("A PEP 723 block is wrong"),
     "F034": Code("What runs this type of file is not installed", "warning", "warning"),

@@ -26,14 +26,20 @@ def command(
     `github` marks the lines in a pull request.
     """
     from ostinato.cli import as_json, code, entry
-    from ostinato.cli.opening import stored_pools
+    from ostinato.cli.opening import stored_connections, stored_pools
     from ostinato.project.checks import find_problems
 
     code.use_environment(environment)
     loading = code.begin_loading(target)
     manifest, _, version = loading.definitions()
     loading.host.close()
-    found = find_problems(manifest, loading.project, pools=stored_pools(loading.project))
+    project = loading.project
+    found = find_problems(
+        manifest,
+        project,
+        pools=stored_pools(project),
+        connections=stored_connections(project) if manifest.connections else (),
+    )
     problems = sorted(found, key=lambda each: (each.file, each.line, each.column))
     if output == "json":
         as_json.echo(
