@@ -110,7 +110,7 @@ def test_broken_file(command: str, text: str, line: str, project: Path, ostinato
         (["run", "etl", "--params", "flows/etl.py"], "flows/etl.py holds no JSON object"),
         (["run", "etl", "--selct", "x"], "no such option '--selct'"),
         (["rnu"], "there is no command 'rnu' (did you mean 'run'?)"),
-        (["show"], "missing argument 'RUN' (see ostinato show --help)"),
+        (["cancel"], "missing argument 'RUN' (see ostinato cancel --help)"),
         (
             ["show", "last"],
             "no run has been recorded in project 'shop' (go to its folder, or use",

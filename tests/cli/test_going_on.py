@@ -295,3 +295,62 @@ def test_log_is_followed_while_it_grows(
     process.communicate(timeout=TIMEOUT_S)
 
     assert "third | the end" in out
+
+
+CACHED = """
+from pathlib import Path
+
+from ostinato import dag, flow, task
+
+
+def note(name: str, upstream: str = "") -> str:
+    with Path("ledger.txt").open("a") as ledger:
+        ledger.write(name + "\\n")
+    return name
+
+
+kept = task(cache=True, task_id="kept")(note)
+after = task(cache=True, task_id="after")(note)
+
+
+@flow
+def called() -> None:
+    kept("kept")
+    after("after")
+
+
+@dag
+def drawn() -> None:
+    after("after", kept("kept"))
+
+
+drawn()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "executed"),
+    [
+        ("drawn", ("--only", "kept"), ["kept"]),
+        ("drawn", ("--from", "kept"), ["kept", "after"]),
+        ("called", ("--reset", "kept"), ["kept"]),
+        ("called", ("--from", "kept"), ["kept", "after"]),
+    ],
+)
+def test_what_is_cleared_is_executed_anew_though_its_result_is_kept(
+    project: Path, ostinato: Ostinato, name: str, options: tuple[str, ...], executed: list[str]
+) -> None:
+    (project / "flows" / "cached.py").write_text(CACHED)
+    ostinato("run", name)
+    ostinato("run", name)
+    ledger_before = ledger(project)
+
+    ostinato("retry", f"{name}#1", *options)
+    retried = ledger(project)
+    ostinato("run", name)
+
+    assert ledger_before == ["kept", "after"]
+    assert retried[2:] == executed
+    assert ledger(project) == retried
+    shown = ostinato("show", "last", "kept").out
+    assert re.search(rf"cached from {name}#1 kept", shown)

@@ -83,6 +83,15 @@ def test_names_of_runs(project: Path, ostinato: Ostinato) -> None:
     )
 
 
+def test_run_that_is_not_named_is_the_last_one(project: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "steps")
+    ostinato("run", "etl")
+
+    assert ostinato("show").out == ostinato("show", "last").out
+    assert ostinato("show", "--format", "json").json["name"] == "etl#1"
+    assert ostinato("logs").out == ostinato("logs", "last").out != ""
+
+
 def test_task_is_shown_with_its_task_runs(project: Path, ostinato: Ostinato) -> None:
     ostinato("run", "etl", "-p", "bad_row=1", code=1)
 

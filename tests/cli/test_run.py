@@ -220,6 +220,19 @@ def test_problems_of_other_flows_are_counted_where_they_are_many(
     assert result.err == "warning: 3 problems elsewhere (see ostinato check)\n"
 
 
+def test_flow_that_is_not_there_is_told_beside_what_could_not_be_loaded(
+    project: Path, ostinato: Ostinato
+) -> None:
+    (project / "flows" / "broken.py").write_text("1 / 0\n")
+
+    result = ostinato("run", "elt", code=2)
+
+    assert result.err == (
+        "error: flows/broken.py:1: ZeroDivisionError: division by zero\n"
+        "error: there is no flow 'elt' in what could be loaded (did you mean 'etl'?)\n"
+    )
+
+
 def test_broken_folder_that_is_named_tells_of_itself_alone(
     project: Path, ostinato: Ostinato
 ) -> None:

@@ -15,7 +15,7 @@ from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
 from ostinato.project.checks import problems_of_flow
 from ostinato.project.discovery import Project, check_target, find_project
 from ostinato.project.settings_file import ENVIRONMENT_VARIABLE
-from ostinato.project.target import Target, choose_flow, parse_target
+from ostinato.project.target import Target, choose_flow, parse_target, unloaded_flow
 
 #: From how many on problems of other flows are counted instead of shown.
 _MANY_PROBLEMS = 3
@@ -111,6 +111,11 @@ def choose(code: Code, manifest: Manifest) -> FlowDefinition:
     # Of a folder that was named, what is wrong elsewhere is beside the point.
     errors = [each for each in errors if _is_in(each, code.target.flow)] or errors
     if errors and not is_certain:
+        if code.target.flow and not _is_in(errors[0], code.target.flow):
+            # It may be in what could not be loaded, or be misspelt.
+            for problem in errors:
+                click.echo(f"error: {problem}", err=True)
+            raise unloaded_flow(manifest, code.target)
         for problem in errors[:-1]:
             click.echo(f"error: {problem}", err=True)
         raise UsageError(str(errors[-1]))

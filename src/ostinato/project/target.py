@@ -82,6 +82,18 @@ def choose_flow(manifest: Manifest, target: Target) -> FlowDefinition:
     return manifest.flows[0]
 
 
+def unloaded_flow(manifest: Manifest, target: Target) -> UnknownFlow:
+    """Return the error of a flow that is not among those which could be loaded.
+
+    Args:
+        manifest: Of what could.
+        target: Names the flow.
+    """
+    names = [flow.name for flow in manifest.flows]
+    message = f"there is no flow {target.flow!r} in what could be loaded"
+    return UnknownFlow(message, hint=_flow_hint(target, names) if names else "")
+
+
 def _flow_hint(target: Target, names: list[str]) -> str:
     if not names:
         return "no flow is declared there"

@@ -288,6 +288,8 @@ class Executing:
             port=self._port,
             token=spec.token,
             is_resumed=spec.resumption is not None,
+            # It was executed before, and is wanted anew.
+            is_cleared=spec.generation > 0 and spec.attempt > spec.try_number,
         )
 
     def _name_index(

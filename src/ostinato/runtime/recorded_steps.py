@@ -262,6 +262,11 @@ class RecordedSteps:
         recorded = self._found.get(path)
         return recorded is not None and recorded.state in _UNDER_WAY
 
+    def was_reset(self, path: MapPath) -> bool:
+        """Whether somebody wants a step, which was recorded, executed anew."""
+        recorded = self._found.get(path)
+        return recorded is not None and recorded.state == TaskRunState.REMOVED
+
     def placed(self, step: Step, told: Told, call: StepCall) -> PlacedStep:
         """Return what is asked for of a step that is executed elsewhere."""
         digest = told.digest

@@ -565,7 +565,8 @@ class StepSession:
         # Who holds a claim never waits for another, or two could wait for each other.
         claims = self._recorded.claims
         may_wait = not any(step.path[:size] in claims for size in range(1, len(step.path)))
-        args = {"key": key, "token": self._spec.token, "is_refreshed": caching.is_refreshed}
+        is_refreshed = caching.is_refreshed or self._recorded.was_reset(step.path)
+        args = {"key": key, "token": self._spec.token, "is_refreshed": is_refreshed}
         delay_s = CACHE_DELAY_S
         while True:
             started_us = self._clock.now_us()

@@ -65,6 +65,7 @@ def find_result(
     port: Port,
     token: int,
     is_resumed: bool,
+    is_cleared: bool = False,
 ) -> Found | None:
     """Return the result that is kept for a task; or what its own will be kept under.
 
@@ -79,6 +80,7 @@ def find_result(
         port: Asks the coordinator.
         token: Of the attempt.
         is_resumed: Whether the task has begun already, and goes on.
+        is_cleared: Whether it was executed and then cleared: then it is executed anew.
     """
     caching = operator.settings.caching
     assert caching is not None
@@ -88,7 +90,7 @@ def find_result(
     kept = Found(CachingNote(key, caching.expires_s))
     if is_resumed:
         return kept
-    args = {"key": key, "token": token, "is_refreshed": caching.is_refreshed}
+    args = {"key": key, "token": token, "is_refreshed": caching.is_refreshed or is_cleared}
     pause_s = FIRST_LOOK_S
     while True:
         answer = port.call(token, "cached", args)

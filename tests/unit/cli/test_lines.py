@@ -1,5 +1,7 @@
 """This module tests what is said of a run in plain lines."""
 
+from pathlib import Path
+
 import pytest
 
 from ostinato.cli.progress.lines import COUNT_EVERY_US, MAX_FAILURES, Lines
@@ -71,6 +73,14 @@ def test_failure_is_said_with_the_users_line_and_its_attempt(said: Said) -> None
     assert said.take(failed("load")) == [
         "load failed (attempt 2 of 3): /flow.py:12: ValueError: no"
     ]
+
+
+def test_failure_of_a_step_is_said_with_its_file_as_the_user_writes_it(said: Said) -> None:
+    summary = f"{Path.cwd() / 'flows' / 'etl.py'}:3: ValueError: no"
+
+    ended = ev.StepEnded(2 * SECOND_US, "load", (1,), "failed", summary, SECOND_US)
+
+    assert said.take(ended) == ["load[1] failed in 1.0 s: flows/etl.py:3: ValueError: no"]
 
 
 def test_only_attempt_has_no_number(said: Said) -> None:

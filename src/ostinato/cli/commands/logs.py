@@ -20,7 +20,7 @@ _COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "DEBUG": "br
 
 
 @click.command("logs", short_help="Print what tasks wrote.")
-@click.argument("run")
+@click.argument("run", default="last")
 @click.argument("task", default="")
 @click.option("--follow", is_flag=True, help="Go on with new lines until the run has ended.")
 @click.option(
@@ -33,8 +33,9 @@ def command(
 ) -> None:
     """Print what the tasks of RUN wrote, in the order of time; or what TASK of it wrote.
 
-    RUN is flow#17, an id, the name of a flow for its newest run, or `last`. TASK is load, or
-    load[3] for one task run of a mapped task. With --format json each line is an object.
+    RUN is flow#17, an id, the name of a flow for its newest run, or `last`, as without it. TASK
+    is load, or load[3] for one task run of a mapped task. With --format json each line is an
+    object.
     """
     from ostinato.cli.opening import open_runs, parse_task_run
 

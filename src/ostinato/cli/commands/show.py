@@ -24,15 +24,15 @@ MAX_VALUE_CHARACTERS = 500
 
 
 @click.command("show", short_help="Show a run, or a task of it.")
-@click.argument("run")
+@click.argument("run", default="last")
 @click.argument("task", default="")
 @options.project
 @options.output("text", "json")
 def command(run: str, task: str, project: Path | None, output: str) -> None:
     """Show RUN: its tasks, and what failed; or TASK of it, with attempts and result.
 
-    RUN is flow#17, an id, the name of a flow for its newest run, or `last`. TASK is load, or
-    load[3] for one task run of a mapped task.
+    RUN is flow#17, an id, the name of a flow for its newest run, or `last`, as without it. TASK
+    is load, or load[3] for one task run of a mapped task.
     """
     from ostinato.cli import as_json
     from ostinato.cli.opening import open_runs

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ostinato.cli.display import clock, coming, duration, error_line
+from ostinato.cli.display import clock, coming, duration, error_line, short_file
 from ostinato.cli.progress.tally import Tally, TaskTally
 from ostinato.client.answers import answer_command
 from ostinato.engine import events as ev
@@ -98,7 +98,7 @@ class Lines:
             case ev.StepEnded():
                 key = TaskRunKey(event.task_id, event.path)
                 took = duration((event.at_us - event.started_us) / 1e6)
-                why = f": {event.summary}" if event.summary else ""
+                why = f": {short_file(event.summary)}" if event.summary else ""
                 self._say(event.at_us, f"{key} {event.state} in {took}{why}")
             case ev.RunStateChanged():
                 if event.state == RunState.CANCELLING.label:
