@@ -512,9 +512,8 @@ class RunMachine(KeptGraph):
     def _end_run(self) -> None:
         state = self._ending
         if state is None:
-            failed = self._failed_leaf()
-            state = RunState.FAILED if failed else RunState.SUCCEEDED
-            self.reason = f"task {failed!r} {self._how(failed)}" if failed else ""
+            self.reason = self._why_failed()
+            state = RunState.FAILED if self.reason else RunState.SUCCEEDED
         self._ending = state
         self._move_run(state)
         self.ended_us = self._now_us
@@ -522,12 +521,8 @@ class RunMachine(KeptGraph):
         self._out.append(cmd.Record(ev.RunEnded(self._now_us, state.label, self.reason)))
         self._notify(_RUN_MOMENTS[state])
 
-    def _how(self, task_id: str) -> str:
-        outcomes = self._outcomes[self.plan.positions[task_id]]
-        return "failed" if outcomes & FAILED else "could not run: something upstream failed"
-
-    def _failed_leaf(self) -> str:
-        """Return the first task that fails the run, or an empty string.
+    def _why_failed(self) -> str:
+        """Return why the tasks fail the run, or an empty string.
 
         A leaf that could not run fails it only if something upstream failed that was not
         optional; so this is decided over the whole graph, when all outcomes are known.
@@ -545,10 +540,17 @@ class RunMachine(KeptGraph):
             elif not counts[position] and (outcomes & UPSTREAM_FAILED or node.task is None):
                 above = node.upstream if node.task is None else self._with_groups(node)
                 counts[position] = any(counts[upstream] for upstream, _ in above)
-        leaves = (node for node in self.plan.nodes if node.is_leaf and node.task is not None)
-        failed = [node for node in leaves if counts[node.position]]
-        failed.sort(key=lambda node: not self._outcomes[node.position] & FAILED)
-        return failed[0].id if failed else ""
+        counted = [n for n in self.plan.nodes if counts[n.position] and n.task is not None]
+        leaves = [node for node in counted if node.is_leaf]
+        if not leaves:
+            return ""
+        failed = [node for node in counted if self._outcomes[node.position] & FAILED]
+        failed = [node for node in failed if node.is_leaf or not node.is_teardown]
+        if not any(node.is_leaf for node in failed):
+            return f"task {leaves[0].id!r} could not run: something upstream failed"
+        # What fails the run by itself is named first.
+        failed.sort(key=lambda node: not node.is_leaf)
+        return _who_failed([node.id for node in failed])
 
     def _stopped_by_the_past(self) -> set[int]:
         """Return what was ready and then could not run because of an earlier run."""
@@ -682,3 +684,12 @@ def lost_failure(task_id: str, losses: int) -> Failure:
         f"task {task_id!r}: its process ended under it {losses} times, "
         "more than lost_attempts allows",
     )
+
+
+def _who_failed(names: list[str]) -> str:
+    """Return a sentence that names the first of some failed tasks, and counts the others."""
+    if len(names) == 1:
+        return f"task {names[0]!r} failed"
+    if len(names) == 2:
+        return f"tasks {names[0]!r} and {names[1]!r} failed"
+    return f"tasks {names[0]!r}, {names[1]!r} and {len(names) - 2} more failed"

@@ -55,7 +55,24 @@ def test_a_leaf_that_failed_is_named_before_one_that_could_not_run() -> None:
     run.fail("a")
     run.fail("c")
 
-    assert run.machine.reason == "task 'c' failed"
+    assert run.machine.reason == "tasks 'c' and 'a' failed"
+
+
+def test_of_many_that_failed_two_are_named_and_the_others_counted() -> None:
+    run = Driven(flow(*(task(name) for name in "abcde")))
+    for name in "abcd":
+        run.fail(name)
+    run.succeed("e")
+
+    assert run.machine.reason == "tasks 'a', 'b' and 2 more failed"
+
+
+def test_failure_that_may_be_is_not_named() -> None:
+    run = Driven(flow(task("a", OPTIONAL), task("b")))
+    run.fail("a")
+    run.fail("b")
+
+    assert run.machine.reason == "task 'b' failed"
 
 
 def test_an_optional_failure_is_only_shown() -> None:
@@ -80,6 +97,15 @@ def test_a_teardown_fails_the_run_only_where_it_is_told_to() -> None:
 
     assert quiet.outcome == "succeeded"
     assert loud.outcome == "failed"
+
+
+def test_a_teardown_that_fails_no_run_is_not_named() -> None:
+    run = with_teardown()
+    run.succeed("make")
+    run.fail("work")
+    run.fail("drop")
+
+    assert run.machine.reason == "task 'work' failed"
 
 
 def test_a_flow_without_tasks_succeeds_at_once() -> None:
