@@ -178,6 +178,8 @@ def made_task(
 ) -> Node | None:
     """Return the task, or the group of tasks, that an operator makes; None if it refuses.
 
+    If it refuses a policy, that is a problem, and what it makes without the policy is returned.
+
     Args:
         spec: Of the task.
         operator: A class or a function.
@@ -202,7 +204,13 @@ def made_task(
             with group, ascribed_to(place):
                 made = _called(operator, spec.task_id, arguments, group)
     except Exception as error:  # noqa: BLE001 - users' operators may raise anything
-        problems.append(_refusal(spec, operator, arguments, error))
+        path = _path_of(arguments, error)
+        problems.append(_refusal(spec, operator, path, error))
+        is_made = group.child_id(spec.task_id) in group.graph.known_ids()
+        if path[0] in POLICY_NAMES and isinstance(error, OstinatoError) and not is_made:
+            # Without the policy, what else is wrong is told too.
+            fewer = {name: value for name, value in arguments.items() if name != path[0]}
+            return made_task(spec, operator, fewer, mapped=mapped, group=group, problems=problems)
         return None
     if isinstance(made, Wirable) and len(made.nodes()) == 1:
         return made.nodes()[0]
@@ -253,17 +261,20 @@ def _called(operator: Any, task_id: str, arguments: Mapping[str, Any], group: Ta
     return operator(**placing, **arguments)
 
 
-def _refusal(
-    spec: TaskSpec, operator: Any, arguments: Mapping[str, Any], error: Exception
-) -> FileProblem:
+def _path_of(arguments: Mapping[str, Any], error: Exception) -> tuple[str, ...]:
+    if isinstance(error, OstinatoError):
+        return _path_in(error.message, arguments)
+    return _path_in(" ".join(str(error).split()), arguments)
+
+
+def _refusal(spec: TaskSpec, operator: Any, path: tuple[str, ...], error: Exception) -> FileProblem:
     title = getattr(operator, "__name__", "the operator")
     if isinstance(error, OstinatoError):
-        path = _path_in(error.message, arguments)
         code = "F037" if path[0] in _CONDITIONS else "F026"
         return spec.problem(code, error.message, *path, hint=error.hint)
     text = " ".join(str(error).split())
     message = f"{title} refuses its arguments: {type(error).__name__}: {text}"
-    return spec.problem("F026", message, *_path_in(text, arguments))
+    return spec.problem("F026", message, *path)
 
 
 def _path_in(message: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """This module builds a flow from what was read of its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -14,7 +14,9 @@ from ostinato.authoring.files.flow_arguments import (
     group_arguments,
     misspelt_defaults,
 )
-from ostinato.authoring.files.keys.known import wrong_types
+from ostinato.authoring.files.keys.asset_keys import ASSET_KEYS
+from ostinato.authoring.files.keys.key import TASK
+from ostinato.authoring.files.keys.known import wrong_names, wrong_types
 from ostinato.authoring.files.operator_names.resolution import (
     OperatorNames,
     OperatorNotFound,
@@ -28,7 +30,7 @@ from ostinato.authoring.files.task_specs import TaskSpec, names_in, specs_of_dic
 from ostinato.authoring.files.types.assets import Assets
 from ostinato.authoring.files.types.callables import set_callables
 from ostinato.authoring.files.types.defaults import Scope, default_for
-from ostinato.authoring.files.types.file_values import Built, FileValues, mapped_arguments
+from ostinato.authoring.files.types.file_values import EXPAND, Built, FileValues, mapped_arguments
 from ostinato.authoring.files.types.table_results import keep_frames
 from ostinato.authoring.files.types.tables import Tables
 from ostinato.authoring.files.wiring.dependencies import (
@@ -52,6 +54,11 @@ from ostinato.authoring.policies import POLICY_NAMES
 from ostinato.authoring.template_checks import broken_templates
 from ostinato.errors import FolderProblems, OstinatoError, Place
 from ostinato.model.manifest import NamedConnection
+
+#: Keys that say what a task makes, and of which no policy is made.
+_OF_ASSETS = frozenset(
+    key.name for key in ASSET_KEYS if TASK in key.scopes and key.name not in POLICY_NAMES
+) - {EXPAND}
 
 
 class BuildOptions(Struct, frozen=True, kw_only=True):
@@ -203,6 +210,9 @@ class _Building:
             code = "F014" if path else "F015"
             position = root.keys.position(*path) if path else Position(root.folder.shown)
             self._problems.append(problem(code, error.message, position, error.hint))
+            if path and path[0] in given:
+                # Others may be wrong too.
+                return self._try_flow({k: v for k, v in given.items() if k != path[0]})
         except Exception as error:  # noqa: BLE001 - values of any type, which may be users' own
             message = f"the flow refuses its arguments: {type(error).__name__}: {error}"
             self._problems.append(problem("F014", message, root.keys.position()))
@@ -280,12 +290,12 @@ class _Building:
         if self._is_taken(level, level.group.child_id(label), spec):
             return None
         translate_airflow(spec)
-        besides = (spec.values.keys() - POLICY_NAMES) | spec.translated
-        wrong = wrong_types(spec.keys, "task", besides=besides)
-        self._problems.extend(wrong)
+        is_wrong = self._drop_wrong_policies(spec)
         plan = self._plan(spec, scope)
+        is_wrong |= self._has_wrong_asset(spec, plan)
         mapped = mapped_arguments(spec, self._problems)
-        if plan is None or mapped is None or wrong or not set_callables(spec, self._problems):
+        has_callables = set_callables(spec, self._problems)
+        if plan is None or not has_callables:
             return None
         if spec.file is not None:
             spec.values.setdefault("file_path", spec.file.path)
@@ -297,11 +307,16 @@ class _Building:
         connection = scope.inherited.get("connection")
         if connection is not None and "conn_id" in accepted_by(plan.operator):
             own.setdefault("conn_id", connection)
+        arguments, operator = {**own, **arguments}, plan.operator
+        if mapped is None:
+            # Its arguments cannot be known; how it is run can.
+            arguments = {name: arguments[name] for name in arguments if name in POLICY_NAMES}
+            is_wrong, mapped, operator = True, {}, Operator
         labelled = _relabelled(spec, label)
         made = made_task(
             labelled,
-            plan.operator,
-            {**own, **arguments},
+            operator,
+            arguments,
             mapped=mapped,
             group=level.group,
             problems=self._problems,
@@ -311,6 +326,9 @@ class _Building:
         if isinstance(made, Operator):
             made.text_places = _text_places(spec)
             made.written_class = written_class(spec.values.get("operator"))
+        if is_wrong:
+            # It was made for the sake of what else is wrong with it.
+            return None
         named = getattr(made, "dependencies", None)
         if named:
             self._own_dependencies[made.node_id] = names_in(named) or ()
@@ -320,6 +338,28 @@ class _Building:
         if isinstance(made, Operator):
             self._built.append(Built(spec, made, unit))
         return unit
+
+    def _drop_wrong_policies(self, spec: TaskSpec) -> bool:
+        """Note policies of wrong types and go on without them; return whether there are any."""
+        policies = (POLICY_NAMES & spec.values.keys()) - spec.translated
+        return self._drop_wrong(spec, policies)
+
+    def _has_wrong_asset(self, spec: TaskSpec, plan: Plan | None) -> bool:
+        """Note what is said of an asset in words of a wrong type; return whether there is any."""
+        if self._options.only_gusty or (plan is None and spec.values.get("operator") is not None):
+            return False
+        # Arguments of operators may have the same names and be of other types.
+        others = accepted_by(plan.operator) if plan is not None else frozenset()
+        return self._drop_wrong(spec, _OF_ASSETS - others - spec.translated)
+
+    def _drop_wrong(self, spec: TaskSpec, names: Collection[str]) -> bool:
+        found = wrong_types(spec.keys, TASK, only=names)
+        if not found:
+            return False
+        self._problems.extend(found)
+        for name in wrong_names(spec.keys, names):
+            spec.values.pop(name, None)
+        return True
 
     def _is_taken(self, level: Level, task_id: str, spec: TaskSpec) -> bool:
         position = spec.position()
@@ -420,7 +460,7 @@ class _Building:
             return
         for found in broken:
             place = relative_place(found.place or self._place(self._root.keys.position()))
-            position = Position(place.file, place.line, 1 if place.line else 0)
+            position = Position(place.file, place.line or 1, 1)
             self._problems.append(problem("F023", found.message, position, found.hint))
 
     def _make_sensors(self) -> Sensors:

@@ -9,6 +9,7 @@ import yaml
 
 from ostinato.authoring.files.folders import folder_flow
 from ostinato.errors import FolderProblems, InvalidArgument
+from ostinato.gusty import create_dag
 from tests.unit.authoring.files.folders import write
 
 MISTAKES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
@@ -105,3 +106,13 @@ def test_what_unreadable_metadata_may_have_said_is_not_asked_for(
         "flow/g/METADATA.yml:1:1 F003 keys and values are expected here, such as `retries: 2`, "
         "not 'connection'",
     ]
+
+
+def test_folders_of_gusty_keep_words_of_assets_for_their_own_use(tmp_path: Path) -> None:
+    words = "# ---\n# connection: 5\n# materialized: tabel\n# columns: 7\n# ---\ndef main(): ...\n"
+    write(tmp_path / "flow", {"a.py": words, "b.yml": "operator: empty\nchecks: nope"})
+
+    flow = create_dag(str(tmp_path / "flow"))
+
+    assert {"a", "b"} <= flow.operators.keys()
+    assert [str(problem) for problem in flow.folder.warnings] == []

@@ -230,7 +230,10 @@ def test_names_that_are_no_text_are_shown_all_the_same(folder: Path) -> None:
 
     problems = read(folder)[1]
 
-    assert [problem.split(" F015 ")[0] for problem in problems] == ["a\\nb.yml", "\\udcff.yml"]
+    assert [problem.split(" F015 ")[0] for problem in problems] == [
+        "a\\nb.yml:1:1",
+        "\\udcff.yml:1:1",
+    ]
 
 
 def test_linked_file_is_read_and_a_link_to_nothing_is_named(folder: Path) -> None:
@@ -431,6 +434,6 @@ def test_seed_that_is_no_table_is_named(folder: Path) -> None:
     write(folder, {"METADATA.yml": "seeds: true", "a.csv": "\n", "b.parquet": "a,b\n1,2\n"})
 
     assert read(folder)[1] == [
-        "a.csv:1:1 F039 is empty; its first line names the columns",
-        "b.parquet:1:1 F039 is no Parquet file",
+        "a.csv:1:1 F039 the file is empty; its first line names the columns",
+        "b.parquet:1:1 F039 the file is no Parquet file",
     ]

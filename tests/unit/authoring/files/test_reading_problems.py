@@ -115,22 +115,22 @@ def test_aliases_of_aliases_are_refused(tmp_path: Path) -> None:
     [
         (
             "all.yml",
-            "all.yml F015 no task may be called 'all', which stands "
+            "all.yml:1:1 F015 no task may be called 'all', which stands "
             "for all tasks of a flow; rename the file",
         ),
         (
             "ALL.sql",
-            "ALL.sql F015 no task may be called 'all', which stands "
+            "ALL.sql:1:1 F015 no task may be called 'all', which stands "
             "for all tasks of a flow; rename the file",
         ),
         (
             "a b.yml",
-            "a b.yml F015 task id 'a b' is not made of letters, "
+            "a b.yml:1:1 F015 task id 'a b' is not made of letters, "
             "digits, '_', '-' and '.'; rename the file",
         ),
         (
             " .yml",
-            " .yml F015 task id '' is not made of letters, "
+            " .yml:1:1 F015 task id '' is not made of letters, "
             "digits, '_', '-' and '.'; rename the file",
         ),
     ],

@@ -305,15 +305,15 @@ def test_tables_must_be_declared_under_strict() -> None:
         ),
         (
             "SELECT * FROM\n  {{ ref('orders') }",
-            "shop/b.sql:2 F023 unexpected '}'",
+            "shop/b.sql:2:1 F023 unexpected '}'",
         ),
         (
             "SELECT {% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-            "shop/b.sql:1 F023 it takes more than 50,000 turns of loops and calls",
+            "shop/b.sql:1:1 F023 it takes more than 50,000 turns of loops and calls",
         ),
         (
             "{% include 'missing.sql' %}",
-            "shop/b.sql:1 F023 there is no file 'missing.sql' to include",
+            "shop/b.sql:1:1 F023 there is no file 'missing.sql' to include",
         ),
         ("-- nothing", "shop/b.sql:1:1 F026 there is no SQL in the file"),
         (
@@ -618,9 +618,9 @@ def test_threads_that_write_to_one_database_wait_for_each_other(kind: str) -> No
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "1:1 F039 is empty; its first line names the columns"),
-        ("a,,c\n", "1 F039 column 2 has no name"),
-        ("a,b,A\n", "1 F039 two columns are called 'a'"),
+        ("", "1:1 F039 the file is empty; its first line names the columns"),
+        ("a,,c\n", "1:1 F039 column 2 has no name"),
+        ("a,b,A\n", "1:1 F039 two columns are called 'a'"),
     ],
 )
 def test_seed_without_names_of_columns_is_told(text: str, problem: str) -> None:
@@ -670,7 +670,7 @@ def test_seed_without_a_connection_is_told() -> None:
     found = errors({"a.csv": "a\n1\n"}, "seeds: true\n")
 
     assert found == [
-        "shop/a.csv F031 no connection is named for the table; add connection: to METADATA.yml"
+        "shop/a.csv:1:1 F031 no connection is named for the table; add connection: to METADATA.yml"
     ]
 
 

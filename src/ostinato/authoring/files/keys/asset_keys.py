@@ -13,16 +13,22 @@ from ostinato.authoring.files.keys.kinds import (
     list_of,
     mapping_of,
     one_of,
+    optional,
 )
 
 _NAME_OR_NAMES = either(TEXT, NAMES)
-_CHECKS = either(list_of(either(TEXT, KEYS), "a list of checks"), mapping_of(ANYTHING))
-_COLUMN = either(
-    TEXT,
-    keys_of(
-        {"type": TEXT, "checks": _CHECKS, "description": TEXT},
-        "a type or `{type, checks, description}`",
-    ),
+_CHECKS = either(
+    list_of(either(TEXT, KEYS), "a list of checks"),
+    mapping_of(ANYTHING, "checks and their arguments"),
+)
+_COLUMN = optional(
+    either(
+        TEXT,
+        keys_of(
+            {"type": optional(TEXT), "checks": optional(_CHECKS), "description": optional(TEXT)},
+            "`{type, checks, description}`",
+        ),
+    )
 )
 _EXPAND = mapping_of(ANYTHING, "keys and values: an argument and what it is mapped over")
 
@@ -108,7 +114,14 @@ ASSET_KEYS = (
         "",
         "owners: [sales]",
     ),
-    Key("produces", (TASK,), NAMES, "Files that it makes.", "", "produces: [out/report.html]"),
+    Key(
+        "produces",
+        (TASK,),
+        _NAME_OR_NAMES,
+        "Files that it makes.",
+        "",
+        "produces: [out/report.html]",
+    ),
     Key(
         "sources",
         (FLOW, GROUP),

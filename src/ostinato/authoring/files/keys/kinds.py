@@ -132,6 +132,16 @@ def either(*kinds: Kind) -> Kind:
     return Kind(words, {"anyOf": [dict(kind.schema) for kind in kinds]}, faults)
 
 
+def optional(kind: Kind) -> Kind:
+    """Return a kind that nothing at all is of too, as where a key is left empty."""
+
+    def faults(value: object) -> Iterator[tuple[KeyPath, str]]:
+        if value is not None:
+            yield from kind.faults(value)
+
+    return Kind(kind.says, {"anyOf": [dict(kind.schema), {"type": "null"}]}, faults)
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -55,6 +55,17 @@ def wrong_types(
     return found
 
 
+def wrong_names(keys: Keys, names: Collection[str]) -> list[str]:
+    """Return those of some keys of a task whose value is of another type than it may be.
+
+    Args:
+        keys: Of a header.
+        names: Keys that are looked at.
+    """
+    sound = _sound(keys.values, _BY_SCOPE[TASK])
+    return [name for name in keys.values if name in names and name not in sound]
+
+
 def without_wrong(keys: Keys, scope: str) -> Keys:
     """Return METADATA without the values of wrong types, so that the rest of a folder is read."""
     values = _sound(keys.values, _BY_SCOPE[scope])
@@ -83,7 +94,12 @@ def _wrong_among(
     found = []
     for name, value in values.items():
         key = known.get(name)
-        if key is None or value is None or name in besides or (only and name not in only):
+        if (
+            key is None
+            or value is None
+            or name in besides
+            or name not in (known if only is None else only)
+        ):
             continue
         for path, expected in key.kind.faults(value):
             found.append(_wrong_type(keys, (*around, name, *path), expected))

@@ -315,7 +315,7 @@ class _Reading:
                 names = self._functions.of_templates
                 parsing.keys = render_keys(parsing.keys, names, problems)
         if scope == TASK:
-            problems += _id_problems(task_id_of(listed.name), "task", Position(shown))
+            problems += _id_problems(task_id_of(listed.name), "task", Position(shown, 1, 1))
             problems += wrong_types(parsing.keys, TASK, only=WIRING)
             problems += _callable_problems(parsing.keys, parsing.python)
         else:
@@ -420,9 +420,9 @@ def _seed_problems(first: bytes, suffix: str, position: Position) -> Iterator[Fi
     """Iterate over what its first bytes say against a table in a file."""
     if suffix == ".parquet":
         if not first.startswith(_PARQUET):
-            yield problem("F039", "is no Parquet file", position)
+            yield problem("F039", "the file is no Parquet file", position)
     elif not first.strip():
-        yield problem("F039", "is empty", position, "its first line names the columns")
+        yield problem("F039", "the file is empty", position, "its first line names the columns")
 
 
 def _callable_problems(keys: Keys, python: PythonFile | None) -> Iterator[FileProblem]:

@@ -28,12 +28,12 @@ def plan_of_seed(
     connection = connection_of(spec, inherited)
     if not connection:
         message = "no connection is named for the table"
-        position = Position(spec.keys.file)
+        position = Position(spec.keys.file, 1, 1)
         problems.append(problem("F031", message, position, "add connection: to METADATA.yml"))
         return None
     fault = _fault_of(spec)
     if fault:
-        problems.append(problem("F039", fault, Position(spec.keys.file, 1)))
+        problems.append(problem("F039", fault, Position(spec.keys.file, 1, 1)))
         return None
     from ostinato.authoring.operators.seed import SeedOperator  # noqa: PLC0415 - only for seeds
 

@@ -45,7 +45,7 @@ def plan_of_sql(
     _place_partition(spec)
     settings = _settings(maker, query, problems)
     # Other operators have arguments of these names, which may be of other types.
-    wrong = wrong_types(spec.keys, TASK, only=_SETTINGS)
+    wrong = wrong_types(spec.keys, TASK, only=("connection", *_SETTINGS))
     problems.extend(wrong)
     materialized = _materialized(maker, query, settings, problems)
     reads = reads_of(maker, tables, is_strict=inherited.get("strict") is True, problems=problems)
@@ -172,7 +172,7 @@ def _note_faults(maker: Maker, query: Query, problems: list[FileProblem]) -> boo
     """Note why a query cannot be read; return whether a task can be made of it all the same."""
     if query.template_fault is not None:
         fault = query.template_fault
-        position = Position(maker.shown, fault.line, fault.column)
+        position = Position(maker.shown, fault.line, fault.column or 1)
         problems.append(problem("F023", fault.message, position))
         return False
     if query.sql_fault is not None:
