@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, Token, copy_context
 from enum import Enum, StrEnum
 from functools import partial
@@ -326,6 +325,9 @@ def _call_hook(hook: Hook, work: Transaction) -> Any:
     except RuntimeError:
         return asyncio.run(awaited())
     # The loop of the flow executes this very line.
+    # Threads' machinery takes milliseconds to import, and few hooks need it.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see above
+
     with ThreadPoolExecutor(1, thread_name_prefix="hook") as pool:
         return pool.submit(copy_context().run, asyncio.run, awaited()).result()
 

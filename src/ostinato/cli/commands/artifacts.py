@@ -1,5 +1,6 @@
 """This module is ``ostinato artifacts``: show what tasks published for people."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,8 @@ def _summary(row: "ArtifactRow", data_dir: Path) -> str:
         case "image":
             return str(content["image_url"])
         case "file":
-            return f"{data_dir / content['path']} ({size(content['size_bytes'])})"
+            path = str(data_dir / content["path"]).removeprefix(os.path.join(os.getcwd(), ""))
+            return f"{path} ({size(content['size_bytes'])})"
         case _:
             first = str(content["markdown"]).strip().partition("\n")[0]
             return first if len(first) <= 60 else f"{first[:57]}..."
