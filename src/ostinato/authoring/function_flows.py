@@ -20,7 +20,6 @@ from ostinato.authoring.ports import Context, RunHandle
 from ostinato.authoring.run_names import NameFunction, called_name
 from ostinato.authoring.signals import Suspended
 from ostinato.authoring.signatures import UNTYPED, name_of, signature_of
-from ostinato.authoring.started_runs import start_flow
 from ostinato.authoring.step_scopes import number_tasks
 from ostinato.authoring.steps import current_outcome, current_steps
 from ostinato.errors import InvalidArgument, UsageError
@@ -213,7 +212,7 @@ class FunctionFlow(Generic[P, R]):
             params: Parameters by name; for names that this method takes itself.
             more_params: Parameters by name.
         """
-        return start_flow(self._dag, params={**(params or {}), **more_params}, date=date, key=key)
+        return self._dag.start(date=date, key=key, params={**(params or {}), **more_params})
 
     def serve(
         self,

@@ -5,6 +5,7 @@ edge from a group comes from those that none of it waits for. So the order in wh
 made is part of what a folder means.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from ostinato.authoring.files.spec import Position
@@ -13,7 +14,7 @@ from ostinato.authoring.files.spec import Position
 Origins = dict[tuple[str, str], Position]
 
 
-class Unit:
+class Unit(ABC):
     """A task or a group, as the edges of a folder see it.
 
     Args:
@@ -31,18 +32,19 @@ class Unit:
         self.downstream_task_ids: set[str] = set()
         self.upstream_group_ids: set[str] = set()
 
+    @abstractmethod
     def tasks(self) -> "Iterator[TaskUnit]":
         """Yield the tasks that it stands for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def roots(self) -> "list[TaskUnit]":
         """Return its tasks that wait for no other of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaves(self) -> "list[TaskUnit]":
         """Return its tasks that no other of it waits for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_for(self, other: "Unit", origins: Origins, origin: Position) -> None:
         """Let it wait for another.
 
@@ -51,7 +53,6 @@ class Unit:
             origins: Takes the edges between tasks that this amounts to.
             origin: Where it is written.
         """
-        raise NotImplementedError
 
 
 class TaskUnit(Unit):
