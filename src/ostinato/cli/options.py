@@ -59,3 +59,25 @@ def overwrite(command: Command) -> Command:
     return click.option(
         "--overwrite", is_flag=True, help="Replace what the store has under the same name."
     )(command)
+
+
+def service(command: Command) -> Command:
+    """Let a command that goes on choose how it ends and how it logs."""
+    drain = click.option(
+        "--drain-timeout",
+        "drain_timeout_s",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        help="Seconds that what runs gets to finish once SIGTERM or Ctrl-C has come; a second "
+        "one ends at once.",
+    )
+    log = click.option(
+        "--log-format",
+        type=click.Choice(("text", "json")),
+        default="text",
+        show_default=True,
+        help="Form of the log on standard error.",
+    )
+    return drain(log(command))
