@@ -31,6 +31,7 @@ COMMANDS = (
     "schema",
     "compile",
     "run",
+    "trigger",
     "runs",
     "show",
     "logs",

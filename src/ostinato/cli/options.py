@@ -81,3 +81,22 @@ def service(command: Command) -> Command:
         help="Form of the log on standard error.",
     )
     return drain(log(command))
+
+
+def params(command: Command) -> Command:
+    """Let a command give parameters of a run: ``assignments`` and ``params_file``."""
+    command = click.option(
+        "--params",
+        "params_file",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A JSON file with parameters; -p is stronger.",
+    )(command)
+    return click.option(
+        "-p",
+        "--param",
+        "assignments",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A parameter; its type decides how the value is read. Can be given again.",
+    )(command)

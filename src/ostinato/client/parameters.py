@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -49,6 +49,28 @@ def validate_params(flow: FlowDefinition, params: Mapping[str, Any]) -> dict[str
             raise ParameterError(message, hint=_listed(flow))
         values[name] = given[name]
     return values
+
+
+def read_params(
+    flow: FlowDefinition, assignments: Iterable[str], file: Path | None = None
+) -> dict[str, Any]:
+    """Return the parameters of a run from the command line, defaults filled in.
+
+    Args:
+        flow: What is to be run.
+        assignments: One ``name=value`` each; they are stronger than the file.
+        file: JSON object with parameters.
+
+    Raises:
+        ParameterError: One is unknown, missing, or does not fit its schema.
+    """
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ParameterError(f"{file} holds no JSON object: {error}") from None
+    return validate_params(flow, {**given, **read_texts(flow, assignments)})
 
 
 def read_texts(flow: FlowDefinition, assignments: Iterable[str]) -> dict[str, Any]:

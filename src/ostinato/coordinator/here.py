@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from ostinato.authoring.quantities import bytes_of
+from ostinato.client.new_runs import LOCAL, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Budget, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
 from ostinato.coordinator.nested_runs import NESTED, NestedRuns
-from ostinato.coordinator.new_runs import LOCAL, code_version, leave_run, run_to_create
+from ostinato.coordinator.new_runs import leave_run
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.retrying import (

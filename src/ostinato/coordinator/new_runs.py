@@ -1,74 +1,12 @@
-"""This module fills in what a run is created with."""
+"""This module leaves runs to who serves their flows."""
 
-import sys
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-
-from ostinato.client.run_names import run_name
+from ostinato.client.new_runs import SERVICE, run_to_create
 from ostinato.coordinator.triggered_runs import Asked, target_in_file
-from ostinato.engine.timetable import data_interval
 from ostinato.errors import UnknownFlow
-from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, decode_manifest, encode_manifest, version_of
-from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
 from ostinato.store.protocol import RunFilter, Store
-from ostinato.store.records import NewRun, RunRow
-
-#: Who drives a run: the process that created it, or whoever serves its flow.
-LOCAL = "local"
-SERVICE = "service"
-
-
-def run_to_create(
-    flow: FlowDefinition,
-    manifest_version: str,
-    params: Mapping[str, Any],
-    *,
-    project: Project,
-    date_us: int,
-    code: str = "",
-    trigger: str = "manual",
-    home: str = LOCAL,
-    target: str = "",
-    tags: tuple[str, ...] = (),
-    logical_key: str | None = None,
-) -> NewRun:
-    """Return a run of a flow as it is to be created.
-
-    Args:
-        flow: What is to run.
-        manifest_version: Of its definitions.
-        params: Values that were validated against its parameters.
-        project: Whose run it is.
-        date_us: Logical date, in microseconds since the epoch.
-        code: What ``code_version`` returns.
-        trigger: What asked for it.
-        home: Who drives it.
-        target: What a code host loads to find the flow again.
-        tags: Beside those of the flow.
-        logical_key: There is one run of the flow with it.
-    """
-    timezone = flow.timezone or project.settings.timezone
-    start_us, end_us = data_interval(flow.schedule, timezone, date_us)
-    return NewRun(
-        project=project.name,
-        flow=flow.name,
-        manifest_version=manifest_version,
-        params=msgspec.json.encode(params),
-        trigger=trigger,
-        home=home,
-        logical_key=logical_key,
-        logical_date_us=date_us,
-        interval_start_us=start_us,
-        interval_end_us=end_us,
-        tags=(*flow.tags, *tags),
-        target=target,
-        code=code,
-        name=run_name(flow, params, date_us, timezone),
-    )
+from ostinato.store.records import RunRow
 
 
 def leave_run(
@@ -128,9 +66,3 @@ def known_manifest(store: Store, project: Project, flow: str) -> Manifest:
             return manifest
     message = f"there was no run of a flow {flow!r} in project {project.name!r}"
     raise UnknownFlow(message, hint="run or serve it once, or start it by its object")
-
-
-def code_version(project: Project) -> str:
-    """Return the versions of the code of a project, as JSON."""
-    versions = {"commit": read_commit(project.root), "python": sys.version.split()[0]}
-    return msgspec.json.encode(versions).decode()

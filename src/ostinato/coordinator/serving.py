@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ostinato.authoring.steps import Outcome
+from ostinato.client.new_runs import SERVICE
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, VirtualClock
-from ostinato.coordinator.new_runs import SERVICE
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine.timetable import next_tick_us
 from ostinato.errors import OstinatoError, RunOwned

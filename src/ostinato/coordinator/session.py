@@ -17,16 +17,11 @@ from ostinato.authoring.parameter_models import validated
 from ostinato.authoring.steps import Outcome, current_outcome
 from ostinato.client.answers import answer_command
 from ostinato.client.local import LocalClient
+from ostinato.client.new_runs import LOCAL, SERVICE, code_version
 from ostinato.client.parameters import parse_moment_us, validate_params
 from ostinato.clock import Clock, SystemClock
 from ostinato.coordinator.here import Runner
-from ostinato.coordinator.new_runs import (
-    LOCAL,
-    SERVICE,
-    code_version,
-    known_manifest,
-    leave_run,
-)
+from ostinato.coordinator.new_runs import known_manifest, leave_run
 from ostinato.coordinator.run_handle import Run
 from ostinato.coordinator.serving import Server
 from ostinato.coordinator.step_forks import are_processes_needed

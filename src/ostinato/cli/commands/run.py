@@ -1,6 +1,5 @@
 """This module is ``ostinato run``: one run here and now, or one for each day of a range."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,21 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("run", short_help="Run a flow here and now.")
 @click.argument("target", default="")
-@click.option(
-    "-p",
-    "--param",
-    "assignments",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A parameter; its type decides how the value is read. Can be given again.",
-)
-@click.option(
-    "--params",
-    "params_file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A JSON file with parameters; -p is stronger.",
-)
+@options.params
 @click.option(
     "-s",
     "--select",
@@ -83,11 +68,12 @@ def command(
     loading = code.begin_loading(target, overrides={"executor": executor} if executor else {})
     try:
         from ostinato.cli.opening import open_project
+        from ostinato.client.parameters import read_params
 
         with open_project(loading.project) as opened:
             manifest, data, version = loading.definitions()
             flow = code.choose(loading, manifest)
-            params = _read_params(flow, assignments, params_file)
+            params = read_params(flow, assignments, params_file)
             dates = _read_dates(date, flow.timezone or loading.project.settings.timezone)
             tags: tuple[str, ...] = ()
             select = " or ".join(filter(None, selections)) or _task_of(loading.target.path)
@@ -117,23 +103,6 @@ def _task_of(path: Path | None) -> str:
 
     folder = flow_around(path) if path is not None and path.is_file() else None
     return "" if path is None or folder is None else path.relative_to(folder).as_posix()
-
-
-def _read_params(
-    flow: "FlowDefinition", assignments: Sequence[str], file: Path | None
-) -> dict[str, Any]:
-    import msgspec
-
-    from ostinato.client.parameters import read_texts, validate_params
-    from ostinato.errors import ParameterError
-
-    given: dict[str, Any] = {}
-    if file is not None:
-        try:
-            given = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ParameterError(f"{file} holds no JSON object: {error}") from None
-    return validate_params(flow, {**given, **read_texts(flow, assignments)})
 
 
 def _read_dates(text: str | None, timezone: str) -> list[int | None]:
