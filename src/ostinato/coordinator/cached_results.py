@@ -7,6 +7,7 @@ import msgspec
 
 from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.registry import Registry
 from ostinato.engine.task_run import TaskRun
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.runtime.messages import Succeeded
@@ -36,6 +37,11 @@ class CachedResults:
             "cached": self._find,
             "cache_release": self._release,
         }
+
+    def register(self, registry: Registry) -> None:
+        """Answer calls of a coordinator, and be told of attempts that end."""
+        registry.calls |= self.answers
+        registry.attempt_ended.append(self.attempt_ended)
 
     def _find(
         self, _: LiveRun, __: TaskRun, *, key: str, token: int, is_refreshed: bool

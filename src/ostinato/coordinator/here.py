@@ -19,6 +19,7 @@ from ostinato.coordinator.nested_runs import NESTED, NestedRuns
 from ostinato.coordinator.new_runs import leave_run
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.recovery import new_run, restore_run
+from ostinato.coordinator.registry import Registry
 from ostinato.coordinator.retrying import (
     THE_BODY,
     WHAT_FAILED,
@@ -129,6 +130,12 @@ class Runner:
             # Users' code never runs in a process that has not loaded it.
             aliases |= {"inline": "process", "thread": "process"}
         default = executor or settings.executor
+        registry = Registry()
+        registry.calls |= {
+            **nested.answers,
+            **VaultCalls(self._open_vault).answers,
+            **TriggeredRuns(store, self).answers,
+        }
         #: Default executor of runs that tasks ask for: the thread that calls is taken.
         self._beside = "thread" if "thread" in executors and self.caller is not None else ""
         #: Runs that tasks asked for and that the loop takes up at its next turn.
@@ -142,11 +149,7 @@ class Runner:
             clock=self._clock,
             limits=self._limits(),
             nested=nested,
-            answers_to_calls={
-                **nested.answers,
-                **VaultCalls(self._open_vault).answers,
-                **TriggeredRuns(store, self).answers,
-            },
+            registry=registry,
             triggers=self._make_triggers(host),
             answers=answers,
             default_executor=default,

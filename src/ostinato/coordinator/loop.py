@@ -5,8 +5,6 @@ the ready queue, commit everything in one transaction, and only then dispatch. A
 is its own commit; under load many tasks share one. The loop belongs to one thread.
 """
 
-import os
-import selectors
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
@@ -15,6 +13,7 @@ import msgspec
 
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.artifacts import ArtifactDesk
+from ostinato.coordinator.bell import Bell
 from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
@@ -25,13 +24,12 @@ from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
-from ostinato.coordinator.other_runs import TIMER as AWAIT_TIMER
 from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
-from ostinato.coordinator.pauses import TIMER as PAUSE_TIMER
 from ostinato.coordinator.pauses import Pauses
-from ostinato.coordinator.placed_steps import TIMER as STEP_TIMER
 from ostinato.coordinator.placed_steps import PlacedSteps
+from ostinato.coordinator.registry import Registry
+from ostinato.coordinator.requests import POLL_S, Requests
 from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.timers import Timers
 from ostinato.coordinator.waits import OnQuestion, StandIn, Waits
@@ -59,9 +57,6 @@ from ostinato.store.records import (
     ExpansionRow,
     RunRequest,
 )
-
-#: Seconds between two looks for requests of other processes; they also wake the loop.
-REQUEST_POLL_S = 2.0
 
 
 class InFlight(NamedTuple):
@@ -96,7 +91,7 @@ class Coordinator:
         wake: Socket that becomes readable when another process asks for something.
         gate: It is inside of it while it does not wait.
         nested: Gives the attempts of subflows to the bodies that call them.
-        answers_to_calls: What answers calls of attempts that are no business of runs.
+        registry: What others want to be told, and the calls that they answer.
         on_question: Told of what people are asked.
     """
 
@@ -120,7 +115,7 @@ class Coordinator:
         is_sending: bool = True,
         wake: socket.socket | None = None,
         gate: Gate,
-        answers_to_calls: Mapping[str, Callable[..., Any]] | None = None,
+        registry: Registry | None = None,
         on_question: OnQuestion | None = None,
     ) -> None:
 
@@ -131,7 +126,9 @@ class Coordinator:
         self._limits = limits
         self._places = Executors(frozenset(executors) - {STEPS}, aliases, default_executor)
         self._chance = chance
-        self._wake = wake
+        self._has_requests = wake is not None
+        self._bell = Bell(wake)
+        self._registry = registry = registry or Registry()
         self._gate = gate
         self._runs: dict[int, LiveRun] = {}
         self._queue = ReadyQueue()
@@ -145,8 +142,9 @@ class Coordinator:
         self._cancels: list[tuple[TaskRun, str]] = []
         self._ended: list[LiveRun] = []
         self._now_us = clock.now_us()
-        self._next_request_poll_s = 0.0
-        self._asked: list[Callable[[], None]] = []
+        registry.requests["cancel"] = lambda request: self.cancel(request.run_id, request.by)
+        registry.requests["answer"] = self._take_answer
+        self._requests = Requests(store, lease, self._bell, clock=clock, handlers=registry.requests)
         self._waits = Waits(triggers, answers, on_question)
         self._nested = nested
         self._held = HeldRuns(self._runs)
@@ -163,8 +161,6 @@ class Coordinator:
         )
         self._is_stopped = False
         self._turns_within = 0
-        self._other_runs = OtherRuns(store, lease, self._timers, clock, take_up)
-        about_runs = {**EarlierRuns(store).answers, **self._other_runs.answers}
         desk = StepDesk(store, self)
         self._placed = PlacedSteps(
             self,
@@ -178,12 +174,8 @@ class Coordinator:
             clock=clock,
             chance=chance,
         )
-        of_steps = {**desk.answers(), **self._pauses.answers, **self._placed.answers}
-        of_artifacts = ArtifactDesk(store, self, clock).answers
-        self._cached = CachedResults(store, lease, clock)
-        of_artifacts.update(self._cached.answers)
-        answers_of_others = {**of_steps, **of_artifacts, **(answers_to_calls or {})}
-        self._calls = Calls(self, {**about_runs, **answers_of_others})
+        self._register(registry, nested, take_up, desk)
+        self._calls = Calls(self, registry.calls)
         self._outbox = Outbox(
             store,
             lease,
@@ -195,40 +187,42 @@ class Coordinator:
         )
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
-        self._selector = selectors.DefaultSelector()
-        self._signal_read, self._signal_write = os.pipe()
-        os.set_blocking(self._signal_read, False)
-        os.set_blocking(self._signal_write, False)
-        self._selector.register(self._signal_read, selectors.EVENT_READ, self._drain_signal)
-        if wake is not None:
-            self._selector.register(wake, selectors.EVENT_READ, self._drain_wake)
         for executor in self._executors.values():
-            executor.register(self._selector)
-        triggers.register(self._selector)
+            executor.register(self._bell.selector)
+        triggers.register(self._bell.selector)
+
+    def _register(
+        self, registry: Registry, nested: NestedRuns, take_up: TakeUp, desk: StepDesk
+    ) -> None:
+        """Let what works beside the loop say what it is to be told."""
+        OtherRuns(self._store, self._lease, self._timers, self._clock, take_up).register(registry)
+        self._cached = CachedResults(self._store, self._lease, self._clock)
+        self._cached.register(registry)
+        self._pauses.register(registry)
+        self._placed.register(registry)
+        registry.attempt_ended.append(nested.caller_ended)
+        registry.calls |= {
+            **EarlierRuns(self._store).answers,
+            **desk.answers(),
+            **ArtifactDesk(self._store, self, self._clock).answers,
+        }
 
     # From outside
 
     def ask(self, action: Callable[[], None]) -> None:
         """Have the loop call something at its next turn; safe in signal handlers and threads."""
-        self._asked.append(action)
-        self.wake()
+        self._bell.ask(action)
 
     def wake(self) -> None:
         """End the loop's wait; safe in signal handlers and threads."""
-        try:
-            os.write(self._signal_write, b"\0")
-        except BlockingIOError:
-            # The pipe is full of wakes already.
-            return
+        self._bell.ring()
 
     def close(self) -> None:
         """Kill what runs and free everything; the runs stay as they were committed."""
         for executor in self._executors.values():
             executor.close()
         self._waits.close()
-        self._selector.close()
-        os.close(self._signal_read)
-        os.close(self._signal_write)
+        self._bell.close()
 
     def drives(self, run_id: int) -> bool:
         """Whether a run is one of its own that has not ended."""
@@ -305,7 +299,7 @@ class Coordinator:
         self._outbox.take_orphans(self._clock.now_us())
         with calm_collector():
             # A run that a task asked for is adopted by what is asked of the next turn.
-            while (self._runs or self._asked) and not self._is_stopped:
+            while (self._runs or self._bell) and not self._is_stopped:
                 self._turn()
                 if self._waits.held_nothing and self._is_suspended():
                     break
@@ -314,7 +308,7 @@ class Coordinator:
 
     def _is_suspended(self) -> bool:
         """Whether all runs wait for people who will find them in the store."""
-        if self._batch or self._asked or not self._uses_reported_times:
+        if self._batch or self._bell or not self._uses_reported_times:
             return False
         return self._waits.held_nothing >= len(self._runs)
 
@@ -354,8 +348,7 @@ class Coordinator:
 
     def _take_turn(self) -> None:
         self._now_us = self._clock.now_us()
-        while self._asked:
-            self._asked.pop(0)()
+        self._bell.answer()
         for executor in self._executors.values():
             reports = executor.poll()
             if reports and not self._uses_reported_times:
@@ -366,10 +359,13 @@ class Coordinator:
         for ended in self._waits.poll(self._take_token):
             self._end_wait(*ended)
         for run_id, timer in self._timers.pop_due(self._now_us):
-            run = self._runs.get(run_id)
-            if run is not None:
-                self._fire(run, timer)
-        self._answer_requests()
+            if run_id in self._runs:
+                self._registry.timers.get(timer.kind, self._fire)(run_id, timer)
+        if self._has_requests and self._requests.is_due():
+            self._past.look_again()
+            self._requests.take(self._batch)
+        for turn in self._registry.turns:
+            turn.take_turn()
         if self._past:
             for asked in self._past.poll():
                 self._settle_past(*asked)
@@ -396,19 +392,21 @@ class Coordinator:
             elif self._pauses:
                 self._pauses.refuse_to_wait_for_ever()
             return
-        for key, _ in self._selector.select(timeout_s):
-            key.data()
+        self._bell.wait(timeout_s)
 
     def _timeout_s(self) -> float:
         """Return how long the loop may wait; 0 if there is something to do."""
-        if self._batch or self._touched or self._asked or self._starts:
+        if self._batch or self._touched or self._bell or self._starts:
             return 0.0
         if self._waits.has_work() or self._past.has_work():
             return 0.0
-        timeout_s = REQUEST_POLL_S
-        check_s = self._waits.next_check_s()
-        if check_s is not None:
-            timeout_s = min(timeout_s, check_s)
+        timeout_s = POLL_S
+        for check_s in (
+            self._waits.next_check_s(),
+            *(turn.next_turn_s() for turn in self._registry.turns),
+        ):
+            if check_s is not None:
+                timeout_s = min(timeout_s, check_s)
         for executor in self._executors.values():
             if executor.has_work():
                 return 0.0
@@ -420,34 +418,6 @@ class Coordinator:
                 timeout_s = min(timeout_s, (next_us - self._clock.now_us()) / 1e6)
         return max(timeout_s, 0.0)
 
-    def _drain_signal(self) -> None:
-        try:
-            while os.read(self._signal_read, 4096):
-                pass
-        except BlockingIOError:
-            return
-
-    def _drain_wake(self) -> None:
-        assert self._wake is not None
-        try:
-            while self._wake.recv(64):
-                pass
-        except BlockingIOError:
-            pass
-        self._next_request_poll_s = 0.0
-
-    def _answer_requests(self) -> None:
-        if self._wake is None or self._clock.monotonic_s() < self._next_request_poll_s:
-            return
-        self._next_request_poll_s = self._clock.monotonic_s() + REQUEST_POLL_S
-        self._past.look_again()
-        for request in self._store.pending_requests(self._lease):
-            if request.kind == "cancel":
-                self.cancel(request.run_id, request.by)
-            elif request.kind == "answer":
-                self._take_answer(request)
-            self._batch.handled.append(request.id)
-
     # Reports become events
 
     def _take(self, report: msg.Report) -> None:
@@ -457,8 +427,8 @@ class Coordinator:
                 self._outbox.take(report, self._now_us, self._batch)
             return
         run, task_run, attempt, ready, _ = flight
-        self._nested.caller_ended(report.token)
-        self._cached.attempt_ended(report.token)
+        for tell in self._registry.attempt_ended:
+            tell(report.token)
         if self._pauses:
             self._pauses.close(run.id, "the attempt has ended")
         if self._placed:
@@ -538,18 +508,9 @@ class Coordinator:
         event = ev.DeferralEnded(self._now_us, task_id, path, task_run.attempt, resumption)
         self._apply(run, event, task_id, format_path(path))
 
-    def _fire(self, run: LiveRun, timer: cmd.SetTimer) -> None:
-        if timer.kind == PAUSE_TIMER:
-            self._pauses.time_over(run.id, timer)
-            return
-        if timer.kind == AWAIT_TIMER:
-            self._other_runs.time_over(timer)
-            return
-        if timer.kind == STEP_TIMER:
-            self._placed.fire(run.id, timer)
-            return
+    def _fire(self, run_id: int, timer: cmd.SetTimer) -> None:
         event = ev.TimerFired(self._now_us, timer.kind, timer.task_id, timer.path, timer.attempt)
-        self._apply(run, event, timer.task_id, format_path(timer.path))
+        self._apply(self._runs[run_id], event, timer.task_id, format_path(timer.path))
 
     def rewrite(self, run: LiveRun, task_run: TaskRun) -> None:
         """Write a task run's row again with the next commit."""
@@ -703,6 +664,8 @@ class Coordinator:
             self._store.commit(batch, self._lease)
             batch.clear()
             self._outbox.committed()
+            for tell in self._registry.committed:
+                tell()
         if self._laters:
             laters, self._laters = self._laters, []
             for later, value in laters:
@@ -751,7 +714,8 @@ class Coordinator:
                         self._placed.cancel(flight.run.id, reason)
         if self._ended:
             for run in self._ended:
-                self._other_runs.run_ended(run.id)
+                for tell in self._registry.run_ended:
+                    tell(run)
                 for child in self._nested.run_ended(run):
                     self.cancel(child, f"{run.row.flow}#{run.row.number} ended")
                 if run.machine.is_terminal:

@@ -8,6 +8,7 @@ import msgspec
 from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.pauses import Timekeeper
+from ostinato.coordinator.registry import Registry
 from ostinato.engine.commands import SetTimer
 from ostinato.engine.task_run import TaskRun
 from ostinato.errors import RunNotFound, UnknownFlow, UnknownTask
@@ -64,6 +65,12 @@ class OtherRuns:
             "run_state": self._run_state,
             "states_elsewhere": self._states,
         }
+
+    def register(self, registry: Registry) -> None:
+        """Answer calls and timers of a coordinator, and be told of runs that end."""
+        registry.calls |= self.answers
+        registry.timers[TIMER] = lambda _, timer: self.time_over(timer)
+        registry.run_ended.append(lambda run: self.run_ended(run.row.id))
 
     def _run_state(
         self,

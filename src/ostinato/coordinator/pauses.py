@@ -7,6 +7,7 @@ import msgspec
 
 from ostinato.clock import Clock
 from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.registry import Registry
 from ostinato.coordinator.steps import Committer, step_row
 from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.engine import events as ev
@@ -76,6 +77,11 @@ class Pauses:
 
     def __bool__(self) -> bool:
         return bool(self._rows)
+
+    def register(self, registry: Registry) -> None:
+        """Answer calls and timers of a coordinator."""
+        registry.calls |= self.answers
+        registry.timers[TIMER] = self.time_over
 
     def _begin(
         self, run: LiveRun, body: TaskRun, *, record: object, deferral: object, until_us: int

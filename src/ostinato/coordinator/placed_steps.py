@@ -14,6 +14,7 @@ import msgspec
 from ostinato.clock import Clock
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.registry import Registry
 from ostinato.coordinator.step_lanes import StepLanes
 from ostinato.coordinator.steps import Committer, StepDesk, step_row
 from ostinato.engine import events as ev
@@ -138,6 +139,11 @@ class PlacedSteps:
         return bool(self._live or self._flights or self._missed)
 
     # What flows ask
+
+    def register(self, registry: Registry) -> None:
+        """Answer calls and timers of a coordinator."""
+        registry.calls |= self.answers
+        registry.timers[TIMER] = self.fire
 
     def _begin(self, run: LiveRun, body: TaskRun, *, step: object) -> Later | None:
         """Have a step executed; answered by how it ended, None if the flow shall do it itself."""
