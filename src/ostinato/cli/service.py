@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from msgspec import Struct
+from ostinato.model.health import PartHealth
 
 logger = logging.getLogger(__name__)
 
@@ -22,20 +22,6 @@ DRAIN_TIMEOUT_S = 30.0
 
 #: Signals that ask a service to end.
 _ENDING = (signal.SIGTERM, signal.SIGINT)
-
-
-class PartHealth(Struct, frozen=True):
-    """How a part is.
-
-    Attributes:
-        is_live: Whether it does its work; if not, its process is to be started again.
-        is_ready: Whether it can take work on.
-        detail: What is the matter, for people; empty if all is well.
-    """
-
-    is_live: bool = True
-    is_ready: bool = True
-    detail: str = ""
 
 
 class Part(Protocol):

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from ostinato.cli.service import Part, PartHealth, Service
+from ostinato.cli.service import Part, Service
+from ostinato.model.health import PartHealth
 
 
 class Scripted:

@@ -1,0 +1,1 @@
+"""This package serves HTTP: health, metrics, and an interface for programs."""
