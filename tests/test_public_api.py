@@ -32,6 +32,7 @@ EmptyOperator
 ExternalPythonOperator
 ExternalTaskSensor
 Fail
+FileArrival
 FileSensor
 Hook
 HttpOperator
@@ -39,6 +40,7 @@ HttpSensor
 InputOperator
 Label
 LatestOnlyOperator
+NatsMessage
 NotebookOperator
 Notifier
 Operator
@@ -46,19 +48,25 @@ OstinatoError
 Param
 ParameterError
 PokeReturn
+PostgresNotify
 PythonOperator
 PythonSensor
 PythonVirtualenvOperator
+RedisMessage
 Resource
 Retry
 RunFailed
+RunRequest
 SQLExecuteQueryOperator
 ScriptOperator
 SeedOperator
 Sensor
+SensorContext
+SensorResult
 ShortCircuitOperator
 SimpleHttpOperator
 Skip
+SkipReason
 SqlHook
 SqlModelOperator
 SqlOperator
@@ -72,11 +80,11 @@ TriggerDagRunOperator
 TriggerRule
 TriggerRunOperator
 Variable
+Webhook
 WeekDay
 __version__
 as_completed
 chain
-unmapped
 chain_linear
 create_file_artifact
 create_image_artifact
@@ -84,8 +92,6 @@ create_link_artifact
 create_markdown_artifact
 create_progress_artifact
 create_table_artifact
-update_progress_artifact
-wait_for_input
 cross_downstream
 dag
 flow
@@ -93,10 +99,12 @@ folder_flow
 get_connection
 get_current_context
 get_transaction
-transaction
 pause
 pause_flow_run
 resume_flow_run
+run_failure_sensor
+run_status_sensor
+sensor
 setup
 start_flow
 suspend
@@ -104,6 +112,10 @@ suspend_flow_run
 task
 task_group
 teardown
+transaction
+unmapped
+update_progress_artifact
+wait_for_input
 """
 
 #: What `import ostinato` may load beside the package itself: nothing heavy.

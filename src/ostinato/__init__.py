@@ -12,6 +12,15 @@ from ostinato.authoring import session as _session
 if TYPE_CHECKING:
     from ostinato.authoring.dag import DAG
     from ostinato.authoring.decorators import dag, flow, setup, task, task_group, teardown
+    from ostinato.authoring.event_sensors import (
+        RunRequest,
+        SensorContext,
+        SensorResult,
+        SkipReason,
+        run_failure_sensor,
+        run_status_sensor,
+        sensor,
+    )
     from ostinato.authoring.files.folders import folder_flow
     from ostinato.authoring.futures import as_completed, unmapped
     from ostinato.authoring.groups import TaskGroup
@@ -72,6 +81,13 @@ if TYPE_CHECKING:
     from ostinato.authoring.wiring import Label, chain, chain_linear, cross_downstream
     from ostinato.errors import DefinitionError, OstinatoError, ParameterError, RunFailed
     from ostinato.model.connection import Connection
+    from ostinato.model.event_source import (
+        FileArrival,
+        NatsMessage,
+        PostgresNotify,
+        RedisMessage,
+        Webhook,
+    )
     from ostinato.model.policy import TriggerRule
     from ostinato.runtime.artifacts import (
         create_file_artifact,
@@ -109,6 +125,7 @@ __all__ = [
     "ExternalPythonOperator",
     "ExternalTaskSensor",
     "Fail",
+    "FileArrival",
     "FileSensor",
     "Hook",
     "HttpOperator",
@@ -116,6 +133,7 @@ __all__ = [
     "InputOperator",
     "Label",
     "LatestOnlyOperator",
+    "NatsMessage",
     "NotebookOperator",
     "Notifier",
     "Operator",
@@ -123,19 +141,25 @@ __all__ = [
     "Param",
     "ParameterError",
     "PokeReturn",
+    "PostgresNotify",
     "PythonOperator",
     "PythonSensor",
     "PythonVirtualenvOperator",
+    "RedisMessage",
     "Resource",
     "Retry",
     "RunFailed",
+    "RunRequest",
     "SQLExecuteQueryOperator",
     "ScriptOperator",
     "SeedOperator",
     "Sensor",
+    "SensorContext",
+    "SensorResult",
     "ShortCircuitOperator",
     "SimpleHttpOperator",
     "Skip",
+    "SkipReason",
     "SqlHook",
     "SqlModelOperator",
     "SqlOperator",
@@ -149,6 +173,7 @@ __all__ = [
     "TriggerRule",
     "TriggerRunOperator",
     "Variable",
+    "Webhook",
     "WeekDay",
     "__version__",
     "as_completed",
@@ -170,6 +195,9 @@ __all__ = [
     "pause",
     "pause_flow_run",
     "resume_flow_run",
+    "run_failure_sensor",
+    "run_status_sensor",
+    "sensor",
     "setup",
     "start_flow",
     "suspend",
@@ -187,6 +215,15 @@ __all__ = [
 _HOMES = {
     "ostinato.authoring.dag": ("DAG",),
     "ostinato.authoring.decorators": ("dag", "flow", "setup", "task", "task_group", "teardown"),
+    "ostinato.authoring.event_sensors": (
+        "RunRequest",
+        "SensorContext",
+        "SensorResult",
+        "SkipReason",
+        "run_failure_sensor",
+        "run_status_sensor",
+        "sensor",
+    ),
     "ostinato.authoring.files.folders": ("folder_flow",),
     "ostinato.authoring.futures": ("as_completed", "unmapped"),
     "ostinato.authoring.groups": ("TaskGroup",),
@@ -208,6 +245,13 @@ _HOMES = {
     "ostinato.authoring.wiring": ("Label", "chain", "chain_linear", "cross_downstream"),
     "ostinato.errors": ("DefinitionError", "OstinatoError", "ParameterError", "RunFailed"),
     "ostinato.model.connection": ("Connection",),
+    "ostinato.model.event_source": (
+        "FileArrival",
+        "NatsMessage",
+        "PostgresNotify",
+        "RedisMessage",
+        "Webhook",
+    ),
     "ostinato.model.policy": ("TriggerRule",),
     "ostinato.operators": (
         "ApprovalOperator",

@@ -42,6 +42,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── StepFailed              a recorded step failed with an error that is no longer known
 │   ├── DeferralTimeout         what a task was deferred for did not come in time
 │   ├── TriggerFailed           what a task was deferred for went wrong
+│   ├── SensorError             a sensor cannot be evaluated, or returns what it must not
 │   ├── MemoryLimitExceeded     more memory than its compute allows
 │   ├── ChildDied               its process ended under it
 │   ├── AlertNotSent            a channel of alerts was not reached
@@ -373,6 +374,12 @@ class TriggerFailed(ExecutionError):
     """Report that the trigger that a task was deferred for went wrong."""
 
     code = "trigger-failed"
+
+
+class SensorError(ExecutionError, ValueError):
+    """Report a sensor that cannot be evaluated, or that returns what it must not."""
+
+    code = "sensor"
 
 
 class MemoryLimitExceeded(ExecutionError, MemoryError):

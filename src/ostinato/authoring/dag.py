@@ -19,6 +19,7 @@ from ostinato.authoring.callbacks import (
 )
 from ostinato.authoring.default_args import check_default_args
 from ostinato.authoring.definitions import WrittenEdge, build_parts, resolved_edges
+from ostinato.authoring.event_sources import event_sources
 from ostinato.authoring.flow_json import flow_json
 from ostinato.authoring.groups import TaskGroup, check_id, open_group
 from ostinato.authoring.not_run import NotRun
@@ -38,6 +39,7 @@ from ostinato.authoring.template_checks import check_templates
 from ostinato.authoring.templates import FlowTemplates
 from ostinato.authoring.wiring import Node
 from ostinato.errors import DefinitionError, DuplicateTask, InvalidArgument, Place
+from ostinato.model.event_source import EventSource
 from ostinato.model.flow import FlowDefinition, Parameter, Source
 from ostinato.model.graph import check_graph
 
@@ -63,6 +65,7 @@ class DAG:
         schedule: Cron expression, preset such as ``@daily``, timedelta, or None for none.
             Airflow 2: ``schedule_interval``.
         schedule_interval: The same.
+        on: Whose messages start runs, such as ``Webhook("orders")``; one or several.
         start_date: First moment that it is scheduled for.
         end_date: Last moment.
         catchup: Whether missed schedules run afterwards.
@@ -110,6 +113,7 @@ class DAG:
         doc_md: str | None = None,
         schedule: str | timedelta | None = None,
         schedule_interval: str | timedelta | None = None,
+        on: EventSource | Sequence[EventSource] | None = None,
         start_date: Moment | None = None,
         end_date: Moment | None = None,
         catchup: bool = False,
@@ -214,6 +218,7 @@ class DAG:
             source=Source(*relative_place(self.place, self.source_root)[:2]),
             callbacks=tuple(callback.declared for callback in self.callbacks),
             run_name=name_template(_either("run_name", run_name, "flow_run_name", flow_run_name)),
+            on=event_sources(on, place),
         )
         #: What it was made of, if that is a folder of files.
         self.folder: Any = None

@@ -25,6 +25,12 @@ class FlowFunction:
         self._options = options
         functools.update_wrapper(self, function, updated=())
 
+    @property
+    def name(self) -> str:
+        """Of the flow that a call declares."""
+        options = self._options
+        return str(options.get("name") or options.get("dag_id") or name_of(self.function))
+
     def __call__(self, *args: Any, **kwargs: Any) -> DAG:
         """Declare the flow, check it and return it.
 
@@ -63,7 +69,8 @@ class FlowFunction:
 
     def _build(self, signature: Signature, given: Mapping[str, Any]) -> DAG:
         options = dict(self._options)
-        name = options.pop("name", "") or options.pop("dag_id", "") or name_of(self.function)
+        name = self.name
+        options = {key: value for key, value in options.items() if key not in ("name", "dag_id")}
         if "doc_md" not in options and "description" not in options:
             options["doc_md"] = signature.doc
         dag = DAG(name, **options)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ostinato.authoring.templates import FlowTemplates
+from ostinato.model.event_sensor import SensorDefinition
 from ostinato.model.flow import FlowDefinition
+from ostinato.model.sensor_tick import TickInput, TickResult
 from ostinato.model.step import BODY
 
 if TYPE_CHECKING:
@@ -346,6 +348,24 @@ class BuiltFlow(Protocol):
     @property
     def templates(self) -> FlowTemplates:
         """What the templates of its tasks share."""
+        ...
+
+
+class BuiltSensor(Protocol):
+    """A sensor with its function; an ``EventSensor`` is one."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its project."""
+        ...
+
+    @property
+    def definition(self) -> SensorDefinition:
+        """What is declared."""
+        ...
+
+    def tick(self, given: TickInput) -> TickResult:
+        """Call the function for a tick and return what it asks for."""
         ...
 
 

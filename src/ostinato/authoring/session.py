@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # `import ostinato` loads this module and must stay fast
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from ostinato.authoring.ports import BuiltFlow, Context, RunHandle
+    from ostinato.authoring.ports import BuiltFlow, BuiltSensor, Context, RunHandle
     from ostinato.authoring.steps import StepFlow
 
 
@@ -65,10 +65,14 @@ class LocalSession(Protocol):
 
 
 class Registry(Protocol):
-    """Take the flows that a file declares while it is loaded."""
+    """Take what a file declares while it is loaded."""
 
     def register(self, dag: BuiltFlow) -> None:
         """Keep a flow under its name."""
+        ...
+
+    def register_sensor(self, sensor: BuiltSensor) -> None:
+        """Keep a sensor under its name."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from ostinato.model.asset import AssetDefinition
+from ostinato.model.event_source import EventSource
 from ostinato.model.notice import Callback
 from ostinato.model.policy import DEFAULT_POLICY, Policy
 
@@ -202,6 +203,7 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         source: Where it is declared.
         callbacks: What is called at its moments.
         run_name: Template of what people call its runs, of their parameters; empty for none.
+        on: Whose messages start runs of it.
     """
 
     name: str
@@ -226,3 +228,4 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
     source: Source = Source()
     callbacks: tuple[Callback, ...] = ()
     run_name: str = ""
+    on: tuple[EventSource, ...] = ()

@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from ostinato.model.event_sensor import SensorDefinition
 from ostinato.model.flow import FlowDefinition
 
 #: Of problems in folders of files, which people look up.
@@ -71,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         problems: What could not be loaded.
         sources: Content hash of each source file by its path relative to the project.
         connections: Those that folders name.
+        sensors: Functions with a cursor that ask for runs.
     """
 
     project: str
@@ -78,10 +80,15 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[DefinitionProblem, ...] = ()
     sources: dict[str, str] = {}
     connections: tuple[NamedConnection, ...] = ()
+    sensors: tuple[SensorDefinition, ...] = ()
 
     def flow(self, name: str) -> FlowDefinition | None:
         """Return the flow of that name, or None."""
         return next((flow for flow in self.flows if flow.name == name), None)
+
+    def sensor(self, name: str) -> SensorDefinition | None:
+        """Return the sensor of that name, or None."""
+        return next((sensor for sensor in self.sensors if sensor.name == name), None)
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

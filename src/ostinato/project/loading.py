@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -23,7 +23,14 @@ from msgspec import Struct
 
 from ostinato.authoring import session
 from ostinato.authoring.suggestions import did_you_mean
-from ostinato.errors import DuplicateFlow, FolderProblems, LoadError, OstinatoError, Place
+from ostinato.errors import (
+    DuplicateFlow,
+    FolderProblems,
+    LoadError,
+    OstinatoError,
+    Place,
+    UnknownFlow,
+)
 from ostinato.model.flow import FlowDefinition, Source
 from ostinato.model.identity import PRIVATE_MODULE_PREFIX
 from ostinato.model.manifest import (
@@ -45,7 +52,7 @@ from ostinato.project.discovery import (
 from ostinato.project.target import Target, parse_target
 
 if TYPE_CHECKING:
-    from ostinato.authoring.ports import BuiltFlow
+    from ostinato.authoring.ports import BuiltFlow, BuiltSensor
 
 #: Paths whose module names cannot clash: single underscores, inside words.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9]+([_/][A-Za-z0-9]+)*")
@@ -66,12 +73,14 @@ class Loaded(Struct, frozen=True):
         manifest: Their definitions, and what could not be loaded.
         data: The manifest, encoded.
         version: Hash of the definitions and of the sources.
+        sensors: The sensors by name, with their functions.
     """
 
     flows: "dict[str, BuiltFlow]"
     manifest: Manifest
     data: bytes
     version: str
+    sensors: "dict[str, BuiltSensor]" = {}
 
 
 def load_target(text: str) -> Loaded:
@@ -108,13 +117,21 @@ def load_project(project: Project, target: Target) -> Loaded:
                 else:
                     loading.load_file(file)
         flows = loading.define()
+    sensors = loading.sensors(flows, is_whole=not target.module and target.path is None)
     definitions = tuple(flow.definition for flow in flows.values())
     sources = loading.sources()
     # Problems carry places of this machine, which say nothing about what runs.
     version = version_of(encode_manifest(Manifest(project.name, definitions, sources=sources)))
     connections = tuple(loading.connections)
-    manifest = Manifest(project.name, definitions, tuple(loading.problems), sources, connections)
-    return Loaded(flows, manifest, encode_manifest(manifest), version)
+    manifest = Manifest(
+        project.name,
+        definitions,
+        tuple(loading.problems),
+        sources,
+        connections,
+        tuple(sensor.definition for sensor in sensors.values()),
+    )
+    return Loaded(flows, manifest, encode_manifest(manifest), version, sensors)
 
 
 class _Loading:
@@ -125,12 +142,17 @@ class _Loading:
         self.problems: list[DefinitionProblem] = []
         self.connections: list[NamedConnection] = []
         self._registered: list[BuiltFlow] = []
+        self._sensors: list[BuiltSensor] = []
         self._digests: dict[str, str] = {}
         self._known = set(sys.modules)
 
     def register(self, dag: "BuiltFlow") -> None:
         """Keep a flow that announced itself."""
         self._registered.append(dag)
+
+    def register_sensor(self, sensor: "BuiltSensor") -> None:
+        """Keep a sensor that announced itself."""
+        self._sensors.append(sensor)
 
     def load_module(self, name: str) -> None:
         """Import a module by its dotted name."""
@@ -154,6 +176,7 @@ class _Loading:
             # Flows of other files, which it imported, are whole.
             whole = [dag for dag in self._registered[before:] if _file_of(dag) != file]
             self._registered[before:] = whole
+            self._sensors = [one for one in self._sensors if _file_of(one) != file]
             self.problems.append(problem_of(error, file))
 
     def load_folder(self, path: Path) -> None:
@@ -217,6 +240,34 @@ class _Loading:
                 self.problems.append(self._clash(first.definition, definition))
         return flows
 
+    def sensors(
+        self, flows: "Mapping[str, BuiltFlow]", *, is_whole: bool
+    ) -> "dict[str, BuiltSensor]":
+        """Return the sensors by name; a second one of a name is a problem.
+
+        Args:
+            flows: What was loaded.
+            is_whole: Whether these are all flows of the project.
+        """
+        sensors: dict[str, BuiltSensor] = {}
+        for sensor in self._sensors:
+            definition = sensor.definition
+            first = sensors.setdefault(sensor.name, sensor).definition
+            if first.source != definition.source:
+                problem = self._said_twice("sensor", sensor.name, first.source, definition.source)
+                self.problems.append(problem)
+                continue
+            for name in definition.flows if is_whole else ():
+                if name not in flows:
+                    error = UnknownFlow(
+                        f"sensor {sensor.name!r} asks for runs of {name!r}, which is no flow",
+                        place=self._place(definition.source),
+                        hint=did_you_mean(name, flows),
+                    )
+                    problem = problem_of(error, "")
+                    self.problems.append(msgspec.structs.replace(problem, severity="warning"))
+        return sensors
+
     def _note_files(self, dag: "BuiltFlow") -> None:
         folder = getattr(dag, "folder", None)
         if folder is not None:
@@ -225,10 +276,13 @@ class _Loading:
             self.connections.extend(folder.connections)
 
     def _clash(self, first: FlowDefinition, second: FlowDefinition) -> DefinitionProblem:
+        return self._said_twice("flow", first.name, first.source, second.source)
+
+    def _said_twice(self, what: str, name: str, first: Source, second: Source) -> DefinitionProblem:
         error = DuplicateFlow(
-            f"flow {second.name!r} is declared a second time",
-            place=self._place(second.source),
-            hint=f"the first is at {self._place(first.source)}",
+            f"{what} {name!r} is declared a second time",
+            place=self._place(second),
+            hint=f"the first is at {self._place(first)}",
         )
         return problem_of(error, "")
 
@@ -254,7 +308,7 @@ class _Loading:
         return {names[file]: digests[file] for file in sorted(digests, key=names.__getitem__)}
 
 
-def _file_of(dag: "BuiltFlow") -> str:
+def _file_of(dag: "BuiltFlow | BuiltSensor") -> str:
     # Asking for its definition would end what may still be declared of it.
     place = getattr(dag, "place", None)
     return place.file if isinstance(place, Place) else ""

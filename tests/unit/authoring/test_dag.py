@@ -22,7 +22,7 @@ from ostinato import (
     task,
 )
 from ostinato.authoring import session
-from ostinato.authoring.ports import BuiltFlow
+from ostinato.authoring.ports import BuiltFlow, BuiltSensor
 from ostinato.errors import CallWhileLoading, CycleError, DuplicateTask, InvalidArgument
 from ostinato.model.manifest import encode_flow
 
@@ -37,6 +37,9 @@ class Collected:
 
     def register(self, dag: BuiltFlow) -> None:
         self.flows.append(dag)
+
+    def register_sensor(self, sensor: BuiltSensor) -> None:
+        raise AssertionError
 
 
 @pytest.fixture

@@ -407,3 +407,35 @@ def test_folder_of_python_files_with_settings_is_no_flow_itself(write: Write) ->
     write("flows/settings.yml", "retries: 3")
 
     assert [flow.name for flow in load_target("flows").manifest.flows] == ["etl"]
+
+
+def test_sensors_are_in_the_manifest_and_not_in_the_version(write: Write) -> None:
+    text = 'from ostinato import sensor\n@sensor(flow="etl")\ndef looks(): pass\n'
+    write("flows/etl.py", ETL.format(name="etl"))
+    write("flows/looks.py", text)
+
+    loaded = load_target("")
+
+    assert [sensor.name for sensor in loaded.manifest.sensors] == ["looks"]
+    assert loaded.sensors["looks"].definition is loaded.manifest.sensors[0]
+    assert (loaded.manifest.sensors[0].source) == Source("flows/looks.py", 2)
+    assert problems(loaded) == []
+
+
+def test_what_is_wrong_with_a_sensor_is_said_and_the_rest_loaded(write: Write) -> None:
+    text = 'from ostinato import sensor\n@sensor(flow="{flow}")\ndef looks(): pass\n{more}'
+    write("flows/a.py", ETL.format(name="etl"))
+    write("flows/b.py", text.format(flow="ett", more=""))
+    write("flows/c.py", text.format(flow="etl", more=""))
+    write("flows/d.py", text.format(flow="etl", more="1 / 0"))
+
+    loaded = load_target("")
+
+    assert list(loaded.sensors) == ["looks"]
+    assert problems(loaded) == [
+        "flows/d.py:4: ZeroDivisionError: division by zero",
+        "flows/b.py:2: sensor 'looks' asks for runs of 'ett', which is no flow "
+        "(did you mean 'etl'?)",
+        "flows/c.py:2: sensor 'looks' is declared a second time (the first is at flows/b.py:2)",
+    ]
+    assert [problem.is_error for problem in loaded.manifest.problems] == [True, False, True]

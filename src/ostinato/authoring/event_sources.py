@@ -1,0 +1,73 @@
+"""This module checks where the messages come from that a flow names under ``on``."""
+
+import re
+from collections.abc import Sequence
+
+from ostinato.errors import InvalidArgument, Place
+from ostinato.model.event_source import (
+    EventSource,
+    FileArrival,
+    NatsMessage,
+    PostgresNotify,
+    RedisMessage,
+    Webhook,
+)
+
+_NAME = re.compile(r"[\w.-]+")
+
+#: PostgreSQL cuts longer names of channels.
+_MAX_CHANNEL = 63
+
+
+def event_sources(on: object, place: Place) -> tuple[EventSource, ...]:
+    """Return what a flow listens to.
+
+    Args:
+        on: A source, several of them, or None.
+        place: Of the flow.
+
+    Raises:
+        InvalidArgument: One is none, or names nothing.
+    """
+    if on is None:
+        return ()
+    if isinstance(on, str) or not isinstance(on, Sequence):
+        on = [on]
+    return tuple(dict.fromkeys(_checked(source, place) for source in on))
+
+
+def _checked(source: object, place: Place) -> EventSource:
+    match source:
+        case Webhook():
+            problem = "" if _is_name(source.name) else f"name {source.name!r} is no word"
+        case PostgresNotify():
+            problem = _missing(conn_id=source.conn_id, channel=source.channel)
+            if not problem and len(source.channel.encode()) > _MAX_CHANNEL:
+                problem = f"channel {source.channel!r} is longer than {_MAX_CHANNEL} bytes"
+        case FileArrival():
+            problem = _missing(path=source.path)
+            if not problem and not 0 <= source.stable_for_s <= 3600:
+                problem = f"stable_for_s {source.stable_for_s!r} is not from 0 to 3600"
+        case RedisMessage():
+            problem = _missing(conn_id=source.conn_id)
+            if not problem and bool(source.stream) == bool(source.channel):
+                problem = "it needs either a stream or a channel"
+        case NatsMessage():
+            problem = _missing(conn_id=source.conn_id, subject=source.subject)
+        case _:
+            hint = "give Webhook, PostgresNotify, FileArrival, RedisMessage or NatsMessage"
+            raise InvalidArgument(f"on: {source!r} sends no messages", place=place, hint=hint)
+    if problem:
+        raise InvalidArgument(f"on: {type(source).__name__}: {problem}", place=place)
+    return source
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _missing(**texts: object) -> str:
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text:
+            return f"{name} {text!r} is no text"
+    return ""
