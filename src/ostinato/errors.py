@@ -14,6 +14,7 @@ OstinatoError                   base: .code, .place, .hint
 │   ├── FolderProblems          a folder of files is no flow, for these reasons
 │   ├── CallWhileLoading        a flow was called while its file was loaded
 │   └── LoadError               a file could not be imported
+├── CodeUnavailable             the code of a run's version is gone
 ├── ParameterError              a run's parameters do not fit its flow
 ├── AnswerError                 what a person answered does not fit what was asked
 ├── UsageError                  a command or call that makes no sense here
@@ -188,6 +189,12 @@ class LoadError(DefinitionError, ImportError):
     """Report a file that could not be imported."""
 
     code = "load"
+
+
+class CodeUnavailable(OstinatoError, LookupError):
+    """Report a run whose code is gone, the files having changed since."""
+
+    code = "code-unavailable"
 
 
 class ParameterError(OstinatoError, ValueError):

@@ -13,8 +13,9 @@ import msgspec
 
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import LoadError, OstinatoError
-from ostinato.executors.code_host import LOAD_TIMEOUT_S, CodeHost, Exited, Forked
+from ostinato.executors.code_host import LOAD_TIMEOUT_S, CodeHost
 from ostinato.executors.credit import WORK_S, Credit
+from ostinato.executors.host_messages import Exited, Forked
 from ostinato.executors.protocol import CallHandler, Later
 from ostinato.model.failure import Failure, FailureKind
 from ostinato.runtime import messages as msg

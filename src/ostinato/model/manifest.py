@@ -73,6 +73,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         sources: Content hash of each source file by its path relative to the project.
         connections: Those that folders name.
         sensors: Functions with a cursor that ask for runs.
+        unloaded: Files and folders, relative to the project, in which something is wrong: flows
+            that they declare are missing here.
     """
 
     project: str
@@ -81,6 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: dict[str, str] = {}
     connections: tuple[NamedConnection, ...] = ()
     sensors: tuple[SensorDefinition, ...] = ()
+    unloaded: tuple[str, ...] = ()
 
     def flow(self, name: str) -> FlowDefinition | None:
         """Return the flow of that name, or None."""

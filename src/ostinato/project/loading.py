@@ -130,6 +130,7 @@ def load_project(project: Project, target: Target) -> Loaded:
         sources,
         connections,
         tuple(sensor.definition for sensor in sensors.values()),
+        loading.unloaded(),
     )
     return Loaded(flows, manifest, encode_manifest(manifest), version, sensors)
 
@@ -141,6 +142,8 @@ class _Loading:
         self.project = project
         self.problems: list[DefinitionProblem] = []
         self.connections: list[NamedConnection] = []
+        #: Files and folders whose flows are unknown because something in them is wrong.
+        self._unloaded: list[str] = []
         self._registered: list[BuiltFlow] = []
         self._sensors: list[BuiltSensor] = []
         self._digests: dict[str, str] = {}
@@ -178,6 +181,7 @@ class _Loading:
             self._registered[before:] = whole
             self._sensors = [one for one in self._sensors if _file_of(one) != file]
             self.problems.append(problem_of(error, file))
+            self._unloaded.append(file)
 
     def load_folder(self, path: Path) -> None:
         """Make a flow of a folder."""
@@ -189,9 +193,11 @@ class _Loading:
         except FolderProblems as error:
             del self._registered[before:]
             self.problems.extend(map(problem_of_file, error.problems))
+            self._unloaded.append(str(path))
         except Exception as error:  # noqa: BLE001 - users' operators may raise anything
             del self._registered[before:]
             self.problems.append(problem_of(error, str(path)))
+            self._unloaded.append(str(path))
 
     def is_claimed(self, path: Path) -> bool:
         """Whether a folder belongs to a flow that a Python file has made of it."""
@@ -230,6 +236,7 @@ class _Loading:
                 definition = dag.definition
             except Exception as error:  # noqa: BLE001 - users' operators may raise anything
                 self.problems.append(self._from_here(problem_of(error, dag.name)))
+                self._unloaded.append(_file_of(dag))
                 continue
             first = flows.get(dag.name)
             if first is None:
@@ -295,6 +302,11 @@ class _Loading:
 
     def _place(self, source: Source) -> Place:
         return Place(self.project.readable(source.file), source.line)
+
+    def unloaded(self) -> tuple[str, ...]:
+        """Return the files and folders of which flows may be missing, by relative path."""
+        below = os.path.join(self.project.root, "")
+        return tuple(sorted({_relative(file, below) for file in self._unloaded if file}))
 
     def sources(self) -> dict[str, str]:
         """Return the content hashes of what was imported from the project, by relative path."""

@@ -1,0 +1,244 @@
+"""This module is the code of a project in a process that goes on: what is in force of it.
+
+Each load of the project makes a code host of its own. A flow is in force as the last load that
+had it says; a load in which its file is broken leaves it at the version before, whose host lives
+on while a flow of it is in force or somebody holds it for runs that are not over.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from ostinato.errors import OstinatoError
+from ostinato.executors.code_host import CodeHost
+from ostinato.executors.nursery import HostSpec, Nursery
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
+from ostinato.project.discovery import Project
+
+logger = logging.getLogger(__name__)
+
+
+class InForce(Struct, frozen=True):
+    """A flow as new runs of it are made.
+
+    Attributes:
+        definition: The flow.
+        version: Of the manifest that it is of; runs are pinned to it.
+        host: Process that has its code.
+    """
+
+    definition: FlowDefinition
+    version: str
+    host: CodeHost
+
+
+class CodeChange(Struct, frozen=True):
+    """What a load has changed.
+
+    Attributes:
+        version: Of what was loaded; empty where nothing could be.
+        added: Names of flows that were not in force before.
+        changed: Names of flows of which another version is in force, changed or not.
+        removed: Names of flows that are no longer there.
+        kept: Names of flows that stay at an earlier version, their files being broken.
+        problems: All that is wrong.
+    """
+
+    version: str
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    problems: tuple[DefinitionProblem, ...] = ()
+
+
+class ServedManifest(Struct, frozen=True):
+    """The definitions of one load, as the store keeps them.
+
+    Attributes:
+        version: Names them.
+        data: Encoded.
+        manifest: Decoded.
+    """
+
+    version: str
+    data: bytes
+    manifest: Manifest
+
+
+class _Version:
+    def __init__(self, served: ServedManifest, host: CodeHost) -> None:
+        self.served = served
+        self.host = host
+        self.holders = 0
+
+
+class ServedCode:
+    """Keep the code of a project loaded; ask it in any thread.
+
+    Args:
+        project: Whose code it is.
+        nursery: Forks the code hosts.
+        target: What is loaded, as ``parse_target`` takes it; empty for the whole project.
+        overrides: Settings from command-line flags.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        nursery: Nursery,
+        *,
+        target: str = "",
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        self._project = project
+        self._nursery = nursery
+        self._spec = HostSpec(target, str(project.root), dict(overrides or {}))
+        self._lock = threading.Lock()
+        self._versions: dict[str, _Version] = {}
+        self._flows: Mapping[str, InForce] = {}
+        self._problems: tuple[DefinitionProblem, ...] = ()
+        self._told: list[Callable[[CodeChange], None]] = []
+
+    # What is in force
+
+    @property
+    def flows(self) -> Mapping[str, InForce]:
+        """The flows in force by name; a load replaces the mapping."""
+        return MappingProxyType(self._flows)
+
+    def flow(self, name: str) -> InForce | None:
+        """Return the flow of that name as it is in force, None if there is none."""
+        return self._flows.get(name)
+
+    @property
+    def problems(self) -> tuple[DefinitionProblem, ...]:
+        """What was wrong in the last load."""
+        return self._problems
+
+    @property
+    def manifests(self) -> tuple[ServedManifest, ...]:
+        """The definitions that flows in force are of; the newest last."""
+        wanted = {flow.version for flow in self._flows.values()}
+        with self._lock:
+            return tuple(v.served for v in self._versions.values() if v.served.version in wanted)
+
+    def subscribe(self, tell: Callable[[CodeChange], None]) -> None:
+        """Have a function told of each change, in the thread that loads; it must not block."""
+        self._told.append(tell)
+
+    # Hosts of versions that runs are pinned to
+
+    def hold(self, version: str) -> CodeHost | None:
+        """Return the host of a version and keep it until ``release``; None if it is gone."""
+        with self._lock:
+            found = self._versions.get(version)
+            if found is None:
+                return None
+            found.holders += 1
+            return found.host
+
+    def release(self, version: str) -> None:
+        """Let go of what ``hold`` has given; the last one ends a host that nothing needs."""
+        with self._lock:
+            self._versions[version].holders -= 1
+        self._retire()
+
+    # Loading
+
+    def load(self) -> CodeChange:
+        """Load the project and put in force what could be loaded; tell what has changed.
+
+        One thread loads. Nothing is raised: that nothing could be loaded is a problem too.
+        """
+        host: CodeHost | None = None
+        try:
+            host = self._nursery.host(self._spec)
+            data, version = host.loaded()
+        except OstinatoError as error:
+            return self._note_failure(error)
+        return self._put_in_force(host, ServedManifest(version, data, decode_manifest(data)))
+
+    def close(self) -> None:
+        """End all code hosts."""
+        with self._lock:
+            versions, self._versions = list(self._versions.values()), {}
+            self._flows = {}
+        for version in versions:
+            version.host.close()
+
+    def _note_failure(self, error: OstinatoError) -> CodeChange:
+        place = error.place
+        problem = DefinitionProblem(
+            error.code,
+            error.message,
+            place.file if place else "",
+            place.line if place else 0,
+            error.hint,
+        )
+        self._problems = (problem,)
+        return self._tell(CodeChange("", kept=tuple(self._flows), problems=self._problems))
+
+    def _put_in_force(self, host: CodeHost, served: ServedManifest) -> CodeChange:
+        version, manifest = served.version, served.manifest
+        with self._lock:
+            known = self._versions.get(version)
+            if known is None:
+                self._versions[version] = _Version(served, host)
+            else:
+                # The newest is the last; what has loaded before serves as well.
+                known.served = served
+                self._versions[version] = self._versions.pop(version)
+        if known is not None:
+            host.close()
+            host = known.host
+        before = self._flows
+        flows = {flow.name: InForce(flow, version, host) for flow in manifest.flows}
+        kept = {
+            name: flow
+            for name, flow in before.items()
+            if name not in flows and _is_in(flow.definition.source.file, manifest.unloaded)
+        }
+        self._flows = flows | kept
+        self._problems = manifest.problems
+        change = CodeChange(
+            version,
+            added=tuple(name for name in flows if name not in before),
+            changed=tuple(
+                name for name in flows if name in before and before[name].version != version
+            ),
+            removed=tuple(name for name in before if name not in self._flows),
+            kept=tuple(kept),
+            problems=self._problems,
+        )
+        self._tell(change)
+        self._retire()
+        return change
+
+    def _tell(self, change: CodeChange) -> CodeChange:
+        for tell in self._told:
+            tell(change)
+        return change
+
+    def _retire(self) -> None:
+        """End the hosts that nothing needs any more."""
+        with self._lock:
+            wanted = {flow.version for flow in self._flows.values()}
+            newest = next(reversed(self._versions), "")
+            unwanted = [
+                version
+                for name, version in self._versions.items()
+                if name not in wanted and name != newest and not version.holders
+            ]
+            for version in unwanted:
+                del self._versions[version.served.version]
+        for version in unwanted:
+            version.host.close()
+
+
+def _is_in(file: str, places: tuple[str, ...]) -> bool:
+    return any(file == place or file.startswith(f"{place}/") for place in places)
