@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 64 * 1024
 _MAX_DESCRIPTORS = 16
+
+#: What loading, children and most flows need.
+_FOR_HOSTS = (
+    "ostinato.project.loading",
+    "ostinato.authoring.dag",
+    "ostinato.authoring.decorators",
+    "ostinato.authoring.task_functions",
+    "ostinato.runtime.child",
+)
 
 #: Seconds within which a nursery forks; it has nothing else to do.
 _FORK_TIMEOUT_S = 30.0
@@ -197,12 +207,8 @@ def _run_nursery(connection: socket.socket, parent: int) -> None:
 
 
 def _import_for_hosts() -> None:
-    """Import what loading, children and most flows need."""
-    import ostinato.authoring.dag
-    import ostinato.authoring.decorators
-    import ostinato.authoring.task_functions
-    import ostinato.project.loading
-    import ostinato.runtime.child  # noqa: F401
+    for name in _FOR_HOSTS:
+        import_module(name)
 
 
 def _serve(connection: socket.socket) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ostinato.errors import OstinatoError
 from ostinato.executors.code_host import CodeHost
 from ostinato.executors.nursery import HostSpec, Nursery
+from ostinato.model.event_sensor import SensorDefinition
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest, decode_manifest
 from ostinato.project.discovery import Project
@@ -32,6 +33,20 @@ class InForce(Struct, frozen=True):
     """
 
     definition: FlowDefinition
+    version: str
+    host: CodeHost
+
+
+class SensorInForce(Struct, frozen=True):
+    """An event sensor as it ticks.
+
+    Attributes:
+        definition: The sensor.
+        version: Of the manifest that it is of.
+        host: Process that has its code.
+    """
+
+    definition: SensorDefinition
     version: str
     host: CodeHost
 
@@ -101,6 +116,7 @@ class ServedCode:
         self._lock = threading.Lock()
         self._versions: dict[str, _Version] = {}
         self._flows: Mapping[str, InForce] = {}
+        self._sensors: Mapping[str, SensorInForce] = {}
         self._problems: tuple[DefinitionProblem, ...] = ()
         self._told: list[Callable[[CodeChange], None]] = []
 
@@ -116,14 +132,19 @@ class ServedCode:
         return self._flows.get(name)
 
     @property
+    def sensors(self) -> Mapping[str, SensorInForce]:
+        """The event sensors in force by name; a load replaces the mapping."""
+        return MappingProxyType(self._sensors)
+
+    @property
     def problems(self) -> tuple[DefinitionProblem, ...]:
         """What was wrong in the last load."""
         return self._problems
 
     @property
     def manifests(self) -> tuple[ServedManifest, ...]:
-        """The definitions that flows in force are of; the newest last."""
-        wanted = {flow.version for flow in self._flows.values()}
+        """The definitions that flows and sensors in force are of; the newest last."""
+        wanted = self._wanted()
         with self._lock:
             return tuple(v.served for v in self._versions.values() if v.served.version in wanted)
 
@@ -167,7 +188,7 @@ class ServedCode:
         """End all code hosts."""
         with self._lock:
             versions, self._versions = list(self._versions.values()), {}
-            self._flows = {}
+            self._flows, self._sensors = {}, {}
         for version in versions:
             version.host.close()
 
@@ -203,7 +224,14 @@ class ServedCode:
             for name, flow in before.items()
             if name not in flows and _is_in(flow.definition.source.file, manifest.unloaded)
         }
+        sensors = {each.name: SensorInForce(each, version, host) for each in manifest.sensors}
+        kept_sensors = {
+            name: sensor
+            for name, sensor in self._sensors.items()
+            if name not in sensors and _is_in(sensor.definition.source.file, manifest.unloaded)
+        }
         self._flows = flows | kept
+        self._sensors = sensors | kept_sensors
         self._problems = manifest.problems
         change = CodeChange(
             version,
@@ -226,8 +254,8 @@ class ServedCode:
 
     def _retire(self) -> None:
         """End the hosts that nothing needs any more."""
+        wanted = self._wanted()
         with self._lock:
-            wanted = {flow.version for flow in self._flows.values()}
             newest = next(reversed(self._versions), "")
             unwanted = [
                 version
@@ -238,6 +266,10 @@ class ServedCode:
                 del self._versions[version.served.version]
         for version in unwanted:
             version.host.close()
+
+    def _wanted(self) -> set[str]:
+        in_force = [*self._flows.values(), *self._sensors.values()]
+        return {each.version for each in in_force}
 
 
 def _is_in(file: str, places: tuple[str, ...]) -> bool:
