@@ -268,7 +268,7 @@ class ServedCode:
             version.host.close()
 
     def _wanted(self) -> set[str]:
-        in_force = [*self._flows.values(), *self._sensors.values()]
+        in_force: list[InForce | SensorInForce] = [*self._flows.values(), *self._sensors.values()]
         return {each.version for each in in_force}
 
 
