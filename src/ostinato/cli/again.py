@@ -9,7 +9,8 @@ from msgspec import Struct
 from ostinato.cli import as_json, code, driving
 from ostinato.cli.display import icon
 from ostinato.cli.opening import Opened, name_of, open_project, open_runs
-from ostinato.coordinator.here import Runner, changed_shape, pinned_flow
+from ostinato.coordinator.here import Runner
+from ostinato.coordinator.pinned import changed_shape, pinned_flow
 from ostinato.coordinator.retrying import Choice
 from ostinato.errors import UnknownFlow, UsageError
 from ostinato.executors.code_host import CodeHost

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
 from ostinato.errors import UsageError
+from ostinato.executors.protocol import STEPS
 from ostinato.model.flow import FlowDefinition, TaskDefinition
 from ostinato.model.policy import Policy
 
@@ -37,11 +38,13 @@ class Executors(NamedTuple):
         names: Of those that exist.
         aliases: Names that others stand in for.
         default: Of tasks that name none.
+        steps: Of steps of flows that are functions, where those have processes of their own.
     """
 
     names: frozenset[str]
     aliases: Mapping[str, str]
     default: str
+    steps: str = STEPS
 
     def of(self, task: TaskDefinition, flow: FlowDefinition) -> str:
         """Return the executor of a task.

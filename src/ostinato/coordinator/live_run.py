@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.values import RunValues
 from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
@@ -67,6 +68,8 @@ class LiveRun:
         self.names: dict[TaskRun, str] = {}
         self.reasons: dict[TaskRun, str] = {}
         self.is_row_dirty = False
+        #: Where its attempts execute; None for where those of all runs do.
+        self.places: Executors | None = None
         self._mapped: dict[tuple[str, MapPath], list[MapPath]] = {}
 
     # Rows

@@ -23,7 +23,7 @@ from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NestedRuns
-from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, Outbox
+from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, ForNotices, Outbox
 from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
 from ostinato.coordinator.pauses import Pauses
@@ -79,6 +79,7 @@ class Coordinator:
         clock: What time it is; a ``VirtualClock`` is moved on instead of waiting.
         limits: Shared by all runs.
         triggers: Waits for conditions on behalf of deferred task runs.
+        for_notices: Returns what executes the callbacks and alerts of a run.
         answers: Stands in for people, where there are none: returns what a task run that waits
             for one goes on with, or None.
         default_executor: Name of the executor of tasks that name none.
@@ -104,6 +105,7 @@ class Coordinator:
         clock: Clock,
         limits: Limits,
         triggers: Triggers,
+        for_notices: ForNotices,
         answers: StandIn | None = None,
         nested: NestedRuns,
         default_executor: str,
@@ -179,7 +181,7 @@ class Coordinator:
         self._outbox = Outbox(
             store,
             lease,
-            executor=self._executors.get("process") or self._executors.get("inline"),
+            executor_for=for_notices,
             alerts=alerts,
             describe=describe,
             take_token=self._take_token,
@@ -235,17 +237,22 @@ class Coordinator:
 
     # Runs
 
-    def lanes(self, flow: FlowDefinition, executor: str = "") -> list[Lane]:
+    def lanes(
+        self, flow: FlowDefinition, executor: str = "", places: Executors | None = None
+    ) -> list[Lane]:
         """Return the lanes of a run of a flow.
 
         Args:
             flow: What runs.
             executor: Of tasks that name none; the coordinator's default if empty.
+            places: Where its tasks execute; None for where those of all runs do.
 
         Raises:
             UsageError: It asks for a pool or an executor that does not exist.
         """
-        places = self._places._replace(default=executor) if executor else self._places
+        places = places or self._places
+        if executor:
+            places = places._replace(default=executor)
         return self._limits.lanes(flow, places)
 
     def adopt(self, run: LiveRun, commands: list[cmd.Command], event: ev.Input | None) -> None:

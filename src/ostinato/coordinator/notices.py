@@ -54,6 +54,10 @@ _encoder = msgspec.msgpack.Encoder()
 #: Returns what all attempts of a run share, None if the run is gone.
 Describe = Callable[[int], msg.RunInfo | None]
 
+#: Returns what executes notices of a run, or of those that are driven elsewhere; None where
+#: nothing can.
+ForNotices = Callable[[LiveRun | None], Executor | None]
+
 
 class _Recipient(NamedTuple):
     """Who is told of a moment: a callback by its index, or the channel of a rule."""
@@ -78,7 +82,7 @@ class Outbox:
     Args:
         store: Where they are recorded.
         lease: Of the coordinator.
-        executor: Executes them; None where nothing can be executed.
+        executor_for: Returns what executes them.
         alerts: The channels and rules of the project.
         describe: Finds out about runs that this coordinator does not drive.
         take_token: Gives out the tokens of attempts.
@@ -90,7 +94,7 @@ class Outbox:
         store: Store,
         lease: CoordinatorLease,
         *,
-        executor: Executor | None,
+        executor_for: ForNotices,
         alerts: Alerts,
         describe: Describe,
         take_token: Callable[[], int],
@@ -98,7 +102,7 @@ class Outbox:
     ) -> None:
         self._store = store
         self._lease = lease
-        self._executor = executor
+        self._executor_for = executor_for
         self._alerts = alerts
         self._describe = describe
         self._take_token = take_token
@@ -131,7 +135,7 @@ class Outbox:
 
     def take_orphans(self, now_us: int) -> None:
         """Take up alerts of any run that are due and that nobody sends."""
-        if self._executor is not None:
+        if self._executor_for(None) is not None:
             self._take_over(self._store.take_notices(self._lease, due_us=now_us))
 
     def _take_over(self, rows: Iterable[NoticeRow]) -> None:
@@ -266,7 +270,7 @@ class Outbox:
 
     def start(self, now_us: int) -> None:
         """Execute what is due, as far as limits allow."""
-        if self._executor is None or not self._waiting:
+        if not self._waiting or self._executor_for(None) is None:
             return
         for line, waiting in list(self._waiting.items()):
             while waiting and waiting[0][0] <= now_us and self._has_room(line):
@@ -283,7 +287,8 @@ class Outbox:
 
     def _execute(self, row: NoticeRow, line: str, losses: int) -> None:
         info = self._info(row.run_id)
-        if info is None or self._executor is None:
+        executor = self._executor_for(self._live.get(row.run_id))
+        if info is None or executor is None:
             return
         facts = _facts_decoder.decode(row.facts)
         notice = msg.NoticeSpec(
@@ -307,7 +312,7 @@ class Outbox:
             notice=notice,
         )
         self._in_flight[spec.token] = _Flight(row, line, losses)
-        self._executor.start([spec], info)
+        executor.start([spec], info)
 
     def _channel(self, row: NoticeRow, facts: NoticeFacts) -> Channel | None:
         if row.rule:
@@ -386,7 +391,7 @@ class Outbox:
     @property
     def next_us(self) -> int | None:
         """Moment of the earliest notice that waits and could be executed, None if there is none."""
-        if self._executor is None:
+        if not self._waiting or self._executor_for(None) is None:
             return None
         moments = [waiting[0][0] for line, waiting in self._waiting.items() if self._has_room(line)]
         return min(moments, default=None)
@@ -398,7 +403,7 @@ class Outbox:
 
     def is_busy(self, until_us: int | None) -> bool:
         """Whether something is executed, or will be until a moment; None for ever."""
-        if self._executor is None or self._is_given_up:
+        if self._is_given_up or self._executor_for(None) is None:
             return False
         if self._in_flight or self._written:
             return True

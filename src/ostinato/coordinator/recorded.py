@@ -12,9 +12,9 @@ from ostinato.client.vault import Vault
 from ostinato.clock import Clock
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.earlier_runs import EarlierRuns
-from ostinato.coordinator.here import info_of
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.other_runs import OtherRuns
+from ostinato.coordinator.pinned import info_of
 from ostinato.coordinator.recovery import restore_run
 from ostinato.coordinator.steps import StepDesk
 from ostinato.coordinator.vault_calls import VaultCalls

@@ -7,7 +7,6 @@ from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.engine.queueing import Lane, Limit
 from ostinato.errors import UsageError
-from ostinato.executors.protocol import STEPS
 from ostinato.model.identity import MapPath
 from ostinato.runtime.messages import PlacedStep
 
@@ -51,7 +50,7 @@ class StepLanes:
         Raises:
             UsageError: It asks for what there is not.
         """
-        executor = self._executor(step)
+        executor = self._executor(step, run.places or self._places)
         demands = self._demands(run, step, around)
         key = (executor, tuple((id(limit), amount) for limit, amount in demands))
         lanes = self._lanes.setdefault(run.id, {})
@@ -69,19 +68,20 @@ class StepLanes:
         for kept in (self._lanes, self._of_tasks, self._of_bodies):
             kept.pop(run_id, None)
 
-    def _executor(self, step: PlacedStep) -> str:
+    def _executor(self, step: PlacedStep, places: Executors) -> str:
         wanted = step.policy.executor or "process"
-        name = "process" if wanted == "inline" else self._places.aliases.get(wanted, wanted)
-        if name == "process" and name not in self._places.names:
+        processes = places.aliases.get("process", "process")
+        name = processes if wanted == "inline" else places.aliases.get(wanted, wanted)
+        if name == "process" and name not in places.names:
             message = f"step {step.task_id!r} needs a process, and this script has none for steps"
             hint = (
                 "declare the task, with these policies, in the file of the flow or import it there"
             )
             raise UsageError(message, hint=hint)
-        if name not in self._places.names:
+        if name not in places.names:
             message = f"step {step.task_id!r} asks for the executor {wanted!r}"
             raise UsageError(message, hint="there is process, thread")
-        return STEPS if name == "process" else name
+        return places.steps if name == processes else name
 
     def _demands(
         self,

@@ -7,7 +7,8 @@ from typing import Any
 
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.clock import SystemClock
-from ostinato.coordinator.here import Runner, pinned_flow
+from ostinato.coordinator.here import Runner
+from ostinato.coordinator.pinned import pinned_flow
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine import events as ev
 from ostinato.errors import StoreFull
