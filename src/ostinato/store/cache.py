@@ -1,4 +1,4 @@
-"""This module keeps results for other runs in an SQLite file, and who is computing one."""
+"""This module keeps results for other runs, and who is computing one."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from ostinato.store.ownership import Ownership
 from ostinato.store.records import CacheRow, CoordinatorLease
 
 
-class SqliteCache:
+class CacheTables:
     """Implements ``CacheStore``; see there for its methods.
 
     Args:

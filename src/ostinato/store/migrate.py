@@ -1,4 +1,4 @@
-"""This module brings a store to the schema of this version."""
+"""This module brings an SQLite file to the schema of this version."""
 
 import fcntl
 import os
@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ostinato.errors import StoreCorrupt, StoreError, StoreVersionError
-from ostinato.store.database import Database
 from ostinato.store.faults import mapped_faults
+from ostinato.store.sqlite_database import SqliteDatabase
 
 #: Marks a file as ours, in its header: ``Osti`` in ASCII.
 APPLICATION_ID = 0x4F737469
@@ -29,7 +29,7 @@ def load_migrations() -> dict[int, str]:
     }
 
 
-def migrate(database: Database, migrations: Mapping[int, str]) -> None:
+def migrate(database: SqliteDatabase, migrations: Mapping[int, str]) -> None:
     """Run the migrations that a store has not had, each in a transaction of its own.
 
     Args:
@@ -55,7 +55,7 @@ def migrate(database: Database, migrations: Mapping[int, str]) -> None:
                 _run(database, number, migrations[number])
 
 
-def _is_ready(database: Database, newest: int) -> bool:
+def _is_ready(database: SqliteDatabase, newest: int) -> bool:
     """Whether there is nothing to do; refuses what is not ours."""
     # In this order: another process may make the store between two of these, and whoever sees
     # its tables must see whose they are.
@@ -79,7 +79,7 @@ def _is_ready(database: Database, newest: int) -> bool:
 
 
 @contextmanager
-def _alone(database: Database) -> Iterator[None]:
+def _alone(database: SqliteDatabase) -> Iterator[None]:
     """Let one process at a time prepare the stores of a folder.
 
     SQLite does not wait for others when it changes to WAL, but fails.
@@ -97,14 +97,14 @@ def _alone(database: Database) -> Iterator[None]:
         os.close(folder)
 
 
-def _use_wal(database: Database) -> None:
+def _use_wal(database: SqliteDatabase) -> None:
     mode = _journal(database, " = WAL")
     if mode != "wal":
         message = f"the store {database.path} cannot use a write-ahead log, only {mode!r}"
         raise StoreError(message, hint="put it on a local disk")
 
 
-def _run(database: Database, number: int, script: str) -> None:
+def _run(database: SqliteDatabase, number: int, script: str) -> None:
     with database.writing() as connection:
         # Another process may have been quicker.
         if _pragma(database, "user_version") >= number:
@@ -127,11 +127,11 @@ def _split(script: str) -> list[str]:
     return statements
 
 
-def _journal(database: Database, change: str = "") -> str:
+def _journal(database: SqliteDatabase, change: str = "") -> str:
     mode: str = database.writer.execute(f"PRAGMA journal_mode{change}").fetchone()[0]
     return mode
 
 
-def _pragma(database: Database, name: str) -> int:
+def _pragma(database: SqliteDatabase, name: str) -> int:
     value: int = database.writer.execute(f"PRAGMA {name}").fetchone()[0]
     return value

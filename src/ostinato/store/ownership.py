@@ -2,45 +2,57 @@
 
 import os
 import socket
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from msgspec.structs import replace
 
 from ostinato.clock import Clock
-from ostinato.errors import InternalError, OwnershipLost, RunNotFound, RunOwned
+from ostinato.errors import RunNotFound, RunOwned
 from ostinato.model.identity import RunId
-from ostinato.store.database import Database
+from ostinato.store.database import Connection, Database
 from ostinato.store.filters import run_by_id
-from ostinato.store.locks import Locks
+from ostinato.store.liveness import Liveness, this_machine
 from ostinato.store.records import CoordinatorLease, CoordinatorRow, RunRow
 from ostinato.store.rows import run_row
 from ostinato.store.waking import remove_socket
 
+#: Transactions that fence the dead run one at a time.
+_ALONE = "coordinators"
+
 
 class Ownership:
-    """Coordinators with their epochs and locks, and the runs that they own.
+    """Coordinators with their epochs and identities, their roles, and the runs that they own.
 
-    A coordinator lives while its lock is held. One that is dead is shut out by a higher epoch
-    before its run is handed on, so that it can never commit again should it come back.
+    One that is dead is shut out by a higher epoch before its run is handed on, so that it can
+    never commit again should it come back.
 
     Args:
         database: Of the store.
         statements: Its statements by name.
-        locks: Held for coordinators of this store object.
+        liveness: Knows who lives.
         clock: Stamps their rows.
     """
 
     def __init__(
-        self, database: Database, statements: Mapping[str, str], locks: Locks, clock: Clock
+        self, database: Database, statements: Mapping[str, str], liveness: Liveness, clock: Clock
     ) -> None:
         self._database = database
         self._sql = statements
-        self._locks = locks
+        self._liveness = liveness
         self._clock = clock
         self._own: list[CoordinatorLease] = []
 
-    def register(self, coordinator_id: int, wake_address: str) -> CoordinatorLease:
+    def register(
+        self,
+        coordinator_id: int,
+        wake_address: str,
+        *,
+        kind: str = "run",
+        name: str = "",
+        version: str = "",
+    ) -> CoordinatorLease:
         """Register a coordinator of this process and lock its identity for life."""
         row = (
             coordinator_id,
@@ -48,21 +60,14 @@ class Ownership:
             socket.gethostname(),
             self._clock.now_us(),
             wake_address,
+            kind,
+            name,
+            version,
+            this_machine(),
         )
-        name = _lock_name(coordinator_id)
-        is_locked = False
-        try:
-            with self._database.writing() as connection:
-                # Inside the transaction nobody else takes a lock or tidies.
-                is_locked = self._locks.acquire(name)
-                if not is_locked:
-                    raise InternalError(f"the id {coordinator_id} was given to two coordinators")
-                connection.execute(self._sql["insert_coordinator"], row)
-                self._tidy(connection)
-        except BaseException:
-            if is_locked:
-                self._locks.release(name)
-            raise
+        with self._liveness.registering(coordinator_id) as connection:
+            connection.execute(self._sql["insert_coordinator"], row)
+            self._tidy(connection)
         lease = CoordinatorLease(coordinator_id, 1)
         self._own.append(lease)
         return lease
@@ -76,7 +81,7 @@ class Ownership:
 
     def abandon(self, lease: CoordinatorLease) -> None:
         """Let a coordinator go as if its process had been killed: its runs stay its own."""
-        self._locks.release(_lock_name(lease.id))
+        self._liveness.drop(lease.id)
         if lease in self._own:
             self._own.remove(lease)
 
@@ -88,16 +93,22 @@ class Ownership:
     def coordinator(self, coordinator_id: int) -> CoordinatorRow | None:
         """Return a coordinator as others see it."""
         rows = self._database.read(self._sql["select_coordinator"], (coordinator_id,))
-        if not rows:
-            return None
-        columns: tuple[int, int, int, str, int, str] = rows[0]
-        return CoordinatorRow(*columns, self.is_alive(coordinator_id))
+        return self._seen(rows)[0] if rows else None
+
+    def coordinators(self) -> list[CoordinatorRow]:
+        """Return all coordinators as others see them, oldest first."""
+        return self._seen(self._database.read(self._sql["select_all_coordinators"]))
+
+    def _seen(self, found: Sequence[Sequence[Any]]) -> list[CoordinatorRow]:
+        living = self._liveness.living([columns[0] for columns in found])
+        return [CoordinatorRow(*(*columns, columns[0] in living)) for columns in found]
 
     def take(self, run_id: RunId, lease: CoordinatorLease) -> RunRow:
         """Make a coordinator the owner of a run whose owner is gone or nobody."""
         query = run_by_id(self._sql["select_runs"], run_id)
-        with self._database.writing() as connection:
-            self.check(connection, lease)
+        lock = self._sql["lock_run"]
+        with self.writing(lease) as connection:
+            connection.execute(lock, (run_id,))
             found = connection.execute(*query).fetchone()
             if found is None:
                 raise RunNotFound(f"there is no run {run_id}", hint="ostinato runs lists them")
@@ -114,42 +125,96 @@ class Ownership:
         with self._database.writing() as connection:
             connection.execute(self._sql["release_run"], (run_id, lease.id))
 
-    def check(self, connection: sqlite3.Connection, lease: CoordinatorLease) -> None:
-        """Refuse a lease that is not the newest, inside the transaction that it is to write.
+    def reap(self) -> int:
+        """Shut out dead coordinators and leave their service runs to others; return how many."""
+        if not self._left_behind(self._database.read(self._sql["select_coordinators"])):
+            return 0
+        with self._database.writing(_ALONE) as connection:
+            rows = connection.execute(self._sql["select_coordinators"]).fetchall()
+            dead = self._left_behind(rows)
+            for coordinator_id, wake_address, has_runs, has_service_runs in dead:
+                connection.execute(self._sql["raise_epoch"], (coordinator_id,))
+                if has_service_runs:
+                    connection.execute(self._sql["release_service_runs"], (coordinator_id,))
+                _forget_socket(wake_address)
+                if not has_runs:
+                    connection.execute(self._sql["delete_coordinator"], (coordinator_id,))
+        return len(dead)
+
+    def _left_behind(
+        self, rows: Sequence[tuple[int, str, int, int]]
+    ) -> list[tuple[int, str, int, int]]:
+        """Return the dead of whom something is to be handed on, or nothing to be kept.
+
+        One that drove local runs stays, to say who did.
+        """
+        living = self._liveness.living([row[0] for row in rows])
+        return [row for row in rows if row[0] not in living and (row[3] or not row[2])]
+
+    def take_role(self, name: str, lease: CoordinatorLease) -> bool:
+        """Make a coordinator the holder of a role, unless a living one has it."""
+        found = self._database.read(self._sql["select_role"], (name,))
+        holder = found[0][0] if found else 0
+        if holder == lease.id:
+            return True
+        if holder and self.is_alive(holder):
+            return False
+        with self.writing(lease) as connection:
+            values = (name, lease.id, self._clock.now_us(), holder)
+            taken = connection.execute(self._sql["upsert_role"], values).fetchone()
+        return taken is not None
+
+    def release_role(self, name: str, lease: CoordinatorLease) -> None:
+        """Give a role up."""
+        with self._database.writing() as connection:
+            connection.execute(self._sql["delete_role"], (name, lease.id))
+
+    def role_holder(self, name: str) -> CoordinatorRow | None:
+        """Return who has a role and is alive."""
+        found = self._database.read(self._sql["select_role"], (name,))
+        holder = self.coordinator(found[0][0]) if found else None
+        return holder if holder is not None and holder.is_alive else None
+
+    def writing(self, lease: CoordinatorLease) -> AbstractContextManager[Connection]:
+        """Return a transaction that writes only while the lease is the newest.
 
         Raises:
             OwnershipLost: Another coordinator took over, or this one has signed off.
         """
-        found = connection.execute(self._sql["select_epoch"], (lease.id,)).fetchone()
-        if found is None or found[0] != lease.epoch:
-            raise OwnershipLost(
-                "another coordinator has taken over the runs of this one",
-                hint="this one stops; nothing that was committed is lost",
-            )
+        return self._liveness.writing(lease)
 
-    def _owned(self, connection: sqlite3.Connection, row: RunRow) -> RunOwned:
+    def fence_until_s(self, lease: CoordinatorLease) -> float | None:
+        """Return the monotonic moment until which a lease is surely valid; None for ever."""
+        return self._liveness.fence_until_s(lease.id)
+
+    def living(self, coordinator_ids: Iterable[int]) -> set[int]:
+        """Return the coordinators that may still act at this moment."""
+        return self._liveness.living(list(coordinator_ids))
+
+    def is_alive(self, coordinator_id: int) -> bool:
+        """Whether a coordinator may still act at this moment."""
+        return bool(self._liveness.living([coordinator_id]))
+
+    def _owned(self, connection: Connection, row: RunRow) -> RunOwned:
         found = connection.execute(self._sql["select_coordinator"], (row.owner,)).fetchone()
         who = f"process {found[2]} on {found[3]}" if found else "another process"
         name = f"{row.flow}#{row.number}"
         message = f"run {name} is driven by {who}"
         return RunOwned(message, hint=f"wait for it, or ostinato cancel '{name}'")
 
-    def _tidy(self, connection: sqlite3.Connection) -> None:
+    def _tidy(self, connection: Connection) -> None:
         """Drop what dead coordinators left; a row stays while it says who drove a live run."""
-        for row in connection.execute(self._sql["select_coordinators"]).fetchall():
-            coordinator_id, wake_address, has_runs = row
-            if self.is_alive(coordinator_id):
+        rows = connection.execute(self._sql["select_coordinators"]).fetchall()
+        living = self._liveness.living([row[0] for row in rows])
+        for coordinator_id, wake_address, has_runs, _ in rows:
+            if coordinator_id in living:
                 continue
-            if wake_address:
-                remove_socket(wake_address)
+            _forget_socket(wake_address)
             if not has_runs:
                 connection.execute(self._sql["delete_coordinator"], (coordinator_id,))
-        self._locks.sweep(_lock_name("*"))
-
-    def is_alive(self, coordinator_id: int) -> bool:
-        """Whether a coordinator holds its lock at this moment."""
-        return self._locks.is_held(_lock_name(coordinator_id))
+        self._liveness.sweep()
 
 
-def _lock_name(coordinator_id: int | str) -> str:
-    return f"coordinators/{coordinator_id}.lock"
+def _forget_socket(wake_address: str) -> None:
+    if wake_address:
+        remove_socket(wake_address)

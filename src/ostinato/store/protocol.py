@@ -1,6 +1,6 @@
 """This module is the narrow interface that every store implements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from ostinato.store.records import (
     AttemptRow,
     Batch,
     CacheRow,
+    Claimable,
     ConnectionRow,
     CoordinatorLease,
     CoordinatorRow,
@@ -176,6 +177,10 @@ class Store(Protocol):
         """Yield the encoded definitions of all versions of a project."""
         ...
 
+    def manifest_versions(self, project: str) -> list[tuple[str, int]]:
+        """Return the versions of a project and when each was first kept, oldest first."""
+        ...
+
     def load_manifest(self, version: str) -> bytes | None:
         """Return the encoded definitions of a version."""
         ...
@@ -323,8 +328,109 @@ class Store(Protocol):
         """Return the cursor behind the newest event."""
         ...
 
-    def register_coordinator(self, *, wake_address: str = "") -> CoordinatorLease:
-        """Register a coordinator of this process and lock its identity for life."""
+    def register_coordinator(
+        self, *, wake_address: str = "", kind: str = "run", name: str = "", version: str = ""
+    ) -> CoordinatorLease:
+        """Register a coordinator of this process and lock its identity for life.
+
+        Args:
+            wake_address: Path of its datagram socket, or empty.
+            kind: What it is: ``run``, ``worker``, ``scheduler`` ...
+            name: What people call it, or empty.
+            version: Release of Ostinato that it runs.
+        """
+        ...
+
+    def coordinators(self) -> list[CoordinatorRow]:
+        """Return all coordinators that have not signed off as others see them, oldest first."""
+        ...
+
+    def abandon_coordinator(self, lease: CoordinatorLease) -> None:
+        """Let a coordinator of this process go: nothing that it started runs any more.
+
+        Its runs stay its own until somebody takes them or ``reap`` leaves them to others.
+        """
+        ...
+
+    def fence_until_s(self, lease: CoordinatorLease) -> float | None:
+        """Return the moment of the monotonic clock until which a lease is surely valid.
+
+        What a coordinator started must have ended by then unless a later moment is told; None
+        where the lease lasts as long as the process.
+        """
+        ...
+
+    def reap(self) -> int:
+        """Shut out dead coordinators and leave their service runs to others; return how many.
+
+        Runs with home ``local`` stay theirs, as interrupted ones. Workers are woken.
+        """
+        ...
+
+    def take_role(self, name: str, lease: CoordinatorLease) -> bool:
+        """Make a coordinator the holder of a role, unless a living one has it.
+
+        Args:
+            name: Such as ``scheduler:shop``.
+            lease: Of the coordinator.
+
+        Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
+        """
+        ...
+
+    def release_role(self, name: str, lease: CoordinatorLease) -> None:
+        """Give a role up; one that somebody else holds stays with them."""
+        ...
+
+    def role_holder(self, name: str) -> CoordinatorRow | None:
+        """Return who has a role and is alive."""
+        ...
+
+    def claimable(self, project: str) -> list[Claimable]:
+        """Return how many runs wait for a worker, by flow and definitions.
+
+        They have home ``service``, no owner, and have not ended.
+        """
+        ...
+
+    def claim_runs(
+        self,
+        lease: CoordinatorLease,
+        project: str,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        limit: int,
+        max_active: Mapping[str, int],
+    ) -> list[RunRow]:
+        """Make a coordinator the owner of runs that wait: the urgent first, then the oldest.
+
+        Args:
+            lease: Of the coordinator.
+            project: Whose runs.
+            pairs: Flows and versions of definitions that it can execute.
+            limit: How many at most.
+            max_active: By flow, how many runs may be under way over all coordinators; one that
+                had begun is claimed though there is no room.
+
+        Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
+        """
+        ...
+
+    def wake_workers(self) -> None:
+        """Tell workers of other processes that runs wait for them."""
+        ...
+
+    def wake_schedulers(self) -> None:
+        """Tell schedulers of other processes that something is to be looked at."""
+        ...
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Have something called, in another thread, whenever others wake this process.
+
+        With SQLite that never happens: a coordinator's socket (``wake_address``) is sent to.
+        """
         ...
 
     def coordinator(self, coordinator_id: int) -> CoordinatorRow | None:

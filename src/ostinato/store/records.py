@@ -9,6 +9,9 @@ from ostinato.model.identity import RunId
 from ostinato.model.state import RunState
 from ostinato.model.value import StoredValue
 
+#: Home of runs that workers claim.
+SERVICE = "service"
+
 
 class NewRun(Struct, frozen=True):
     """A run to be created.
@@ -28,6 +31,7 @@ class NewRun(Struct, frozen=True):
         target: What a code host loads to find the flow, such as a file; empty in a project.
         code: The code version, such as the git commit, and packages, as JSON; empty if unknown.
         name: What people call it, beside ``flow#17``; or empty.
+        priority: Of the runs that wait for a worker, larger ones are claimed first.
     """
 
     project: str
@@ -45,6 +49,7 @@ class NewRun(Struct, frozen=True):
     target: str = ""
     code: str = ""
     name: str = ""
+    priority: int = 0
 
 
 class RunRow(Struct, frozen=True):
@@ -85,6 +90,7 @@ class RunRow(Struct, frozen=True):
     owner: int
     generation: int
     name: str = ""
+    priority: int = 0
 
 
 class RunUpdate(NamedTuple):
@@ -281,7 +287,12 @@ class CoordinatorRow(Struct, frozen=True):
         host: Its machine.
         started_us: When it registered.
         wake_address: Path of its datagram socket, or empty.
-        is_alive: Whether it holds its lock at the moment of reading.
+        kind: What it is: ``run``, ``worker``, ``scheduler`` ...
+        name: What people call it, or empty.
+        version: Release of Ostinato that it runs.
+        heartbeat_us: When it last said that it lives; 0 where its lock alone says so.
+        run_count: How many runs it owns.
+        is_alive: Whether it may still act, at the moment of reading.
     """
 
     id: int
@@ -290,7 +301,20 @@ class CoordinatorRow(Struct, frozen=True):
     host: str
     started_us: int
     wake_address: str
+    kind: str
+    name: str
+    version: str
+    heartbeat_us: int
+    run_count: int
     is_alive: bool
+
+
+class Claimable(NamedTuple):
+    """Runs of a flow that wait for a worker."""
+
+    flow: str
+    manifest_version: str
+    waiting: int
 
 
 class RunRequest(Struct, frozen=True):

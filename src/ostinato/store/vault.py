@@ -1,4 +1,4 @@
-"""This module keeps connections, variables and pools in an SQLite file."""
+"""This module keeps connections, variables and pools."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from ostinato.store.database import Database
 from ostinato.store.records import ConnectionRow, PoolRow, VariableRow
 
 
-class SqliteVault:
+class VaultTables:
     """Implements ``VaultStore``; see there for its methods.
 
     Args:

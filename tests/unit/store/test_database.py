@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ostinato.errors import StoreError
-from ostinato.store.database import IN_MEMORY, Database
+from ostinato.store.sqlite_database import IN_MEMORY, SqliteDatabase
 
 
 @pytest.fixture(params=["file", "memory"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteDatabase]:
     path = str(tmp_path / "x.db") if request.param == "file" else IN_MEMORY
-    made = Database(path, busy_timeout_s=0.0)
+    made = SqliteDatabase(path, busy_timeout_s=0.0)
     if made.is_file:
         made.writer.execute("PRAGMA journal_mode = WAL")
     made.writer.execute("CREATE TABLE a (x UNIQUE)")
@@ -22,7 +22,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     made.close()
 
 
-def write(database: Database, *statements: str, error: BaseException | None = None) -> None:
+def write(database: SqliteDatabase, *statements: str, error: BaseException | None = None) -> None:
     """Do something in one transaction, and raise an error in it."""
     with database.writing() as connection:
         for statement in statements:
@@ -31,7 +31,7 @@ def write(database: Database, *statements: str, error: BaseException | None = No
             raise error
 
 
-def test_transaction_is_written_at_its_end(database: Database) -> None:
+def test_transaction_is_written_at_its_end(database: SqliteDatabase) -> None:
     with database.writing() as connection:
         connection.execute("INSERT INTO a VALUES (1)")
 
@@ -40,7 +40,7 @@ def test_transaction_is_written_at_its_end(database: Database) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_transaction_with_an_error_writes_nothing(
-    database: Database, error: type[BaseException]
+    database: SqliteDatabase, error: type[BaseException]
 ) -> None:
     with pytest.raises(error):
         write(database, "INSERT INTO a VALUES (1)", error=error())
@@ -50,14 +50,14 @@ def test_transaction_with_an_error_writes_nothing(
         connection.execute("INSERT INTO a VALUES (2)")
 
 
-def test_error_of_sqlite_inside_a_transaction_becomes_ours(database: Database) -> None:
+def test_error_of_sqlite_inside_a_transaction_becomes_ours(database: SqliteDatabase) -> None:
     with pytest.raises(StoreError, match="UNIQUE constraint"):
         write(database, "INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (1)")
 
     assert database.read("SELECT x FROM a") == []
 
 
-def test_commit_that_fails_writes_nothing(database: Database) -> None:
+def test_commit_that_fails_writes_nothing(database: SqliteDatabase) -> None:
     database.writer.execute("PRAGMA foreign_keys = ON")
     database.writer.execute("CREATE TABLE b (x REFERENCES a (x) DEFERRABLE INITIALLY DEFERRED)")
 
@@ -69,7 +69,9 @@ def test_commit_that_fails_writes_nothing(database: Database) -> None:
         connection.execute("INSERT INTO a VALUES (1)")
 
 
-def test_transaction_that_sqlite_ended_itself_tells_its_first_error(database: Database) -> None:
+def test_transaction_that_sqlite_ended_itself_tells_its_first_error(
+    database: SqliteDatabase,
+) -> None:
     database.writer.execute("INSERT INTO a VALUES (1)")
 
     with pytest.raises(StoreError, match="UNIQUE"), database.writing() as connection:
@@ -78,7 +80,7 @@ def test_transaction_that_sqlite_ended_itself_tells_its_first_error(database: Da
     assert database.read("SELECT x FROM a") == [(1,)]
 
 
-def test_transaction_in_a_transaction_is_refused_whole(database: Database) -> None:
+def test_transaction_in_a_transaction_is_refused_whole(database: SqliteDatabase) -> None:
     with pytest.raises(StoreError, match="within a transaction"):
         write(database, "INSERT INTO a VALUES (1)", "BEGIN")
 
@@ -88,7 +90,7 @@ def test_transaction_in_a_transaction_is_refused_whole(database: Database) -> No
 
 
 def test_reader_can_not_write(tmp_path: Path) -> None:
-    database = Database(str(tmp_path / "x.db"), busy_timeout_s=0.0)
+    database = SqliteDatabase(str(tmp_path / "x.db"), busy_timeout_s=0.0)
     database.writer.execute("CREATE TABLE a (x)")
 
     with pytest.raises(StoreError):
@@ -98,7 +100,7 @@ def test_reader_can_not_write(tmp_path: Path) -> None:
 
 
 def test_threads_that_come_and_go_share_one_reader(tmp_path: Path) -> None:
-    database = Database(str(tmp_path / "x.db"), busy_timeout_s=0.0)
+    database = SqliteDatabase(str(tmp_path / "x.db"), busy_timeout_s=0.0)
     used: set[int] = set()
 
     def read() -> None:
@@ -117,7 +119,7 @@ def test_threads_that_come_and_go_share_one_reader(tmp_path: Path) -> None:
 def test_reader_that_is_at_work_when_the_database_closes_finishes_and_closes(
     tmp_path: Path,
 ) -> None:
-    database = Database(str(tmp_path / "x.db"), busy_timeout_s=0.0)
+    database = SqliteDatabase(str(tmp_path / "x.db"), busy_timeout_s=0.0)
     reader = database._take_reader()
 
     database.close()
@@ -129,7 +131,7 @@ def test_reader_that_is_at_work_when_the_database_closes_finishes_and_closes(
         reader.execute("SELECT 1")
 
 
-def test_closed_database_is_neither_read_nor_written(database: Database) -> None:
+def test_closed_database_is_neither_read_nor_written(database: SqliteDatabase) -> None:
     database.close()
 
     with pytest.raises(StoreError, match="was closed"):

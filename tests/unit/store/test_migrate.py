@@ -13,9 +13,9 @@ import pytest
 
 from ostinato.errors import StoreCorrupt, StoreError, StoreVersionError
 from ostinato.store import migrate as migration
-from ostinato.store.database import IN_MEMORY, Database
 from ostinato.store.migrate import APPLICATION_ID, load_migrations, migrate
 from ostinato.store.sqlite import open_store
+from ostinato.store.sqlite_database import IN_MEMORY, SqliteDatabase
 
 OPENERS = 6
 STORES = 150
@@ -41,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    database = Database(str(path), busy_timeout_s=0.0)
+def database(path: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(str(path), busy_timeout_s=0.0)
     yield database
     database.close()
 
@@ -88,7 +88,7 @@ def test_opening_a_store_again_changes_nothing(path: Path) -> None:
     assert pragma(path, "schema_version") == before
 
 
-def test_older_store_gets_what_it_lacks_and_keeps_what_it_has(database: Database) -> None:
+def test_older_store_gets_what_it_lacks_and_keeps_what_it_has(database: SqliteDatabase) -> None:
     migrate(database, {1: "CREATE TABLE a (x);\n"})
     database.writer.execute("INSERT INTO a VALUES (7)")
 
@@ -101,7 +101,7 @@ def test_older_store_gets_what_it_lacks_and_keeps_what_it_has(database: Database
     assert database.read("PRAGMA user_version") == [(2,)]
 
 
-def test_migration_that_fails_leaves_the_version_before_it(database: Database) -> None:
+def test_migration_that_fails_leaves_the_version_before_it(database: SqliteDatabase) -> None:
     scripts = {1: "CREATE TABLE a (x);\n", 2: "CREATE TABLE b (x);\nCREATE TABLE a (x);\n"}
 
     with pytest.raises(StoreError, match="already exists"):
@@ -113,7 +113,7 @@ def test_migration_that_fails_leaves_the_version_before_it(database: Database) -
     assert database.read("PRAGMA user_version") == [(2,)]
 
 
-def test_trigger_is_one_statement(database: Database) -> None:
+def test_trigger_is_one_statement(database: SqliteDatabase) -> None:
     script = (
         "CREATE TABLE a (x);\n"
         "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n"
@@ -150,7 +150,9 @@ def test_database_of_another_program_is_refused_and_kept(path: Path) -> None:
     assert pragma(path, "journal_mode") == "delete"
 
 
-def test_too_old_sqlite_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_old_sqlite_is_refused(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
 
     with pytest.raises(StoreVersionError, match=r"the store needs 3\.37\.0"):
@@ -171,7 +173,7 @@ def test_copy_that_lost_its_write_ahead_log_gets_one(path: Path, tmp_path: Path)
 
 def test_file_system_without_shared_memory_is_refused() -> None:
     # A database in memory takes no write-ahead log either.
-    database = Database(IN_MEMORY, busy_timeout_s=0.0)
+    database = SqliteDatabase(IN_MEMORY, busy_timeout_s=0.0)
 
     with pytest.raises(StoreError, match="cannot use a write-ahead log, only 'memory'"):
         migration._use_wal(database)
@@ -208,7 +210,7 @@ def test_processes_that_open_new_stores_at_once_all_get_them(tmp_path: Path) -> 
 
 
 def test_process_that_is_forked_meanwhile_locks_nobody_out(tmp_path: Path) -> None:
-    database = Database(str(tmp_path / "store.db"), busy_timeout_s=0.0)
+    database = SqliteDatabase(str(tmp_path / "store.db"), busy_timeout_s=0.0)
     read, write = os.pipe()
     with migration._alone(database):
         pid = os.fork()

@@ -1,11 +1,14 @@
-"""This module tests the file of statements itself."""
+"""This module tests the files of statements themselves."""
 
 from importlib.resources import files
 
-from ostinato.store.statements import load_statements
+import pytest
+
+from ostinato.store.statements import load_statements, read_folder
 
 FOLDER = files("ostinato.store")
-TEXT = (FOLDER / "sql" / "sqlite" / "queries.sql").read_text()
+SQL = FOLDER / "sql"
+SHARED = {file.name: file.read_text() for file in SQL.iterdir() if file.name.endswith(".sql")}
 
 
 def test_each_statement_is_used() -> None:
@@ -17,12 +20,21 @@ def test_each_statement_is_used() -> None:
 
 
 def test_each_statement_says_in_a_line_what_it_is_for() -> None:
-    blocks = [block.splitlines() for block in TEXT.split("-- name: ")[1:]]
+    texts = [*SHARED.values(), (SQL / "sqlite" / "queries.sql").read_text()]
+    blocks = [block.splitlines() for text in texts for block in text.split("-- name: ")[1:]]
 
     silent = [lines[0] for lines in blocks if not lines[1].startswith("-- ")]
 
-    assert len(blocks) == len(load_statements("sqlite"))
+    assert len(blocks) >= len(load_statements("sqlite"))
     assert silent == []
+
+
+def test_concerns_have_no_statement_of_the_same_name() -> None:
+    names = [
+        block.splitlines()[0] for text in SHARED.values() for block in text.split("-- name: ")[1:]
+    ]
+
+    assert len(names) == len(set(names)) == len(read_folder(SQL))
 
 
 def test_statement_is_read_without_its_comment() -> None:
@@ -30,3 +42,9 @@ def test_statement_is_read_without_its_comment() -> None:
 
     assert statements["select_manifest"] == "SELECT data FROM manifests WHERE version = ?"
     assert not any(text.startswith("--") or text.endswith("-") for text in statements.values())
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_statement_names_what_conflicts(name: str) -> None:
+    # SQLite would do without; PostgreSQL would not.
+    assert "ON CONFLICT DO UPDATE" not in SHARED[name]
