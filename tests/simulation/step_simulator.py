@@ -308,7 +308,7 @@ class MortalStore:
     def unregister_coordinator(self, lease: CoordinatorLease) -> None:
         """Sign a coordinator off, or let it go as if its process had been killed."""
         if self._world.is_dead:
-            self._store.abandon_coordinator(lease)  # type: ignore[attr-defined]  # for tests
+            self._store.abandon_coordinator(lease)
         else:
             self._store.unregister_coordinator(lease)
 
