@@ -8,6 +8,7 @@ from msgspec import Struct
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import StoredValue
+from ostinato.store.backfills import BackfillStore
 from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
@@ -159,6 +160,11 @@ class Store(Protocol):
     @property
     def cache(self) -> CacheStore:
         """Results that are kept for other runs."""
+        ...
+
+    @property
+    def backfills(self) -> BackfillStore:
+        """Backfills and their dates."""
         ...
 
     def close(self) -> None:

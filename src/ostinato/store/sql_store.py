@@ -11,6 +11,7 @@ from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store import rows
+from ostinato.store.backfills import BackfillStore
 from ostinato.store.cache import CacheTables
 from ostinato.store.claims import Claims
 from ostinato.store.cursors import read_key, read_position, write_key, write_position
@@ -71,6 +72,7 @@ class SqlStore(ABC):
         self._claims = Claims(database, statements, self._ownership)
         #: Connections, variables and pools.
         self.vault = VaultTables(database, statements, clock)
+        self.backfills = BackfillStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
 
     @abstractmethod
