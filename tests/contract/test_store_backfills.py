@@ -1,5 +1,7 @@
 """This module holds every store to its contract: backfills."""
 
+from msgspec.structs import replace
+
 from ostinato.model.backfill import BackfillState, DateState
 from ostinato.model.state import RunState
 from ostinato.store.backfills import BackfillRow, Settled
@@ -89,8 +91,8 @@ def test_cancelling_drops_what_waits(house: House) -> None:
 def test_backfill_that_has_ended_is_live_again_with_what_is_retried(house: House) -> None:
     backfills = house.store.backfills
     made = backfills.create(NEW, DAYS)
-    after = (DateState.SUCCEEDED, DateState.FAILED, DateState.CANCELLED)
-    settled = [Settled(at, DateState.WAITING, state, 0) for at, state in enumerate(after)]
+    after = ((DateState.SUCCEEDED, 7), (DateState.FAILED, 8), (DateState.CANCELLED, 0))
+    settled = [Settled(at, DateState.WAITING, *each) for at, each in enumerate(after)]
     backfills.settle(made.id, settled)
     backfills.change_state(made.id, BackfillState.RUNNING, BackfillState.FAILED)
     ended = backfills.find(made.id)
@@ -101,7 +103,7 @@ def test_backfill_that_has_ended_is_live_again_with_what_is_retried(house: House
     assert ended.ended_us == START_US
     assert count == 2
     assert backfills.live("shop") == [made]
-    assert [row.tries for row in backfills.dates(made.id)] == [0, 1, 1]
+    assert [row.tries for row in backfills.dates(made.id)] == [0, 1, 0]
 
 
 def test_backfill_without_failures_is_not_retried(house: House) -> None:
@@ -120,3 +122,15 @@ def test_limit_can_be_changed(house: House) -> None:
     house.store.backfills.limit(made.id, 7)
 
     assert house.store.backfills.live("shop") == [made._replace(max_active=7)]
+
+
+def test_newest_run_of_a_date_is_told(house: House) -> None:
+    backfills, store = house.store.backfills, house.store
+    dated = [replace(new_run("etl"), logical_date_us=day) for day in (1_000, 1_000, 2_000)]
+    runs = store.create_runs(dated, owner=house.lease)
+
+    newest = backfills.newest_run("shop", "etl", 1_000)
+
+    assert newest == (runs[1].id, 2, int(RunState.QUEUED), "")
+    assert backfills.newest_run("shop", "etl", 3_000) is None
+    assert backfills.newest_run("bank", "etl", 1_000) is None

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
+from ostinato.client.backfills import Backfills
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
@@ -57,6 +58,8 @@ class LocalClient:
         self._store = store
         self._values_root = values_root
         self._logs_root = logs_root
+        #: Runs for ranges of dates.
+        self.backfills = Backfills(store.backfills)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
@@ -131,6 +134,11 @@ class LocalClient:
         """Return the definition that a run is pinned to, None if it is no longer kept."""
         data = self._store.load_manifest(run.manifest_version)
         return None if data is None else decode_manifest(data).flow(run.flow)
+
+    def flow_at(self, name: str, version: str) -> FlowDefinition | None:
+        """Return the definition of a flow at a version, None if it is not kept."""
+        data = self._store.load_manifest(version)
+        return None if data is None else decode_manifest(data).flow(name)
 
     def sources(self, run: RunRow) -> dict[str, str]:
         """Return the content hash of each file of the code that a run is pinned to."""

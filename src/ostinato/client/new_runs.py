@@ -25,6 +25,7 @@ def run_to_create(
     *,
     project: Project,
     date_us: int,
+    interval_us: tuple[int, int] | None = None,
     code: str = "",
     trigger: str = "manual",
     home: str = LOCAL,
@@ -40,6 +41,7 @@ def run_to_create(
         params: Values that were validated against its parameters.
         project: Whose run it is.
         date_us: Logical date, in microseconds since the epoch.
+        interval_us: Start and end of its data; None for what the flow's schedule says.
         code: What ``code_version`` returns.
         trigger: What asked for it.
         home: Who drives it.
@@ -48,7 +50,7 @@ def run_to_create(
         logical_key: There is one run of the flow with it.
     """
     timezone = flow.timezone or project.settings.timezone
-    start_us, end_us = data_interval(flow.schedule, timezone, date_us)
+    start_us, end_us = interval_us or data_interval(flow.schedule, timezone, date_us)
     return NewRun(
         project=project.name,
         flow=flow.name,

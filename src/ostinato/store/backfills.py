@@ -57,6 +57,15 @@ class Settled(NamedTuple):
     run_id: int
 
 
+class DatedRun(NamedTuple):
+    """The newest run of a flow at a logical date; ``logical_key`` is empty for none."""
+
+    id: int
+    number: int
+    state: int
+    logical_key: str
+
+
 class BackfillStore:
     """Backfills in the tables of any store.
 
@@ -184,3 +193,9 @@ class BackfillStore:
         """Say how many runs of a backfill may be live at a time."""
         with self._database.writing() as connection:
             connection.execute(self._sql["update_backfill_limit"], (max_active, backfill_id))
+
+    def newest_run(self, project: str, flow: str, date_us: int) -> DatedRun | None:
+        """Return the newest run of a flow at a logical date."""
+        values = (flow, date_us, project)
+        found = self._database.read(self._sql["select_newest_run_at"], values)
+        return DatedRun._make(found[0]) if found else None

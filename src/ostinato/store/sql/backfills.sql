@@ -79,6 +79,11 @@ WHERE backfill_id = ? AND position = ? AND state = ?
 UPDATE backfill_dates SET state = 'cancelled' WHERE backfill_id = ? AND state = 'waiting'
 
 -- name: retry_backfill_dates
--- What failed or was cancelled is run once more. backfill_dates_by_state.
-UPDATE backfill_dates SET state = 'waiting', tries = tries + 1
+-- What failed or was cancelled waits again; what has run is a further try. backfill_dates_by_state.
+UPDATE backfill_dates SET state = 'waiting', tries = tries + CASE WHEN run_id = 0 THEN 0 ELSE 1 END
 WHERE backfill_id = ? AND state IN ('failed', 'cancelled')
+
+-- name: select_newest_run_at
+-- Id, number, state and key of the newest run of a flow at a logical date. runs_by_logical_date.
+SELECT id, number, state, coalesce(logical_key, '') FROM runs
+WHERE flow = ? AND logical_date_us = ? AND project = ? ORDER BY id DESC LIMIT 1
