@@ -2,9 +2,8 @@
 
 from msgspec.structs import replace
 
-from ostinato.model.backfill import BackfillState, DateState
+from ostinato.model.backfill import BackfillRow, BackfillState, DateState, Settled
 from ostinato.model.state import RunState
-from ostinato.store.backfills import BackfillRow, Settled
 from ostinato.store.records import Batch, RunUpdate
 from tests.contract.conftest import START_US, House
 from tests.contract.samples import VERSION, new_run

@@ -13,14 +13,19 @@ from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import OstinatoError, ParameterError, StoreError, UsageError
-from ostinato.model.backfill import BackfillState, DateState, Reprocess
+from ostinato.model.backfill import (
+    BackfillDateRow,
+    BackfillRow,
+    BackfillState,
+    DateState,
+    Reprocess,
+    Settled,
+)
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.health import PartHealth
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project
-from ostinato.store.backfills import BackfillDateRow, BackfillRow, Settled
-from ostinato.store.records import NewRun
 
 logger = logging.getLogger(__name__)
 
@@ -187,13 +192,13 @@ class BackfillDriver:
             return False
         settled, chosen = self._choose(row, waiting, room)
         try:
-            created = self._client.create_runs(self._new_runs(row, chosen)) if chosen else []
+            created = self._create_runs(row, chosen) if chosen else []
         except (ParameterError, UsageError) as error:
             self._refuse(row, error)
             return False
         settled += [
-            Settled(date.position, DateState.WAITING, DateState.ACTIVE, run.id)
-            for date, run in zip(chosen, created, strict=True)
+            Settled(date.position, DateState.WAITING, DateState.ACTIVE, run_id)
+            for date, run_id in zip(chosen, created, strict=True)
         ]
         self._backfills.settle(row, settled)
         return True
@@ -219,12 +224,12 @@ class BackfillDriver:
                 settled.append(skipped)
         return settled, chosen
 
-    def _new_runs(self, row: BackfillRow, dates: list[BackfillDateRow]) -> list[NewRun]:
+    def _create_runs(self, row: BackfillRow, dates: list[BackfillDateRow]) -> list[RunId]:
         params = msgspec.json.decode(row.params, type=dict[str, Any])
         found = self._definition(row, params)
         if not self._code:
             self._code = code_version(self._project)
-        return [
+        new = [
             run_to_create(
                 found.flow,
                 found.version,
@@ -240,6 +245,7 @@ class BackfillDriver:
             )
             for date in dates
         ]
+        return [run.id for run in self._client.create_runs(new)]
 
     def _definition(self, row: BackfillRow, params: dict[str, Any]) -> InForce:
         """Return the definition in force, or that of the backfill where it no longer fits."""

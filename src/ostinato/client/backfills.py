@@ -7,15 +7,18 @@ from msgspec import Struct
 
 from ostinato.client.backfill_dates import BackfillDate
 from ostinato.errors import UsageError
-from ostinato.model.backfill import LIVE, BackfillState, DateState, Reprocess
-from ostinato.model.state import RunState
-from ostinato.store.backfills import (
+from ostinato.model.backfill import (
+    LIVE,
     BackfillDateRow,
     BackfillRow,
-    BackfillStore,
+    BackfillState,
     DatedRun,
+    DateState,
+    Reprocess,
     Settled,
 )
+from ostinato.model.state import RunState
+from ostinato.store.backfills import BackfillStore
 
 #: Runs of a backfill that may be live at a time, unless it says otherwise.
 MAX_ACTIVE = 10
