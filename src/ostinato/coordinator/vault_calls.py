@@ -1,17 +1,15 @@
 """This module answers what running attempts ask of the vault: connections and variables."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from ostinato.coordinator.live_run import LiveRun
-from ostinato.engine.task_run import TaskRun
-from ostinato.errors import UnknownConnection, UnknownVariable
+from ostinato.client.vault_answers import VaultAnswers
 
 if TYPE_CHECKING:
     from ostinato.client.vault import Vault
+    from ostinato.coordinator.live_run import LiveRun
+    from ostinato.engine.task_run import TaskRun
 
 
 class VaultCalls:
@@ -21,40 +19,14 @@ class VaultCalls:
         open_vault: Opens the vault; called when something is asked of it for the first time.
     """
 
-    def __init__(self, open_vault: Callable[[], "Vault"]) -> None:
-        self._vault = cache(open_vault)
+    def __init__(self, open_vault: "Callable[[], Vault]") -> None:
         #: By method; each takes the run, the task run and the call's arguments by name.
         self.answers: dict[str, Callable[..., Any]] = {
-            "connection": self._connection,
-            "variable": self._variable,
-            "set_variable": self._set_variable,
-            "delete_variable": self._delete_variable,
+            method: partial(_answer, answer)
+            for method, answer in VaultAnswers(open_vault).answers.items()
         }
 
-    def _connection(self, _run: LiveRun, _task_run: TaskRun, *, conn_id: str) -> dict[str, Any]:
-        vault = self._vault()
-        try:
-            connection = vault.connection(conn_id)
-        except UnknownConnection as error:
-            return {"missing": [error.message, error.hint]}
-        secrets = vault.connection_secrets(connection)
-        return {"connection": msgspec.to_builtins(connection), "secrets": secrets}
 
-    def _variable(self, _run: LiveRun, _task_run: TaskRun, *, key: str) -> dict[str, Any]:
-        vault = self._vault()
-        try:
-            value = vault.variable(key)
-        except UnknownVariable as error:
-            return {"missing": [error.message, error.hint]}
-        return {"value": value, "secrets": vault.variable_secrets(key, value)}
-
-    def _set_variable(
-        self, _run: LiveRun, _task_run: TaskRun, *, key: str, value: str
-    ) -> dict[str, Any]:
-        vault = self._vault()
-        vault.set_variable(key, value)
-        shadow = vault.shadow("variables", key)
-        return {"shadow": shadow, "secrets": vault.variable_secrets(key, value)}
-
-    def _delete_variable(self, _run: LiveRun, _task_run: TaskRun, *, key: str) -> bool:
-        return self._vault().delete_variable(key)
+def _answer(answer: Callable[..., Any], _run: "LiveRun", _task_run: "TaskRun", **args: Any) -> Any:
+    # Whoever asks sees the same vault.
+    return answer(**args)

@@ -21,6 +21,7 @@ from ostinato.executors.host_messages import (
     ForkChild,
     Forked,
     ForkEvaluation,
+    ForkEvaluator,
     ForkTriggers,
     FromHost,
     Manifested,
@@ -179,6 +180,15 @@ class CodeHost:
         with connection:
             self._ask(what, connection)
 
+    def fork_evaluator(self, connection: socket.socket) -> None:
+        """Ask for a process that calls users' functions for a socket; safe in all threads.
+
+        Args:
+            connection: The end that it serves; closed here.
+        """
+        with connection:
+            self._ask(ForkEvaluator(), connection)
+
     def _ask(self, what: ToHost, connection: socket.socket) -> None:
         message = frame(encode(what))
         descriptors = [connection.fileno()]
@@ -187,8 +197,8 @@ class CodeHost:
                 sent = socket.send_fds(self.socket, [message], descriptors)
                 # The descriptor goes with the first byte.
                 self.socket.sendall(message[sent:])
-            except (BrokenPipeError, ConnectionResetError):
-                # The host is gone; its end of the socket tells so.
+            except OSError:
+                # The host is gone, or was closed; the other end of the connection tells so.
                 return
 
     def read_nowait(self) -> list[Forked | Exited] | None:

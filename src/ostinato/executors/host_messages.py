@@ -38,6 +38,10 @@ class ForkEvaluation(Struct, frozen=True, tag="fork_evaluation"):
     log: str = ""
 
 
+class ForkEvaluator(Struct, frozen=True, tag="fork_evaluator"):
+    """Fork a process that calls users' functions for its socket, which comes along."""
+
+
 class Manifested(Struct, frozen=True, tag="manifest"):
     """The definitions were loaded."""
 
@@ -84,7 +88,7 @@ class EvaluationRaised(Struct, frozen=True, tag="raised"):
     failure: Failure
 
 
-ToHost = ForkChild | ForkTriggers | ForkEvaluation
+ToHost = ForkChild | ForkTriggers | ForkEvaluation | ForkEvaluator
 FromHost = Manifested | NotLoaded | Forked | Exited
 FromEvaluation = Evaluating | Evaluated | EvaluationRaised
 

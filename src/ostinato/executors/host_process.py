@@ -25,6 +25,7 @@ from ostinato.executors.host_messages import (
     ForkChild,
     Forked,
     ForkEvaluation,
+    ForkEvaluator,
     ForkTriggers,
     FromEvaluation,
     FromHost,
@@ -165,6 +166,8 @@ class _Host:
                 _run_triggers(descriptor, host, what.log)
             if isinstance(what, ForkEvaluation):
                 _run_evaluation(descriptor, host, self._loaded, what)
+            if isinstance(what, ForkEvaluator):
+                _run_evaluator(descriptor, host, self._loaded)
             _run_child(descriptor, host, self._loaded, self._resources)
         os.close(descriptor)
         self._children.add(pid)
@@ -264,6 +267,25 @@ def _evaluate(loaded: "Loaded", what: ForkEvaluation) -> FromEvaluation:
         return Evaluated(getattr(import_module(module), name)(loaded, what.payload))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
         return EvaluationRaised(describe_failure(error))
+
+
+def _run_evaluator(descriptor: int, host: int, loaded: "Loaded") -> None:
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        die_with_parent(host)
+        adopt_orphans()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _reseed()
+        # Only services evaluate, and few of their projects have sensors.
+        from ostinato.runtime.evaluation import Evaluator  # noqa: PLC0415 - see above
+
+        Evaluator(socket.socket(fileno=descriptor), loaded).serve()
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _redirect_output(path: str) -> None:

@@ -19,7 +19,7 @@ from ostinato.authoring.ports import BuiltFlow, Context, TriggeredRun
 from ostinato.authoring.step_scopes import current_scope
 from ostinato.clock import Clock, VirtualClock
 from ostinato.engine.timetable import data_interval
-from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
+from ostinato.errors import UsageError
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import MapPath, format_path
 from ostinato.model.value import RETURN_VALUE, StoredValue
@@ -30,10 +30,10 @@ from ostinato.runtime.masking import masker
 from ostinato.runtime.messages import AttemptSpec, RunInfo
 from ostinato.runtime.templates import Renderer, render_value
 from ostinato.runtime.values import LazyResults, decode_value, encode_value
+from ostinato.runtime.vault_access import VaultAccess
 
 if TYPE_CHECKING:
-    from ostinato.authoring.hooks import Hook
-    from ostinato.model.connection import Connection
+    pass
 
 _ALL = 2**31
 
@@ -53,7 +53,7 @@ class Port(Protocol):
         ...
 
 
-class TaskContext(Mapping[str, Any]):
+class TaskContext(VaultAccess, Mapping[str, Any]):
     """What the current attempt knows; attributes as in ``ports.Context``.
 
     It is a mapping too, so that ``context["ds"]`` and ``context["ti"]`` work as in Airflow.
@@ -620,79 +620,9 @@ class TaskContext(Mapping[str, Any]):
 
     # What lies outside the flow
 
-    def connection(self, conn_id: str) -> "Connection":
-        """Return how to reach a system outside, secrets included.
-
-        Raises:
-            UnknownConnection: There is none with this id.
-        """
-        # Few tasks have connections, and these modules cost a start 3 ms.
-        from ostinato.model.connection import Connection  # noqa: PLC0415 - see above
-
-        if "://" in conn_id:
-            connection = Connection.from_uri(conn_id)
-            masker.add(connection.secrets())
-            return connection
-        answer = self._port.call(self._spec.token, "connection", {"conn_id": conn_id})
-        if "missing" in answer:
-            message, hint = answer["missing"]
-            raise UnknownConnection(message, hint=hint)
-        masker.add(answer["secrets"])
-        return Connection.from_json(answer["connection"], conn_id)
-
-    def hook(self, conn_id: str) -> "Hook":
-        """Return what speaks to the system that a connection leads to.
-
-        Raises:
-            UnknownConnection: There is no connection with this id.
-            InvalidConnection: No installed package knows its type.
-        """
-        from ostinato.authoring.hooks import hook_for  # noqa: PLC0415 - as above
-
-        return hook_for(self.connection(conn_id))
-
-    def variable(self, key: str, *, default: Any = ..., json: bool = False) -> Any:
-        """Return a variable as text, or what it holds as JSON.
-
-        Args:
-            key: Its name.
-            default: What a variable that is nowhere gives.
-            json: Whether its text is decoded as JSON.
-
-        Raises:
-            UnknownVariable: It is nowhere, and there is no default.
-        """
-        answer = self._port.call(self._spec.token, "variable", {"key": key})
-        if "missing" in answer:
-            if default is not ...:
-                return default
-            message, hint = answer["missing"]
-            raise UnknownVariable(message, hint=hint)
-        masker.add(answer["secrets"])
-        text: str = answer["value"]
-        if not json:
-            return text
-        try:
-            return msgspec.json.decode(text)
-        except msgspec.MsgspecError:
-            raise UsageError(f"variable {key!r} holds no JSON") from None
-
-    def set_variable(self, key: str, value: Any) -> None:
-        """Set a variable; what is no text is stored as JSON. Durable when this returns."""
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        args = {"key": key, "value": text}
-        answer = self._port.call(self._spec.token, "set_variable", args)
-        masker.add(answer["secrets"])
-        if answer["shadow"]:
-            self.logger.warning(
-                "variable %r was set, but %s has another value, which wins", key, answer["shadow"]
-            )
-
-    def delete_variable(self, key: str) -> bool:
-        """Delete a variable and return whether it was there."""
-        args = {"key": key}
-        was_there: bool = self._port.call(self._spec.token, "delete_variable", args)
-        return was_there
+    def ask(self, method: str, args: dict[str, Any]) -> Any:
+        """Ask the coordinator; see ``messages.CALLS``."""
+        return self._port.call(self._spec.token, method, args)
 
     def render(self, value: Any, *, field: str = "") -> Any:
         """Return a value with the templates in its texts rendered.

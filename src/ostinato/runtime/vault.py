@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.errors import UsageError
-from ostinato.runtime.context import TaskContext, current_context
+from ostinato.runtime.context import current_context
+from ostinato.runtime.vault_access import VaultAccess, current_vault
 
 if TYPE_CHECKING:
     from ostinato.model.connection import Connection
@@ -85,8 +86,8 @@ class Variable:
         return _context("Variable.delete()").delete_variable(key)
 
 
-def _context(caller: str) -> TaskContext:
-    context = current_context.get()
+def _context(caller: str) -> VaultAccess:
+    context = current_context.get() or current_vault.get()
     if context is None:
         hint = "give what it returns to the task as an argument, or call it in the task"
         raise UsageError(f"{caller} works inside a running task only", hint=hint)

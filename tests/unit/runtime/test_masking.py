@@ -25,7 +25,15 @@ KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nabc\nkqhkiG9w0BAQEF\n-----END KEY---
 def masker(monkeypatch: pytest.MonkeyPatch) -> Masker:
     """The secrets of a process of its own."""
     made = Masker()
-    for module in ("log_writer", "failures", "inputs", "context", "attempt", "capture"):
+    for module in (
+        "log_writer",
+        "failures",
+        "inputs",
+        "context",
+        "vault_access",
+        "attempt",
+        "capture",
+    ):
         monkeypatch.setattr(f"ostinato.runtime.{module}.masker", made)
     return made
 
