@@ -118,6 +118,7 @@ class ServedCode:
         self._flows: Mapping[str, InForce] = {}
         self._sensors: Mapping[str, SensorInForce] = {}
         self._problems: tuple[DefinitionProblem, ...] = ()
+        self._newest: Manifest | None = None
         self._told: list[Callable[[CodeChange], None]] = []
 
     # What is in force
@@ -176,23 +177,28 @@ class ServedCode:
 
         One thread loads. Nothing is raised: that nothing could be loaded is a problem too.
         """
-        host: CodeHost | None = None
         try:
-            host = self._nursery.host(self._spec)
-            data, version = host.loaded()
+            loading = self.begin()
+            loading.loaded()
         except OstinatoError as error:
-            return self._note_failure(error)
+            return self.refuse(error)
+        return self.accept(loading)
+
+    def begin(self) -> CodeHost:
+        """Begin to load the project in a code host; ``accept`` or ``refuse`` what becomes of it.
+
+        Raises:
+            LoadError: No process can be made for it.
+        """
+        return self._nursery.host(self._spec)
+
+    def accept(self, host: CodeHost) -> CodeChange:
+        """Put in force what a code host has loaded; tell what has changed."""
+        data, version = host.loaded()
         return self._put_in_force(host, ServedManifest(version, data, decode_manifest(data)))
 
-    def close(self) -> None:
-        """End all code hosts."""
-        with self._lock:
-            versions, self._versions = list(self._versions.values()), {}
-            self._flows, self._sensors = {}, {}
-        for version in versions:
-            version.host.close()
-
-    def _note_failure(self, error: OstinatoError) -> CodeChange:
+    def refuse(self, error: OstinatoError) -> CodeChange:
+        """Leave everything in force, because nothing could be loaded; tell so."""
         place = error.place
         problem = DefinitionProblem(
             error.code,
@@ -202,7 +208,21 @@ class ServedCode:
             error.hint,
         )
         self._problems = (problem,)
+        self._newest = None
         return self._tell(CodeChange("", kept=tuple(self._flows), problems=self._problems))
+
+    @property
+    def newest(self) -> Manifest | None:
+        """What the last load gave, None where it failed."""
+        return self._newest
+
+    def close(self) -> None:
+        """End all code hosts."""
+        with self._lock:
+            versions, self._versions = list(self._versions.values()), {}
+            self._flows, self._sensors = {}, {}
+        for version in versions:
+            version.host.close()
 
     def _put_in_force(self, host: CodeHost, served: ServedManifest) -> CodeChange:
         version, manifest = served.version, served.manifest
@@ -233,6 +253,7 @@ class ServedCode:
         self._flows = flows | kept
         self._sensors = sensors | kept_sensors
         self._problems = manifest.problems
+        self._newest = manifest
         change = CodeChange(
             version,
             added=tuple(name for name in flows if name not in before),

@@ -1,0 +1,122 @@
+"""Code that changes is in force in no time, whatever editors do, and hanging files harm nobody."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ostinato.executors.reload import Reload
+from ostinato.executors.served_code import CodeChange, ServedCode
+from ostinato.project.discovery import find_project
+from ostinato.project.target import Target
+from tests.unit.executors.projects import served, write_flow, write_project
+
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def reloading(root: Path) -> Iterator[tuple[ServedCode, "queue.Queue[CodeChange]"]]:
+    told: queue.Queue[CodeChange] = queue.Queue()
+    with served(root) as code:
+        reload = Reload(code, find_project(Target(path=root)))
+        code.load()
+        code.subscribe(told.put)
+        thread = threading.Thread(target=reload.serve)
+        thread.start()
+        try:
+            yield code, told
+        finally:
+            reload.stop()
+            thread.join()
+
+
+def test_a_file_that_changes_is_loaded(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (code, told):
+        before = code.flows["etl"].version
+
+        write_flow(tmp_path, "etl", 2)
+        write_flow(tmp_path, "other", 2)
+
+        change = told.get(timeout=PATIENCE_S)
+        assert (change.added, change.changed) == (("other",), ("etl",))
+        assert code.flows["etl"].version == change.version != before
+
+
+def test_a_broken_file_is_told_and_mended(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (_, told):
+        (tmp_path / "flows" / "etl.py").write_text("def broken(:\n")
+        assert [each.line for each in told.get(timeout=PATIENCE_S).problems] == [1]
+
+        write_flow(tmp_path, "etl", 1)
+
+        assert told.get(timeout=PATIENCE_S).problems == ()
+
+
+def test_settings_that_are_broken_are_told_and_mended(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (code, told):
+        (tmp_path / "ostinato.yaml").write_text("flow: x\n")
+        assert told.get(timeout=PATIENCE_S).problems[0].code == "settings"
+        assert list(code.flows) == ["etl"]
+
+        (tmp_path / "ostinato.yaml").write_text("name: shop\n")
+
+        assert told.get(timeout=PATIENCE_S).problems == ()
+
+
+def test_what_changes_before_the_first_look_is_not_missed(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    told: queue.Queue[CodeChange] = queue.Queue()
+    with served(tmp_path) as code:
+        reload = Reload(code, find_project(Target(path=tmp_path)))
+        code.load()
+        code.subscribe(told.put)
+        write_flow(tmp_path, "etl", 2)
+        thread = threading.Thread(target=reload.serve)
+        thread.start()
+
+        assert told.get(timeout=PATIENCE_S).changed == ("etl",)
+
+        reload.stop()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_file_that_hangs_is_given_up_for_its_next_change(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (code, told):
+        (tmp_path / "flows" / "etl.py").write_text(
+            f"open({str(tmp_path / 'begun')!r}, 'w').close()\nimport time\ntime.sleep(600)\n"
+        )
+        while not (tmp_path / "begun").exists():
+            pass
+        assert list(code.flows) == ["etl"]
+
+        write_flow(tmp_path, "etl", 3)
+
+        assert told.get(timeout=PATIENCE_S).changed == ("etl",)
+
+
+def test_it_ends_while_a_file_hangs(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path):
+        (tmp_path / "flows" / "etl.py").write_text(
+            f"open({str(tmp_path / 'begun')!r}, 'w').close()\nimport time\ntime.sleep(600)\n"
+        )
+        while not (tmp_path / "begun").exists():
+            pass
+
+
+def test_content_that_is_the_same_is_not_loaded(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1, other=1)
+    with reloading(tmp_path) as (_, told):
+        write_flow(tmp_path, "etl", 1)
+        write_flow(tmp_path, "other", 2)
+
+        assert told.get(timeout=PATIENCE_S).changed == ("etl", "other")
+        assert told.empty()
