@@ -179,6 +179,25 @@ class LocalClient:
             if not cursor or (limit and left <= 0):
                 return
 
+    def task_runs_page(
+        self,
+        run_id: RunId,
+        *,
+        task_id: str = "",
+        states: Sequence[TaskRunState] = (),
+        cursor: str = "",
+        limit: int = 100,
+    ) -> tuple[list[TaskRunView], str]:
+        """Return task runs in the order of task and index, and the cursor of the next page."""
+        page, after = self._store.task_runs(
+            run_id, task_id=task_id, states=states, cursor=cursor, limit=limit
+        )
+        return [_task_run(row) for row in page], after
+
+    def coordinators(self) -> list[CoordinatorRow]:
+        """Return the processes that drive runs or fire schedules."""
+        return self._store.coordinators()
+
     def attempts(self, run_id: RunId, task_id: str, path: str = "") -> list[AttemptView]:
         """Return earlier attempts of a task run, oldest first."""
         return [_attempt(row) for row in self._store.attempts(run_id, task_id, path)]

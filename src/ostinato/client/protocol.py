@@ -112,6 +112,22 @@ class Client(Protocol):
         """Yield task runs in the order of task and index; ``limit`` of 0 for all."""
         ...
 
+    def task_runs_page(
+        self,
+        run_id: RunId,
+        *,
+        task_id: str = "",
+        states: Sequence[TaskRunState] = (),
+        cursor: str = "",
+        limit: int = 100,
+    ) -> tuple[list[TaskRunView], str]:
+        """Return task runs in the order of task and index, and the cursor of the next page."""
+        ...
+
+    def coordinators(self) -> list[CoordinatorRow]:
+        """Return the processes that drive runs or fire schedules."""
+        ...
+
     def attempts(self, run_id: RunId, task_id: str, path: str = "") -> list[AttemptView]:
         """Return earlier attempts of a task run, oldest first."""
         ...

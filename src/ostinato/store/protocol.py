@@ -25,6 +25,7 @@ from ostinato.store.records import (
     PoolRow,
     RunRequest,
     RunRow,
+    ServedFlowRow,
     TaskRunRow,
     VariableRow,
 )
@@ -115,6 +116,22 @@ class VaultStore(Protocol):
         ...
 
 
+class ServedFlowStore(Protocol):
+    """Keep which flows are served, and in which version."""
+
+    def all(self, project: str) -> list[ServedFlowRow]:
+        """Return the flows of a project by name."""
+        ...
+
+    def find(self, project: str, flow: str) -> ServedFlowRow | None:
+        """Return a flow, None if it is not served."""
+        ...
+
+    def replace(self, project: str, versions: Mapping[str, str]) -> None:
+        """Make flows with their versions all that a project serves, in one commit."""
+        ...
+
+
 class CacheStore(Protocol):
     """Keep results for other runs; what is written comes with a batch."""
 
@@ -165,6 +182,11 @@ class Store(Protocol):
     @property
     def backfills(self) -> BackfillStore:
         """Backfills and their dates."""
+        ...
+
+    @property
+    def served(self) -> ServedFlowStore:
+        """Which flows are served, and in which version."""
         ...
 
     def close(self) -> None:

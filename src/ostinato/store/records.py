@@ -370,6 +370,14 @@ class VariableRow(NamedTuple):
     updated_us: int = 0
 
 
+class ServedFlowRow(NamedTuple):
+    """A flow whose code is served, and the version of the definitions that is in force."""
+
+    flow: str
+    manifest_version: str
+    served_us: int
+
+
 class PoolRow(NamedTuple):
     """A pool as it is stored.
 

@@ -44,6 +44,7 @@ from ostinato.store.records import (
     RunRow,
     TaskRunRow,
 )
+from ostinato.store.served import ServedFlowTables
 from ostinato.store.vault import VaultTables
 
 
@@ -74,6 +75,7 @@ class SqlStore(ABC):
         self.vault = VaultTables(database, statements, clock)
         self.backfills = BackfillStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
+        self.served = ServedFlowTables(database, statements, clock)
 
     @abstractmethod
     def close(self) -> None:

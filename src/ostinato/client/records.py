@@ -1,0 +1,6 @@
+"""This module is the records of the store that clients show as they are."""
+
+from ostinato.store.protocol import RunFilter
+from ostinato.store.records import CoordinatorRow, LoggedEvent, RunRow
+
+__all__ = ["CoordinatorRow", "LoggedEvent", "RunFilter", "RunRow"]
