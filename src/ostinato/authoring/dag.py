@@ -46,6 +46,9 @@ from ostinato.model.graph import check_graph
 #: Arguments of `default_args` that Airflow's users give there, though they are the flow's.
 _OF_THE_FLOW = ("start_date", "end_date")
 
+#: The highest priority of a flow, and how far it may be below 0: a share of a million to one.
+MAX_PRIORITY = 20
+
 #: The model's own default, which is told by identity when it is written.
 NO_LIMIT_S = FlowDefinition("").timeout_s
 
@@ -78,6 +81,8 @@ class DAG:
         owner: Who looks after it.
         max_active_runs: Runs at a time; 0 for no limit.
         max_active_tasks: Task runs at a time within a run; 0 for no limit.
+        priority: Flows that contend for slots take turns; each level above 0 doubles a flow's
+            share, each level below halves it. From -20 to 20.
         timeout: How long a run may take. Airflow: ``dagrun_timeout``.
         dagrun_timeout: The same.
         deadline: How long after its start a run that has not ended is late; it goes on.
@@ -124,6 +129,7 @@ class DAG:
         owner: str = "",
         max_active_runs: int = 0,
         max_active_tasks: int = 0,
+        priority: int = 0,
         timeout: float | timedelta | str | None = None,
         dagrun_timeout: float | timedelta | str | None = None,
         deadline: float | timedelta | str | None = None,
@@ -208,6 +214,7 @@ class DAG:
             catchup=catchup,
             max_active_runs=_count("max_active_runs", max_active_runs),
             max_active_tasks=_count("max_active_tasks", max_active_tasks),
+            priority=_priority(priority, place),
             timeout_s=NO_LIMIT_S if limit is None else _seconds("timeout", limit),
             deadline_s=NO_LIMIT_S if deadline is None else _seconds("deadline", deadline),
             fail_fast=fail_fast,
@@ -508,6 +515,14 @@ def _parameters(params: Any, place: Place) -> dict[str, Parameter]:
             message = f"params: the name of a parameter is {key!r}, not text"
             raise InvalidArgument(message, place=place)
     return {key: parameter_of(key, value, place=place) for key, value in (params or {}).items()}
+
+
+def _priority(level: object, place: Place | None) -> int:
+    if not isinstance(level, int) or isinstance(level, bool) or abs(level) > MAX_PRIORITY:
+        message = f"priority {level!r} of a flow is no whole number"
+        hint = f"from -{MAX_PRIORITY} to {MAX_PRIORITY}; each level doubles its share"
+        raise InvalidArgument(message, place=place, hint=hint)
+    return level
 
 
 def _count(name: str, value: object) -> int:

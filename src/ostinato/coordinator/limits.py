@@ -108,7 +108,9 @@ class Limits:
                 demands += self._of_policy(task.id, task.policy)
                 demands += own
                 names = tuple((id(limit), amount) for limit, amount in demands)
-                lane = known.setdefault((executor, names), Lane(executor, tuple(demands)))
+                lane = known.setdefault(
+                    (executor, names), Lane(executor, tuple(demands), flow.name, flow.priority)
+                )
                 if not own:
                     of_policy[key] = lane
             lanes.append(lane)

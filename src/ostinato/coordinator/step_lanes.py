@@ -56,7 +56,8 @@ class StepLanes:
         lanes = self._lanes.setdefault(run.id, {})
         lane = lanes.get(key)
         if lane is None:
-            lane = lanes[key] = Lane(executor, demands)
+            flow = run.plan.flow
+            lane = lanes[key] = Lane(executor, demands, flow.name, flow.priority)
         return lane
 
     def body_ended(self, run_id: int) -> None:

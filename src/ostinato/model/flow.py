@@ -204,6 +204,7 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         callbacks: What is called at its moments.
         run_name: Template of what people call its runs, of their parameters; empty for none.
         on: Whose messages start runs of it.
+        priority: Each level doubles its share of what flows contend for.
     """
 
     name: str
@@ -229,3 +230,4 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
     callbacks: tuple[Callback, ...] = ()
     run_name: str = ""
     on: tuple[EventSource, ...] = ()
+    priority: int = 0

@@ -432,3 +432,9 @@ def test_graph_of_many_tasks_is_built_without_recursion() -> None:
             before = after
 
     assert len(deep.definition.edges) == 4999
+
+
+@pytest.mark.parametrize("level", [21, -21, "high", True])
+def test_priority_of_a_flow_is_a_level(level: Any) -> None:
+    with pytest.raises(InvalidArgument, match="is no whole number"):
+        DAG("etl", priority=level)

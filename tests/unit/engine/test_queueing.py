@@ -258,3 +258,101 @@ def test_whoever_waits_is_served_whatever_comes(
             return
         served.queue.release(served.taken.pop(turn % len(served.taken)))
     raise AssertionError("it was never served")
+
+
+def test_flows_take_turns() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 1)
+    busy, late = (Lane("e", ((pool, 1),), flow) for flow in ("busy", "late"))
+    for number in range(100):
+        queue.push(Ready(1, queued(f"busy {number}"), busy), 9)
+    running = queue.pop("e")
+    for number in range(3):
+        queue.push(Ready(2, queued(f"late {number}", 5), late), 1)
+
+    order = _one_after_the_other(queue, running)
+
+    assert [order.index(f"late {number}") for number in range(3)] == [0, 2, 4]
+
+
+def test_each_level_of_priority_doubles_the_share_of_a_flow() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 1)
+    for flow, priority in (("low", 0), ("high", 2)):
+        lane = Lane("e", ((pool, 1),), flow, priority)
+        for _ in range(50):
+            queue.push(Ready(1, queued(flow), lane), 1)
+
+    order = _one_after_the_other(queue, queue.pop("e"))
+
+    assert 7 <= order[:40].count("low") <= 9
+
+
+def test_a_flow_that_comes_back_has_not_saved_up_turns() -> None:
+    queue = ReadyQueue()
+    steady, rare = Lane("e", (), "steady"), Lane("e", (), "rare")
+    queue.push(Ready(1, queued("rare"), rare), 1)
+    assert queue.pop("e") is not None
+    for _ in range(50):
+        queue.push(Ready(1, queued("steady"), steady), 1)
+    for _ in range(30):
+        assert queue.pop("e") is not None
+    for _ in range(10):
+        queue.push(Ready(2, queued("rare"), rare), 1)
+
+    assert names(queue)[:20].count("rare") == 10
+    assert queue.pop("e") is None
+
+
+def test_many_lanes_that_wait_for_a_pool_are_let_in_one_at_a_time() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 2)
+    for number in range(1000):
+        lane = Lane("e", ((pool, 1), (Limit("run", 1), 1)), f"flow {number}")
+        queue.push(Ready(number, queued(str(number)), lane), 1)
+    running = [queue.pop("e"), queue.pop("e")]
+    assert queue.pop("e") is None
+
+    served = 2
+    while running:
+        done = running.pop(0)
+        assert done is not None
+        queue.release(done)
+        if (ready := queue.pop("e")) is not None:
+            running.append(ready)
+            served += 1
+        assert queue.pop("e") is None
+
+    assert served == 1000
+
+
+def test_a_limit_that_grows_lets_in_who_waits() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 0)
+    lane = Lane("e", ((pool, 1),))
+    queue.push(Ready(1, queued("a"), lane), 1)
+    queue.push(Ready(1, queued("b"), lane), 1)
+    assert queue.pop("e") is None
+
+    queue.resize(pool, 1)
+
+    assert names(queue) == ["a"]
+
+
+def test_an_executor_without_room_keeps_no_other_one_from_a_limit() -> None:
+    queue, pool = ReadyQueue(), Limit("pool", 1)
+    queue.push(Ready(1, queued("first"), Lane("e", ((pool, 1),))), 1)
+    first = queue.pop("e")
+    assert first is not None
+    for executor in "ef":
+        queue.push(Ready(1, queued(executor), Lane(executor, ((pool, 1),))), 1)
+        assert queue.pop(executor) is None
+    queue.release(first)
+
+    assert names(queue, "f") == ["f"]
+
+
+def _one_after_the_other(queue: ReadyQueue, running: Ready | None) -> list[str]:
+    order = []
+    while running is not None:
+        queue.release(running)
+        running = queue.pop("e")
+        if running is not None:
+            order.append(running.task_run.task_id)
+    return order

@@ -27,6 +27,7 @@ _OF_FLOWS = (
     "owner",
     "max_active_runs",
     "max_active_tasks",
+    "priority",
     "timeout",
     "dagrun_timeout",
     "deadline",

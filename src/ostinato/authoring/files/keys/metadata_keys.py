@@ -11,6 +11,7 @@ from ostinato.authoring.files.keys.kinds import (
     MOMENT,
     NAMES,
     TEXT,
+    WHOLE,
     either,
     list_of,
 )
@@ -84,6 +85,14 @@ METADATA_KEYS = (
         "Tasks of a run at a time.",
         "0, any number",
         "max_active_tasks: 4",
+    ),
+    Key(
+        "priority",
+        (FLOW,),
+        WHOLE,
+        "Each level doubles its share of slots among flows.",
+        "0",
+        "priority: 2",
     ),
     Key("timeout", (FLOW,), DURATION, "Of a run.", "none", "timeout: 2h"),
     Key(
