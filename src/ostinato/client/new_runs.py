@@ -66,6 +66,7 @@ def run_to_create(
         target=target,
         code=code,
         name=run_name(flow, params, date_us, timezone),
+        priority=flow.priority,
     )
 
 
