@@ -40,6 +40,7 @@ def test_the_same_key_gives_the_same_run(shop: Path, ostinato: Ostinato) -> None
 
     again = ostinato("trigger", "etl", "--key", "order-17")
 
+    assert again.err == "note: no worker is alive; it begins with ostinato dev or ostinato worker\n"
     assert again.out == f"◌ {first['name']} was asked for before: it is queued\n"
     assert len(ostinato("runs", "--format", "json").json) == 1
 
@@ -65,3 +66,49 @@ def test_waiting_ends_with_the_run(
     out, _ = waiting.communicate(timeout=TIMEOUT_S)
     assert "✔ etl#1 succeeded" in out
     assert waiting.returncode == 0
+
+
+CREATE = ("backfill", "create", "etl", "--from", "2025-01-30", "--to", "2025-02-01")
+
+
+def test_backfill_says_beforehand_what_it_would_do(shop: Path, ostinato: Ostinato) -> None:
+    ostinato("run", "etl", "--date", "2025-01-31")
+
+    plan = ostinato(*CREATE, "--every", "day", "--backwards", "--dry-run").out
+    empty = ostinato("backfill", "list").out
+
+    assert plan.splitlines() == [
+        "2025-02-01  run",
+        "2025-01-31  skip  #1 succeeded",
+        "2025-01-30  run",
+        "2 of 3 dates would be run; nothing was done",
+    ]
+    assert empty == "no backfills\n"
+
+
+def test_backfill_is_created_followed_and_steered(shop: Path, ostinato: Ostinato) -> None:
+    made = ostinato(*CREATE, "--every", "day", "-p", "rows=9", "--max-active", "2")
+    ostinato("backfill", "pause", "1")
+
+    shown = ostinato("backfill", "show").out.splitlines()
+    listed = ostinato("backfill", "list").out.splitlines()[1].split()
+    found = ostinato("backfill", "show", "1", "--format", "json").json
+    again = ostinato("backfill", "pause", "1", code=2).err
+
+    assert made.out == "backfill 1 of etl begins: 3 dates\n"
+    assert made.err.startswith("note: no scheduler is alive")
+    assert shown[0] == "backfill 1 of etl is paused, 0 of 3 dates done"
+    assert shown[1].startswith("2025-01-30 to 2025-02-01, reprocesses none, at most 2 at a time")
+    assert shown[2] == 'parameters: {"rows":9}'
+    assert shown[3] == "     3 waiting    2025-01-30 to 2025-02-01"
+    assert listed[:6] == ["1", "etl", "paused", "2025-01-30", "to", "2025-02-01"]
+    assert (found["counts"], len(found["dates"])) == ({"waiting": 3}, 3)
+    assert again == "error: backfill 1 is paused; there is nothing to pause\n"
+
+
+def test_backfill_of_what_has_no_dates_is_refused(shop: Path, ostinato: Ostinato) -> None:
+    none = ostinato(*CREATE, code=2).err
+    unknown = ostinato("backfill", "show", "7", code=2).err
+
+    assert "names no moments (say which are meant, such as --every day)" in none
+    assert "there is no backfill '7'" in unknown

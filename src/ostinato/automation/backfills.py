@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: What ``trigger`` says of the runs.
 TRIGGER = "backfill"
 
-#: Runs of backfills are claimed after all others: they catch up on what is late anyway.
+#: Runs of backfills are claimed after the others of their flow: they are late anyway.
 PRIORITY = -1
 
 #: Seconds between two looks: after one that changed something, while a backfill is live, and
@@ -242,6 +242,7 @@ class BackfillDriver:
                 home=SERVICE,
                 tags=(f"backfill:{row.id}",),
                 logical_key=key_of(row, date),
+                priority=PRIORITY,
             )
             for date in dates
         ]

@@ -32,6 +32,7 @@ COMMANDS = (
     "compile",
     "run",
     "trigger",
+    "backfill",
     "runs",
     "show",
     "logs",

@@ -1,6 +1,6 @@
 """This module is what people may want of backfills, and ask of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -71,10 +71,12 @@ class Backfills:
 
     Args:
         store: Where they are kept.
+        wake: Tells schedulers that something is to be looked at.
     """
 
-    def __init__(self, store: BackfillStore) -> None:
+    def __init__(self, store: BackfillStore, wake: Callable[[], None]) -> None:
         self._store = store
+        self._wake = wake
 
     def create(
         self,
@@ -111,7 +113,9 @@ class Backfills:
             state=BackfillState.RUNNING.value,
             by=by,
         )
-        return self._store.create(row, dates)
+        made = self._store.create(row, dates)
+        self._wake()
+        return made
 
     def plan(
         self, project: str, flow: str, dates: Sequence[BackfillDate], reprocess: Reprocess
@@ -197,6 +201,7 @@ class Backfills:
         count = self._store.retry(row.id, state)
         if not count:
             raise UsageError(f"nothing of backfill {row.id} failed or was cancelled")
+        self._wake()
         return count
 
     # What drives them
@@ -226,6 +231,7 @@ class Backfills:
         self, row: BackfillRow, before: Sequence[BackfillState], after: BackfillState, verb: str
     ) -> None:
         if any(self._store.change_state(row.id, state, after) for state in before):
+            self._wake()
             return
         found = self._store.find(row.id) or row
         is_live = BackfillState(found.state) in LIVE

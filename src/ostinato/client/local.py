@@ -59,7 +59,7 @@ class LocalClient:
         self._values_root = values_root
         self._logs_root = logs_root
         #: Runs for ranges of dates.
-        self.backfills = Backfills(store.backfills)
+        self.backfills = Backfills(store.backfills, store.wake_schedulers)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
@@ -117,6 +117,10 @@ class LocalClient:
         known = f"{newest[0].flow}#{newest[0].number}"
         raise RunNotFound(f"there is no run {name!r}", hint=f"the newest is {known}")
 
+    def find(self, run_id: int) -> RunRow | None:
+        """Return a run, None if it is not in the store."""
+        return self._store.run(RunId(run_id))
+
     def runs(
         self, which: RunFilter | None = None, *, cursor: str = "", limit: int = 50
     ) -> tuple[list[RunRow], str]:
@@ -129,6 +133,10 @@ class LocalClient:
             return None
         owner = self._store.coordinator(run.owner)
         return owner if owner is not None and owner.is_alive else None
+
+    def is_served_by(self, kind: str) -> bool:
+        """Whether a coordinator of a kind lives, such as ``worker`` or ``scheduler``."""
+        return any(each.kind == kind and each.is_alive for each in self._store.coordinators())
 
     def flow(self, run: RunRow) -> FlowDefinition | None:
         """Return the definition that a run is pinned to, None if it is no longer kept."""

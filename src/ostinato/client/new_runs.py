@@ -32,6 +32,7 @@ def run_to_create(
     target: str = "",
     tags: tuple[str, ...] = (),
     logical_key: str | None = None,
+    priority: int = 0,
 ) -> NewRun:
     """Return a run of a flow as it is to be created.
 
@@ -48,6 +49,8 @@ def run_to_create(
         target: What a code host loads to find the flow again.
         tags: Beside those of the flow.
         logical_key: There is one run of the flow with it.
+        priority: Added to that of the flow; of the runs that wait for a worker, larger ones are
+            claimed first.
     """
     timezone = flow.timezone or project.settings.timezone
     start_us, end_us = interval_us or data_interval(flow.schedule, timezone, date_us)
@@ -66,7 +69,7 @@ def run_to_create(
         target=target,
         code=code,
         name=run_name(flow, params, date_us, timezone),
-        priority=flow.priority,
+        priority=flow.priority + priority,
     )
 
 

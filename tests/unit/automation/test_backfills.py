@@ -129,6 +129,7 @@ def test_runs_are_the_services_and_say_where_they_come_from(house: House) -> Non
     (run,) = house.runs()
     assert (run.home, run.trigger, run.tags) == ("service", "backfill", (f"backfill:{row.id}",))
     assert run.logical_key == f"backfill:{row.id}:1970-01-02T00:00:00Z"
+    assert run.priority == -1
     assert (run.interval_start_us, run.interval_end_us) == (0, DAY_US)
     assert msgspec.json.decode(run.params) == {"rows": 7}
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.1
 
+#: Said where a run has to wait for long.
+NO_WORKER = "note: no worker is alive; it begins with ostinato dev or ostinato worker"
+
 
 @click.command("trigger", short_help="Ask for a run that the service drives.")
 @click.argument("flow")
@@ -109,6 +112,8 @@ def _say_created(
     if output == "text":
         what = "is asked for" if is_new else f"was asked for before: it is {row.state.label}"
         click.echo(f"{icon(row.state)} {title_of(row)} {what}")
+        if not opened.client.is_served_by("worker"):
+            click.echo(NO_WORKER, err=True)
     elif not is_waiting:
         as_json.echo({**as_json.run(row), "is_new": is_new})
 
