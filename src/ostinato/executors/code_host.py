@@ -20,7 +20,6 @@ from ostinato.executors.host_messages import (
     Exited,
     ForkChild,
     Forked,
-    ForkEvaluation,
     ForkEvaluator,
     ForkTriggers,
     FromHost,
@@ -169,16 +168,6 @@ class CodeHost:
         """
         with connection:
             self._ask(ForkTriggers(log), connection)
-
-    def fork_evaluation(self, connection: socket.socket, what: ForkEvaluation) -> None:
-        """Ask for a process that calls one function; ``evaluation`` reads what it says.
-
-        Args:
-            connection: The end that it serves; closed here.
-            what: The function, and how long it may take.
-        """
-        with connection:
-            self._ask(what, connection)
 
     def fork_evaluator(self, connection: socket.socket) -> None:
         """Ask for a process that calls users' functions for a socket; safe in all threads.

@@ -3,8 +3,6 @@
 import msgspec
 from msgspec import Struct
 
-from ostinato.model.failure import Failure
-
 
 class ForkChild(Struct, frozen=True, tag="fork"):
     """Fork a child; its socket comes along as a file descriptor."""
@@ -20,22 +18,6 @@ class ForkTriggers(Struct, frozen=True, tag="fork_triggers"):
     """
 
     log: str
-
-
-class ForkEvaluation(Struct, frozen=True, tag="fork_evaluation"):
-    """Fork a process that calls one function of ours; its socket comes along.
-
-    Attributes:
-        evaluator: The function as ``module:name``; takes what was loaded and the payload.
-        payload: What it is given.
-        timeout_s: Seconds after which the process is killed.
-        log: File for what users' code prints; empty for nowhere.
-    """
-
-    evaluator: str
-    payload: bytes
-    timeout_s: float
-    log: str = ""
 
 
 class ForkEvaluator(Struct, frozen=True, tag="fork_evaluator"):
@@ -70,29 +52,9 @@ class Exited(Struct, frozen=True, tag="exited"):
     status: int
 
 
-class Evaluating(Struct, frozen=True, tag="evaluating"):
-    """The process of an evaluation begins."""
-
-    pid: int
-
-
-class Evaluated(Struct, frozen=True, tag="evaluated"):
-    """An evaluation returned."""
-
-    data: bytes
-
-
-class EvaluationRaised(Struct, frozen=True, tag="raised"):
-    """An evaluation raised; users' code did, or the function that called it."""
-
-    failure: Failure
-
-
-ToHost = ForkChild | ForkTriggers | ForkEvaluation | ForkEvaluator
+ToHost = ForkChild | ForkTriggers | ForkEvaluator
 FromHost = Manifested | NotLoaded | Forked | Exited
-FromEvaluation = Evaluating | Evaluated | EvaluationRaised
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_host = msgspec.msgpack.Decoder(FromHost).decode
 decode_to_host = msgspec.msgpack.Decoder(ToHost).decode
-decode_from_evaluation = msgspec.msgpack.Decoder(FromEvaluation).decode

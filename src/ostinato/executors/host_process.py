@@ -13,21 +13,15 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ostinato.errors import OstinatoError
 from ostinato.executors.host_messages import (
-    Evaluated,
-    Evaluating,
-    EvaluationRaised,
     Exited,
     ForkChild,
     Forked,
-    ForkEvaluation,
     ForkEvaluator,
     ForkTriggers,
-    FromEvaluation,
     FromHost,
     Manifested,
     NotLoaded,
@@ -39,9 +33,6 @@ from ostinato.runtime.frames import FrameReader, frame
 
 if TYPE_CHECKING:
     from ostinato.project.loading import Loaded
-
-#: Seconds beyond its time that an evaluation may live where nobody is left to kill it.
-EVALUATION_GRACE_S = 1.0
 
 _READ_BYTES = 64 * 1024
 _MAX_DESCRIPTORS = 64
@@ -164,8 +155,6 @@ class _Host:
                 os.close(other)
             if isinstance(what, ForkTriggers):
                 _run_triggers(descriptor, host, what.log)
-            if isinstance(what, ForkEvaluation):
-                _run_evaluation(descriptor, host, self._loaded, what)
             if isinstance(what, ForkEvaluator):
                 _run_evaluator(descriptor, host, self._loaded)
             _run_child(descriptor, host, self._loaded, self._resources)
@@ -235,38 +224,6 @@ def _run_triggers(descriptor: int, host: int, log: str) -> None:
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def _run_evaluation(descriptor: int, host: int, loaded: "Loaded", what: ForkEvaluation) -> None:
-    status = 1
-    try:
-        os.setpgid(0, 0)
-        die_with_parent(host)
-        adopt_orphans()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # Whoever asked kills it at that time; if they are gone, the kernel does.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, what.timeout_s + EVALUATION_GRACE_S)
-        _reseed()
-        _redirect_output(what.log or os.devnull)
-        connection = socket.socket(fileno=descriptor)
-        connection.sendall(frame(encode(Evaluating(os.getpid()))))
-        connection.sendall(frame(encode(_evaluate(loaded, what))))
-        status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def _evaluate(loaded: "Loaded", what: ForkEvaluation) -> FromEvaluation:
-    from ostinato.runtime.failures import describe_failure  # noqa: PLC0415 - children import it
-
-    module, _, name = what.evaluator.partition(":")
-    try:
-        return Evaluated(getattr(import_module(module), name)(loaded, what.payload))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
-        return EvaluationRaised(describe_failure(error))
 
 
 def _run_evaluator(descriptor: int, host: int, loaded: "Loaded") -> None:

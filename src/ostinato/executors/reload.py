@@ -8,6 +8,7 @@ from ostinato.clock import Clock, SystemClock
 from ostinato.errors import LoadError, OstinatoError
 from ostinato.executors.code_host import LOAD_TIMEOUT_S, CodeHost
 from ostinato.executors.served_code import ServedCode
+from ostinato.model.health import PartHealth
 from ostinato.model.manifest import DefinitionProblem
 from ostinato.project.discovery import Project
 from ostinato.project.watching import CodeFiles
@@ -92,6 +93,11 @@ class Reload:
             os.write(self._wake_write, b"x")
         except BlockingIOError:
             return
+
+    def health(self) -> PartHealth:
+        """Say whether everything in the last load was sound; what is not keeps nothing else."""
+        wrong = sum(1 for problem in self._code.problems if problem.is_error)
+        return PartHealth(detail=f"{wrong} problems in the project's files" if wrong else "")
 
     def _wait_s(self) -> float:
         now_s = self._clock.monotonic_s()
