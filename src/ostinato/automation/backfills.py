@@ -3,16 +3,17 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from ostinato.client.backfills import is_to_be_run, key_of
+from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
 from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, SystemClock
-from ostinato.errors import OstinatoError, ParameterError, StoreError, UsageError
+from ostinato.errors import OstinatoError, ParameterError, StoreError, UnknownFlow, UsageError
 from ostinato.model.backfill import (
     BackfillDateRow,
     BackfillRow,
@@ -53,13 +54,6 @@ _OUTCOMES = {
 }
 
 
-class InForce(NamedTuple):
-    """The definition by which new runs of a flow are made."""
-
-    flow: FlowDefinition
-    version: str
-
-
 class BackfillDriver:
     """Drive the backfills of a project; a part of a scheduler.
 
@@ -69,8 +63,8 @@ class BackfillDriver:
     Args:
         client: Where backfills and runs are.
         project: Whose.
-        in_force: Returns the definition of a flow by its name, None if nobody serves it; the
-            backfill's own is taken then.
+        flows: Those that are served. New runs are of their versions; of a flow that is not
+            served, of the version with which the backfill began.
         clock: The time.
         is_active: Whether it is this one that drives them, of several.
     """
@@ -81,15 +75,15 @@ class BackfillDriver:
         self,
         client: LocalClient,
         project: Project,
+        flows: FlowDirectory,
         *,
-        in_force: Callable[[str], InForce | None] = lambda _flow: None,
         clock: Clock | None = None,
         is_active: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._backfills = client.backfills
         self._project = project
-        self._in_force = in_force
+        self._flows = flows
         self._clock = clock or SystemClock()
         self._is_active = is_active
         self._wake = threading.Event()
@@ -226,13 +220,13 @@ class BackfillDriver:
 
     def _create_runs(self, row: BackfillRow, dates: list[BackfillDateRow]) -> list[RunId]:
         params = msgspec.json.decode(row.params, type=dict[str, Any])
-        found = self._definition(row, params)
+        flow, version = self._definition(row, params)
         if not self._code:
             self._code = code_version(self._project)
         new = [
             run_to_create(
-                found.flow,
-                found.version,
+                flow,
+                version,
                 params,
                 project=self._project,
                 date_us=date.date_us,
@@ -248,20 +242,19 @@ class BackfillDriver:
         ]
         return [run.id for run in self._client.create_runs(new)]
 
-    def _definition(self, row: BackfillRow, params: dict[str, Any]) -> InForce:
-        """Return the definition in force, or that of the backfill where it no longer fits."""
-        current = self._in_force(row.flow)
-        if current is not None:
-            try:
-                validate_params(current.flow, params)
-            except ParameterError:
-                logger.info("backfill %s keeps its own version of %r", row.id, row.flow)
-            else:
-                return current
+    def _definition(self, row: BackfillRow, params: dict[str, Any]) -> tuple[FlowDefinition, str]:
+        """Return the definition in force and its version, or the backfill's own ones."""
+        try:
+            served = self._flows.find(row.flow)
+            validate_params(served.definition, params)
+        except (UnknownFlow, ParameterError) as error:
+            logger.debug("backfill %s keeps its own version: %s", row.id, error)
+        else:
+            return served.definition, served.version
         flow = self._client.flow_at(row.flow, row.manifest_version)
         if flow is None:
             raise UsageError(f"the definitions of flow {row.flow!r} are no longer in the store")
-        return InForce(flow, row.manifest_version)
+        return flow, row.manifest_version
 
     def _refuse(self, row: BackfillRow, error: OstinatoError) -> None:
         if self._refused.get(row.id) != str(error):

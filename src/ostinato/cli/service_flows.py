@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from ostinato.cli.code import Code, choose, refuse_unsound
 from ostinato.cli.opening import Opened, open_project
+from ostinato.client.flows import FlowDirectory
+from ostinato.clock import SystemClock
+from ostinato.errors import UnknownFlow
 from ostinato.executors.code_host import CodeHost
 from ostinato.model.flow import FlowDefinition
 from ostinato.project.discovery import Project, find_project
@@ -35,8 +38,9 @@ def with_service_flow(
 ) -> Answer:
     """Return what a function makes of a flow whose runs are left to the service.
 
-    The code of the project is loaded, as whoever serves it has it; a flow of a script, outside
-    of projects, is known by what was served before.
+    Where a worker serves it, that is the version which the worker has. Else the code of the
+    project is loaded; a flow of a script, outside of projects, is known by what was served
+    before.
 
     Args:
         name: Of the flow.
@@ -50,6 +54,11 @@ def with_service_flow(
     project = find_project(Target(path=folder.resolve()) if folder is not None else None)
     if project.is_implicit:
         return _use_known(name, project, use)
+    if project.store_path.exists():
+        with open_project(project) as opened:
+            served = _served(name, opened)
+            if served is not None:
+                return use(served)
     target = Target(flow=name)
     # The child process loads the code; meanwhile this one opens the store.
     host = CodeHost.fork(lambda: _load(project, target))
@@ -65,6 +74,18 @@ def with_service_flow(
         host.close()
 
 
+def _served(name: str, opened: Opened) -> ServiceFlow | None:
+    """Return a flow as living workers have it."""
+    if not opened.client.is_served_by("worker"):
+        # What was served until then may be long out of date.
+        return None
+    try:
+        found = FlowDirectory(opened.store, opened.project, SystemClock()).find(name)
+    except UnknownFlow:
+        return None
+    return ServiceFlow(opened, found.definition, found.version)
+
+
 def _load(project: Project, target: Target):  # type: ignore[no-untyped-def]  # a Loaded, which only the child imports
     from ostinato.project.loading import load_project
 
@@ -73,7 +94,6 @@ def _load(project: Project, target: Target):  # type: ignore[no-untyped-def]  # 
 
 def _use_known(name: str, project: Project, use: Callable[[ServiceFlow], Answer]) -> Answer:
     from ostinato.coordinator.new_runs import known_manifest
-    from ostinato.errors import UnknownFlow
     from ostinato.model.manifest import encode_manifest, version_of
 
     if not project.store_path.exists():

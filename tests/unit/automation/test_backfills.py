@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostinato.automation.backfills import BackfillDriver, InForce
+from ostinato.automation.backfills import BackfillDriver
 from ostinato.client.backfill_dates import BackfillDate
+from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
+from ostinato.clock import SystemClock
 from ostinato.errors import UsageError
 from ostinato.model.backfill import BackfillRow, BackfillState, DateState, Reprocess
 from ostinato.model.flow import FlowDefinition, Parameter
@@ -42,12 +44,11 @@ class House:
         )
         self.lease = self.store.register_coordinator()
         self.save("v1", FLOW)
-        #: What whoever serves the flows has.
-        self.current: InForce | None = None
+        self.flows = FlowDirectory(self.store, self.project, SystemClock())
         self.driver = self.new_driver()
 
     def new_driver(self) -> BackfillDriver:
-        return BackfillDriver(self.client, self.project, in_force=lambda _flow: self.current)
+        return BackfillDriver(self.client, self.project, self.flows)
 
     def save(self, version: str, flow: FlowDefinition) -> None:
         self.store.save_manifest(version, "shop", encode_manifest(Manifest("shop", (flow,))))
@@ -249,7 +250,7 @@ def test_new_runs_are_of_the_version_in_force(house: House) -> None:
     house.backfill(2, max_active=1)
     house.driver.turn()
     house.save("v2", FLOW)
-    house.current = InForce(FLOW, "v2")
+    house.flows.publish({"etl": "v2"})
 
     house.end(house.runs()[0])
     drive(house)
@@ -258,8 +259,8 @@ def test_new_runs_are_of_the_version_in_force(house: House) -> None:
 
 
 def test_version_that_the_parameters_do_not_fit_is_left_out(house: House) -> None:
-    renamed = FlowDefinition("etl", parameters=(Parameter("lines"),))
-    house.current = InForce(renamed, "v2")
+    house.save("v2", FlowDefinition("etl", parameters=(Parameter("lines"),)))
+    house.flows.publish({"etl": "v2"})
     house.backfill(1)
 
     house.driver.turn()
@@ -318,7 +319,9 @@ def test_backfill_that_is_not_there_is_told_from_those_that_are(house: House) ->
 def test_part_serves_until_it_is_stopped(house: House) -> None:
     row = house.backfill(0)
     looks = iter((True, True))
-    driver = BackfillDriver(house.client, house.project, is_active=lambda: next(looks, False))
+    driver = BackfillDriver(
+        house.client, house.project, house.flows, is_active=lambda: next(looks, False)
+    )
     original = driver.turn
 
     def turn() -> bool:
