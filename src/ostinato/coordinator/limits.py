@@ -1,6 +1,7 @@
 """This module holds the limits within which a coordinator dispatches."""
 
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ostinato.engine.queueing import DEFAULT_POOL, Lane, Limit
@@ -60,25 +61,84 @@ class Executors(NamedTuple):
         return executor
 
 
+class SharedLimit(Limit):
+    """A limit that other coordinators dispatch within as well.
+
+    Attributes:
+        budget: Its name among them.
+        total: Slots of all together; ``slots`` is what this one may take of them.
+        granted: What the store knows to be this one's.
+        asked: What it could use when it asked the last time.
+    """
+
+    # Invariant: used <= granted.
+    __slots__ = ("asked", "budget", "granted", "total")
+
+    def __init__(self, name: str, total: int, budget: str) -> None:
+        super().__init__(name, 0)
+        self.budget = budget
+        self.total = total
+        self.granted = 0
+        self.asked = 0
+
+
 class Limits:
     """The limits that all runs of a coordinator share.
 
     Args:
         pools: Slots by the name of the pool.
         budget: What the machine has.
+        find_pools: Returns the pools as they are by now; with it, all limits are shared with
+            other coordinators, and nothing may be taken until a share of it is granted.
     """
 
-    def __init__(self, pools: Mapping[str, int], budget: Budget = Budget()) -> None:  # noqa: B008 - immutable
-        self._pools = {name: Limit(f"pool {name!r}", slots) for name, slots in pools.items()}
+    def __init__(
+        self,
+        pools: Mapping[str, int],
+        budget: Budget = Budget(),  # noqa: B008 - immutable
+        *,
+        find_pools: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
+        self._find_pools = find_pools
+        #: All that other coordinators have a share of, in the order in which they came up.
+        self.shared: list[SharedLimit] = []
+        self._pools: dict[str, Limit] = {}
+        self._add_pools(pools)
         self._is_cpu_given = budget.is_cpu_given
         amounts = {
             "cpu": round(budget.cpu * PARTS),
             "gpu": round(budget.gpu * PARTS),
             "memory": budget.memory_bytes,
         }
-        self._compute = {name: Limit(name, amount) for name, amount in amounts.items() if amount}
+        host = socket.gethostname() if find_pools else ""
+        self._compute = {
+            name: self._limit(name, amount, f"{name} of {host}")
+            for name, amount in amounts.items()
+            if amount
+        }
         #: Limits of single tasks over all runs, by flow and task.
         self._over_runs: dict[tuple[str, str], Limit] = {}
+
+    def refresh(self) -> None:
+        """Look how many slots the pools have by now."""
+        if self._find_pools is not None:
+            self._add_pools(self._find_pools())
+
+    def _add_pools(self, pools: Mapping[str, int]) -> None:
+        for name, slots in pools.items():
+            pool = self._pools.get(name)
+            if pool is None:
+                title = f"pool {name!r}"
+                self._pools[name] = self._limit(title, slots, title)
+            else:
+                _set_total(pool, slots)
+
+    def _limit(self, name: str, slots: int, budget: str) -> Limit:
+        if self._find_pools is None:
+            return Limit(name, slots)
+        limit = SharedLimit(name, slots, budget)
+        self.shared.append(limit)
+        return limit
 
     def lanes(self, flow: FlowDefinition, executors: Executors) -> list[Lane]:
         """Return the lane of each task of a run, by position; tasks of equal demands share it.
@@ -149,18 +209,22 @@ class Limits:
         limit = self._over_runs.get(key)
         if limit is None:
             name = f"max_active_over_runs of {flow}.{task_id}"
-            limit = self._over_runs[key] = Limit(name, policy.max_active_over_runs)
+            limit = self._limit(name, policy.max_active_over_runs, name)
+            self._over_runs[key] = limit
         # Of a flow that has changed, the newest version says how many.
-        limit.slots = policy.max_active_over_runs
+        _set_total(limit, policy.max_active_over_runs)
         return limit
 
     def _of_policy(self, task_id: str, policy: Policy) -> Iterator[tuple[Limit, int]]:
         pool = self._pools.get(policy.pool or DEFAULT_POOL)
+        if pool is None and policy.pool:
+            self.refresh()
+            pool = self._pools.get(policy.pool)
         if pool is not None:
-            if policy.pool_slots > pool.slots:
+            if policy.pool_slots > _total(pool):
                 message = (
                     f"task {task_id!r} takes {policy.pool_slots} slots of the {pool.name}, "
-                    f"which has {pool.slots}"
+                    f"which has {_total(pool)}"
                 )
                 raise UsageError(message)
             yield pool, policy.pool_slots
@@ -179,14 +243,15 @@ class Limits:
                 yield limit, self._within(task_id, limit, amount)
 
     def _within(self, task_id: str, limit: Limit, amount: int) -> int:
-        if amount <= limit.slots:
+        total = _total(limit)
+        if amount <= total:
             return amount
         if limit.name == "cpu" and not self._is_cpu_given:
-            return limit.slots
+            return total
         unit = 1 if limit.name == "memory" else PARTS
         message = (
             f"task {task_id!r} asks for {amount / unit:g} of {limit.name}, "
-            f"and there is {limit.slots / unit:g}"
+            f"and there is {total / unit:g}"
         )
         raise UsageError(message, hint="set compute in ostinato.yaml")
 
@@ -196,3 +261,14 @@ class Limits:
             yield Limit(f"max_active of {task.id}", policy.max_active), 1
         if policy.max_active_over_runs:
             yield self._limit_over_runs(flow.name, task.id, policy), 1
+
+
+def _total(limit: Limit) -> int:
+    return limit.total if isinstance(limit, SharedLimit) else limit.slots
+
+
+def _set_total(limit: Limit, slots: int) -> None:
+    if isinstance(limit, SharedLimit):
+        limit.total = slots
+    else:
+        limit.slots = slots

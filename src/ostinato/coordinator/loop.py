@@ -14,6 +14,7 @@ import msgspec
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.artifacts import ArtifactDesk
 from ostinato.coordinator.bell import Bell
+from ostinato.coordinator.budgets import Budgets
 from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
@@ -134,6 +135,7 @@ class Coordinator:
         self._gate = gate
         self._runs: dict[int, LiveRun] = {}
         self._queue = ReadyQueue()
+        self._budgets = Budgets(store, lease, limits, self._queue, clock)
         self._timers = Timers()
         self._batch = Batch()
         self._touched: dict[int, LiveRun] = {}
@@ -223,6 +225,7 @@ class Coordinator:
         """Kill what runs and free everything; the runs stay as they were committed."""
         for executor in self._executors.values():
             executor.close()
+        self._budgets.close()
         self._waits.close()
         self._bell.close()
 
@@ -370,6 +373,7 @@ class Coordinator:
                 self._registry.timers.get(timer.kind, self._fire)(run_id, timer)
         if self._has_requests and self._requests.is_due():
             self._past.look_again()
+            self._budgets.call()
             self._requests.take(self._batch)
         for turn in self._registry.turns:
             turn.take_turn()
@@ -380,6 +384,8 @@ class Coordinator:
             for run in self._held.startable():
                 self._apply(run, ev.RunStarted(self._now_us), "", "")
         self._dispatch()
+        if self._budgets.look():
+            self._dispatch()
         self.commit()
         self._send()
 
@@ -410,6 +416,7 @@ class Coordinator:
         timeout_s = POLL_S
         for check_s in (
             self._waits.next_check_s(),
+            self._budgets.next_look_s(),
             *(turn.next_turn_s() for turn in self._registry.turns),
         ):
             if check_s is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from ostinato.client.new_runs import LOCAL, code_version, run_to_create
-from ostinato.clock import Clock, SystemClock, draw_chance
+from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.loop import Coordinator
@@ -158,9 +158,14 @@ class Owner:
         self._closing.close()
 
     def _limits(self) -> Limits:
+        is_alone = isinstance(self._clock, VirtualClock)
+        find_pools = None if is_alone else self._pools
+        budget = budget_of(self._project.settings.compute)
+        return Limits(self._pools(), budget, find_pools=find_pools)
+
+    def _pools(self) -> dict[str, int]:
         pools = {row.name: row.slots for row in self._store.vault.pools()}
-        settings = self._project.settings
-        return Limits(pools | settings.pools, budget_of(settings.compute))
+        return pools | self._project.settings.pools
 
     def _open_vault(self) -> "Vault":
         # Most runs ask for no connection, and it needs 5 ms.

@@ -9,6 +9,7 @@ Changes are cheap however many lanes stand in an order: what has become untrue o
 found when the entry comes to the front.
 """
 
+from collections.abc import Iterator
 from heapq import heappop, heappush, heapreplace
 from typing import Generic, Protocol, TypeVar
 
@@ -87,6 +88,11 @@ class FairOrder(Generic[Each]):
             heappop(flows)
             del self._lanes[turns]
         return None
+
+    def lanes(self) -> Iterator[Each]:
+        """Yield all that are here, in no order."""
+        for entries in self._lanes.values():
+            yield from (entry[2] for entry in entries if entry[2].entry is entry)
 
     def replace(self, lane: Each, turns: Turns, key: Key) -> object:
         """Give a lane that is here another key, and return its entry; quick for the first one.

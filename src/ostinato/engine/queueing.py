@@ -306,6 +306,27 @@ class ReadyQueue:
             self._let_in(limit)
 
 
+def waiting_for(limit: Limit, at_most: int) -> tuple[int, int]:
+    """Return how many slots those ask for that wait for a limit, and how many the next one.
+
+    Args:
+        limit: Which.
+        at_most: Slots above which it does not matter how many they are.
+    """
+    waiting = least = 0
+    for by_amount in limit.blocked.values():
+        for amount, order in by_amount.items():
+            for lane in order.lanes():
+                waiting += amount * len(lane.heap)
+                least = min(least, amount) if least else amount
+                if waiting >= at_most:
+                    break
+    kept_for = limit.kept_for
+    if kept_for is not None and kept_for.blocked_by is limit:
+        least = next(amount for each, amount in kept_for.demands if each is limit)
+    return waiting, least
+
+
 def _rank(lane: Lane) -> tuple[float, int, int]:
     assert lane.turns is not None
     key, count, _ = lane.heap[0]

@@ -13,6 +13,7 @@ from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
     Batch,
+    BudgetAsk,
     CacheRow,
     Claimable,
     ConnectionRow,
@@ -26,6 +27,8 @@ from ostinato.store.records import (
     RunRequest,
     RunRow,
     ServedFlowRow,
+    Share,
+    ShareRow,
     TaskRunRow,
     VariableRow,
 )
@@ -158,6 +161,33 @@ class CacheStore(Protocol):
         ...
 
 
+class BudgetStore(Protocol):
+    """Divide the limits that several coordinators share among them."""
+
+    def shares(self) -> list[ShareRow]:
+        """Return the shares of all coordinators, by budget."""
+        ...
+
+    def rebalance(self, lease: CoordinatorLease, asks: Sequence[BudgetAsk]) -> list[Share]:
+        """Take what is due of each budget, and give back what is not.
+
+        It writes only where that changes something, and wakes those whom it concerns. What a
+        coordinator that is gone had stays taken until its children are surely dead.
+
+        Args:
+            lease: Of the coordinator.
+            asks: All that it has taken or wants, one for each budget.
+
+        Raises:
+            OwnershipLost: The coordinator was shut out.
+        """
+        ...
+
+    def release(self, lease: CoordinatorLease, budgets: Sequence[str]) -> None:
+        """Give back all that a coordinator has of some budgets."""
+        ...
+
+
 class Store(Protocol):
     """Keep runs, their task runs, values and events.
 
@@ -172,6 +202,11 @@ class Store(Protocol):
     @property
     def vault(self) -> VaultStore:
         """Connections, variables and pools."""
+        ...
+
+    @property
+    def budgets(self) -> BudgetStore:
+        """What coordinators may take of the limits that they share."""
         ...
 
     @property

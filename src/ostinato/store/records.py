@@ -234,6 +234,62 @@ class CacheRow(NamedTuple):
     value: bytes | None
 
 
+class ShareRow(NamedTuple):
+    """What a coordinator may take of a budget; columns in the table's order.
+
+    Attributes:
+        budget: Name of the limit.
+        owner: The coordinator.
+        granted: Slots that it may take.
+        wanted: Slots that it could use.
+        least: The fewest with which one of those that wait for it can start.
+        served_us: When it got slots the last time.
+        lost_us: When it was first seen to be gone; 0 while it lives.
+    """
+
+    budget: str
+    owner: int
+    granted: int
+    wanted: int
+    least: int
+    served_us: int
+    lost_us: int
+
+
+class BudgetAsk(NamedTuple):
+    """What a coordinator asks of a budget.
+
+    Attributes:
+        budget: Name of the limit.
+        slots: How many there are, for all coordinators together.
+        used: How many are taken.
+        wanted: How many it could use, taken ones included.
+        least: The fewest with which one of those that wait can start; 0 if none waits.
+    """
+
+    budget: str
+    slots: int
+    used: int
+    wanted: int
+    least: int
+
+
+class Share(NamedTuple):
+    """What a coordinator was given of a budget.
+
+    Attributes:
+        budget: Name of the limit.
+        granted: Slots that are its own.
+        due: Slots that should be; what it has above them goes to others as soon as it is free.
+        is_shared: Whether others want or hold some of it.
+    """
+
+    budget: str
+    granted: int
+    due: int
+    is_shared: bool
+
+
 class EventRow(NamedTuple):
     """An event that is to be appended; ``task_id`` and ``path`` are empty for the run's own."""
 

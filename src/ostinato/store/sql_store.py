@@ -12,6 +12,7 @@ from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import RETURN_VALUE, StoredValue
 from ostinato.store import rows
 from ostinato.store.backfills import BackfillStore
+from ostinato.store.budgets import BudgetTables
 from ostinato.store.cache import CacheTables
 from ostinato.store.claims import Claims
 from ostinato.store.cursors import read_key, read_position, write_key, write_position
@@ -76,6 +77,10 @@ class SqlStore(ABC):
         self.backfills = BackfillStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
         self.served = ServedFlowTables(database, statements, clock)
+        #: What coordinators may take of the limits that they share.
+        self.budgets = BudgetTables(
+            database, statements, self._ownership, clock=clock, wake=self._wake_coordinators
+        )
 
     @abstractmethod
     def close(self) -> None:
@@ -120,6 +125,11 @@ class SqlStore(ABC):
     @abstractmethod
     def _wake_owner(self, owner: CoordinatorRow) -> None:
         """Tell a coordinator that something is asked of it."""
+
+    def _wake_coordinators(self, ids: Iterable[int]) -> None:
+        for owner in map(self.coordinator, ids):
+            if owner is not None:
+                self._wake_owner(owner)
 
     # Definitions
 

@@ -10,6 +10,7 @@ from ostinato.engine.queueing import (
     Limit,
     Ready,
     ReadyQueue,
+    waiting_for,
 )
 from ostinato.engine.task_run import TaskRun
 from ostinato.model.state import TaskRunState
@@ -356,3 +357,16 @@ def _one_after_the_other(queue: ReadyQueue, running: Ready | None) -> list[str]:
         if running is not None:
             order.append(running.task_run.task_id)
     return order
+
+
+def test_it_is_known_what_waits_for_a_limit() -> None:
+    queue, limit = ReadyQueue(), Limit("pool", 0)
+    one, three = Lane("e", ((limit, 1),)), Lane("e", ((limit, 3),))
+    for name, lane in (("a", one), ("b", one), ("c", three)):
+        queue.push(Ready(1, queued(name), lane), 1)
+    before = waiting_for(limit, 100)
+
+    queue.pop("e")
+
+    assert before == (0, 0)
+    assert waiting_for(limit, 100) == (5, 1)

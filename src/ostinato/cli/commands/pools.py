@@ -8,7 +8,10 @@ import click
 from ostinato.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ostinato.client.vault import Pool
+    from ostinato.store.protocol import Store
     from ostinato.store.records import PoolRow
 
 
@@ -17,7 +20,8 @@ def command() -> None:
     """Keep and show pools: how many task runs that name one run at a time.
 
     Those of ostinato.yaml win over those of the store; `set`, `delete` and `import` change
-    those of the store. A run takes the pools as they are when it begins.
+    those of the store. All processes of a project share them; one that runs already takes a
+    changed number within a second.
     """
 
 
@@ -37,6 +41,32 @@ def list_(environment: str | None, project: Path | None, output: str) -> None:
         return
     rows = [[pool.name, str(pool.slots), pool.source, pool.description] for pool in pools]
     print_table(["NAME", "SLOTS", "FROM", "DESCRIPTION"], rows, "no pools")
+
+
+@command.command("held", short_help="Show which process has which slots.")
+@options.environment
+@options.project
+@options.output("text", "json")
+def held(environment: str | None, project: Path | None, output: str) -> None:
+    """Show which process may take how many slots of what several share.
+
+    Beside pools that is what single tasks may run at a time over all runs, and cores, devices
+    and memory of a machine. What a process has and does not use goes to others as they need it.
+    """
+    from ostinato.cli import as_json
+    from ostinato.cli.opening import open_project
+    from ostinato.cli.vault import print_table, project_of
+
+    found = project_of(project, environment)
+    rows = []
+    if found.store_path.exists():
+        with open_project(found) as opened:
+            rows = list(_holders(opened.store))
+    if output == "json":
+        as_json.echo(rows)
+        return
+    header = ["LIMIT", "SLOTS", "WANTED", "PROCESS", "HOST", ""]
+    print_table(header, [[str(value) for value in row.values()] for row in rows], "nothing is held")
 
 
 @command.command("get")
@@ -147,6 +177,20 @@ def export(
         pools = vault.stored_pools()
     entries = {pool.name: {"slots": pool.slots, "description": pool.description} for pool in pools}
     write(entries, "pools", file, output)
+
+
+def _holders(store: "Store") -> "Iterator[dict[str, Any]]":
+    for share in store.budgets.shares():
+        owner = store.coordinator(share.owner)
+        is_alive = owner is not None and owner.is_alive
+        yield {
+            "limit": share.budget,
+            "slots": share.granted,
+            "wanted": share.wanted,
+            "process": owner.pid if owner else 0,
+            "host": owner.host if owner else "",
+            "state": "" if is_alive else "gone; free once its children surely are",
+        }
 
 
 def _entry(name: str, content: Any) -> "PoolRow":
