@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
 from ostinato.client.backfills import Backfills
+from ostinato.client.sensors import Sensors
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
@@ -60,6 +61,8 @@ class LocalClient:
         self._logs_root = logs_root
         #: Runs for ranges of dates.
         self.backfills = Backfills(store.backfills, store.wake_schedulers)
+        #: Functions that ask for runs, and messages that start them.
+        self.sensors = Sensors(store)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
@@ -227,10 +230,22 @@ class LocalClient:
         return {path: self._digest(value) for path, value in values}
 
     def events(
-        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+        self,
+        *,
+        after: str = "",
+        run_id: RunId | None = None,
+        limit: int = 1000,
+        of_runs: bool = False,
     ) -> list[LoggedEvent]:
-        """Return events in the order of the log, from behind a cursor."""
-        return self._store.events(after=after, run_id=run_id, limit=limit)
+        """Return events in the order of the log, from behind a cursor.
+
+        Args:
+            after: The cursor; empty for the beginning of the log.
+            run_id: Of one run alone.
+            limit: At most so many.
+            of_runs: Only what happened to runs, and not to their task runs.
+        """
+        return self._store.events(after=after, run_id=run_id, limit=limit, of_runs=of_runs)
 
     def event_cursor(self) -> str:
         """Return the cursor behind the newest event."""

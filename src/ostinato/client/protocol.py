@@ -143,9 +143,21 @@ class Client(Protocol):
         ...
 
     def events(
-        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+        self,
+        *,
+        after: str = "",
+        run_id: RunId | None = None,
+        limit: int = 1000,
+        of_runs: bool = False,
     ) -> list[LoggedEvent]:
-        """Return events in the order of the log, from behind a cursor."""
+        """Return events in the order of the log, from behind a cursor.
+
+        Args:
+            after: The cursor; empty for the beginning of the log.
+            run_id: Of one run alone.
+            limit: At most so many.
+            of_runs: Only what happened to runs, and not to their task runs.
+        """
         ...
 
     def event_cursor(self) -> str:

@@ -32,6 +32,7 @@ from ostinato.store.records import (
     TaskRunRow,
     VariableRow,
 )
+from ostinato.store.sensors import SensorStore
 
 Row = TypeVar("Row", covariant=True)
 
@@ -220,6 +221,11 @@ class Store(Protocol):
         ...
 
     @property
+    def sensors(self) -> SensorStore:
+        """Event sensors, their ticks, and messages that are to start runs."""
+        ...
+
+    @property
     def served(self) -> ServedFlowStore:
         """Which flows are served, and in which version."""
         ...
@@ -382,9 +388,21 @@ class Store(Protocol):
         ...
 
     def events(
-        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+        self,
+        *,
+        after: str = "",
+        run_id: RunId | None = None,
+        limit: int = 1000,
+        of_runs: bool = False,
     ) -> list[LoggedEvent]:
-        """Return events in the order of the log, from behind a cursor."""
+        """Return events in the order of the log, from behind a cursor.
+
+        Args:
+            after: The cursor; empty for the beginning of the log.
+            run_id: Of one run alone.
+            limit: At most so many.
+            of_runs: Only what happened to runs, and not to their task runs.
+        """
         ...
 
     def event_cursor(self) -> str:

@@ -45,6 +45,7 @@ from ostinato.store.records import (
     RunRow,
     TaskRunRow,
 )
+from ostinato.store.sensors import SensorStore
 from ostinato.store.served import ServedFlowTables
 from ostinato.store.vault import VaultTables
 
@@ -75,6 +76,7 @@ class SqlStore(ABC):
         #: Connections, variables and pools.
         self.vault = VaultTables(database, statements, clock)
         self.backfills = BackfillStore(database, statements, clock)
+        self.sensors = SensorStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
         self.served = ServedFlowTables(database, statements, clock)
         #: What coordinators may take of the limits that they share.
@@ -102,9 +104,21 @@ class SqlStore(ABC):
 
     @abstractmethod
     def events(
-        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+        self,
+        *,
+        after: str = "",
+        run_id: RunId | None = None,
+        limit: int = 1000,
+        of_runs: bool = False,
     ) -> list[LoggedEvent]:
-        """Return events in the order of the log, from behind a cursor."""
+        """Return events in the order of the log, from behind a cursor.
+
+        Args:
+            after: The cursor; empty for the beginning of the log.
+            run_id: Of one run alone.
+            limit: At most so many.
+            of_runs: Only what happened to runs, and not to their task runs.
+        """
 
     @abstractmethod
     def event_cursor(self) -> str:

@@ -171,12 +171,25 @@ class SqliteStore(SqlStore):
     # The event log
 
     def events(
-        self, *, after: str = "", run_id: RunId | None = None, limit: int = 1000
+        self,
+        *,
+        after: str = "",
+        run_id: RunId | None = None,
+        limit: int = 1000,
+        of_runs: bool = False,
     ) -> list[LoggedEvent]:
-        """Return events in the order of the log, from behind a cursor."""
+        """Return events in the order of the log, from behind a cursor.
+
+        Args:
+            after: The cursor; empty for the beginning of the log.
+            run_id: Of one run alone.
+            limit: At most so many.
+            of_runs: Only what happened to runs, and not to their task runs.
+        """
         position = read_position(after)
         if run_id is None:
-            found = self._database.read(self._sql["select_events"], (position, limit))
+            statement = "select_events_of_runs" if of_runs else "select_events"
+            found = self._database.read(self._sql[statement], (position, limit))
         else:
             found = self._database.read(self._sql["select_run_events"], (run_id, position, limit))
         return [rows.logged_event(row) for row in found]

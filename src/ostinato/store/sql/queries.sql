@@ -215,6 +215,11 @@ INSERT INTO events (run_id, task_id, path, at_us, payload) VALUES (?, ?, ?, ?, ?
 SELECT position, run_id, task_id, path, at_us, payload
 FROM events WHERE position > ? ORDER BY position LIMIT ?
 
+-- name: select_events_of_runs
+-- Events behind a position that are of no task run. Primary key.
+SELECT position, run_id, task_id, path, at_us, payload
+FROM events WHERE position > ? AND task_id = '' ORDER BY position LIMIT ?
+
 -- name: select_run_events
 -- Events of a run behind a position. events_by_run.
 SELECT position, run_id, task_id, path, at_us, payload
