@@ -27,6 +27,9 @@ MAX_PAUSE_S = 10.0
 #: A load that lasts this long is given up for another change, and at least twice its usual time.
 GIVE_UP_S = 2.0
 
+#: Seconds after which definitions that could not be saved are loaded again.
+SAVE_AGAIN_S = 2.0
+
 
 class Reload:
     """Watch a project and keep its code in force; a part of a service.
@@ -179,6 +182,12 @@ class Reload:
             self._usual_s = now_s - self._loading_since_s
             change = self._code.accept(host)
             self._watch_sources()
+        if error is None and not change.version:
+            # What was loaded could not be saved: it is tried again.
+            self._pause_s = SAVE_AGAIN_S
+            self._changed.add("")
+            self._end(now_s)
+            return
         found = (change.version, change.problems)
         is_other, self._found = found != self._found, found
         self._pause_s = 0.0 if is_other else min(max(2 * self._pause_s, 0.1), MAX_PAUSE_S)

@@ -85,6 +85,10 @@ class ServedManifest(Struct, frozen=True):
     manifest: Manifest
 
 
+#: Keeps definitions, with the versions of all flows that are to be in force.
+Save = Callable[[ServedManifest, Mapping[str, str]], None]
+
+
 class _Version:
     def __init__(self, served: ServedManifest, host: CodeHost) -> None:
         self.served = served
@@ -100,6 +104,9 @@ class ServedCode:
         nursery: Forks the code hosts.
         target: What is loaded, as ``parse_target`` takes it; empty for the whole project.
         overrides: Settings from command-line flags.
+        save: Keeps definitions before they come into force, so that runs may be pinned to them,
+            with the versions of all flows that then are in force; what it raises leaves
+            everything as it is.
     """
 
     def __init__(
@@ -109,7 +116,9 @@ class ServedCode:
         *,
         target: str = "",
         overrides: Mapping[str, str] | None = None,
+        save: Save | None = None,
     ) -> None:
+        self._save = save
         self._project = project
         self._nursery = nursery
         self._spec = HostSpec(target, str(project.root), dict(overrides or {}))
@@ -195,7 +204,13 @@ class ServedCode:
     def accept(self, host: CodeHost) -> CodeChange:
         """Put in force what a code host has loaded; tell what has changed."""
         data, version = host.loaded()
-        return self._put_in_force(host, ServedManifest(version, data, decode_manifest(data)))
+        served = ServedManifest(version, data, decode_manifest(data))
+        try:
+            return self._put_in_force(host, served)
+        except OstinatoError as error:
+            # It could not be saved.
+            host.close()
+            return self.refuse(error)
 
     def refuse(self, error: OstinatoError) -> CodeChange:
         """Leave everything in force, because nothing could be loaded; tell so."""
@@ -226,24 +241,18 @@ class ServedCode:
 
     def _put_in_force(self, host: CodeHost, served: ServedManifest) -> CodeChange:
         version, manifest = served.version, served.manifest
-        with self._lock:
-            known = self._versions.get(version)
-            if known is None:
-                self._versions[version] = _Version(served, host)
-            else:
-                # The newest is the last; what has loaded before serves as well.
-                known.served = served
-                self._versions[version] = self._versions.pop(version)
-        if known is not None:
-            host.close()
-            host = known.host
         before = self._flows
-        flows = {flow.name: InForce(flow, version, host) for flow in manifest.flows}
+        names = {flow.name for flow in manifest.flows}
         kept = {
             name: flow
             for name, flow in before.items()
-            if name not in flows and _is_in(flow.definition.source.file, manifest.unloaded)
+            if name not in names and _is_in(flow.definition.source.file, manifest.unloaded)
         }
+        if self._save is not None:
+            versions = dict.fromkeys(names, version)
+            self._save(served, versions | {name: flow.version for name, flow in kept.items()})
+        host = self._know(host, served)
+        flows = {flow.name: InForce(flow, version, host) for flow in manifest.flows}
         sensors = {each.name: SensorInForce(each, version, host) for each in manifest.sensors}
         kept_sensors = {
             name: sensor
@@ -267,6 +276,17 @@ class ServedCode:
         self._tell(change)
         self._retire()
         return change
+
+    def _know(self, host: CodeHost, served: ServedManifest) -> CodeHost:
+        """Return the host of a version: one that has loaded it before serves as well."""
+        with self._lock:
+            known = self._versions.pop(served.version, None) or _Version(served, host)
+            known.served = served
+            # The newest is the last.
+            self._versions[served.version] = known
+        if known.host is not host:
+            host.close()
+        return known.host
 
     def _tell(self, change: CodeChange) -> CodeChange:
         for tell in self._told:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ostinato.clock import Clock, SystemClock
+from ostinato.errors import OstinatoError
 from ostinato.model.layout import DATA_FOLDER
-from ostinato.project.discovery import Project
+from ostinato.project.discovery import Project, find_project
 from ostinato.project.inotify import FolderEvents
-from ostinato.project.target import SETTINGS_FILE
+from ostinato.project.target import SETTINGS_FILE, Target
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class CodeFiles:
         self._project = project
         self._clock = clock or SystemClock()
         self._root = str(project.root)
-        self._entries = [os.path.join(self._root, name) for name in project.settings.flows]
+        self._entries = self._paths_of(project)
         self._not_code = {
             str(p) for p in (project.data_dir, project.values_root, project.logs_root)
         }
@@ -121,14 +122,15 @@ class CodeFiles:
         if folders != self._folders:
             self._folders = folders
             self._watch_folders()
+        changed = {f for f in before.keys() | marks.keys() if before.get(f) != marks.get(f)}
+        if before and os.path.join(self._root, SETTINGS_FILE) in changed:
+            changed |= self._look_elsewhere()
         now_s = self._clock.monotonic_s()
         least_s, times = LOOK_S, _PAUSES_PER_LOOK
         if self._events is None:
             least_s, times = LOOK_WITHOUT_EVENTS_S, _PAUSES_PER_LOOK_WITHOUT_EVENTS
         self._next_look_s = now_s + max(least_s, times * (now_s - began_s))
-        return {
-            file for file in before.keys() | marks.keys() if before.get(file) != marks.get(file)
-        }
+        return changed
 
     def differ(self, files: Iterable[str], sources: Mapping[str, str]) -> bool:
         """Return whether some files have another content than was loaded of them.
@@ -144,6 +146,21 @@ class CodeFiles:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+    def _look_elsewhere(self) -> set[str]:
+        """Look where the settings now say that flows are."""
+        try:
+            entries = self._paths_of(find_project(Target(path=self._project.root)))
+        except OstinatoError:
+            # Whoever loads the project says so.
+            return set()
+        if entries == self._entries:
+            return set()
+        self._entries = entries
+        return self.look()
+
+    def _paths_of(self, project: Project) -> list[str]:
+        return [os.path.join(self._root, name) for name in project.settings.flows]
 
     # What is code
 

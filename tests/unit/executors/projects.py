@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ostinato.executors.nursery import Nursery
-from ostinato.executors.served_code import ServedCode
+from ostinato.executors.served_code import Save, ServedCode
 from ostinato.project.discovery import find_project
 from ostinato.project.target import Target
 
@@ -40,10 +40,10 @@ def write_flow(root: Path, name: str, result: object) -> Path:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[ServedCode]:
+def served(root: Path, save: Save | None = None) -> Iterator[ServedCode]:
     """Give the code of a project, not loaded yet."""
     nursery = Nursery.fork()
-    code = ServedCode(find_project(Target(path=root)), nursery)
+    code = ServedCode(find_project(Target(path=root)), nursery, save=save)
     try:
         yield code
     finally:

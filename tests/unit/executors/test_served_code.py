@@ -1,8 +1,10 @@
 """What is in force of a project's code follows its files, and what is broken stays as it was."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from ostinato.executors.served_code import CodeChange
+from ostinato.errors import StoreFull
+from ostinato.executors.served_code import CodeChange, ServedManifest
 from tests.unit.executors.projects import served, write_flow, write_project
 
 
@@ -137,3 +139,25 @@ def test_a_host_lives_as_long_as_it_is_held(tmp_path: Path) -> None:
 
         assert not host.pid
         assert code.hold(first) is None
+
+
+def test_definitions_that_cannot_be_saved_do_not_come_into_force(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    saved: list[str] = []
+
+    def save(served: ServedManifest, versions: Mapping[str, str]) -> None:
+        assert versions == {"etl": served.version}
+        if saved:
+            raise StoreFull("no room is left on the disk")
+        saved.append(served.version)
+
+    with served(tmp_path, save) as code:
+        first = code.load().version
+        write_flow(tmp_path, "etl", 2)
+
+        change = code.load()
+
+        assert saved == [first]
+        assert (change.version, change.kept) == ("", ("etl",))
+        assert code.flows["etl"].version == first
+        assert [problem.message for problem in code.problems] == ["no room is left on the disk"]

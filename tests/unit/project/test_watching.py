@@ -174,3 +174,10 @@ def test_folders_beyond_the_limit_are_left_out(
     (root / "flows" / "nightly" / "a.py").write_text("x = 1\n")
     assert changed(files, root) == ["flows/nightly/a.py"]
     files.close()
+
+
+def test_folders_of_flows_that_settings_name_are_watched(files: CodeFiles, root: Path) -> None:
+    (root / "lib" / "query.sql").write_text("select 1\n")
+    (root / "ostinato.yaml").write_text("name: shop\nflows: [lib]\n")
+
+    assert changed(files, root) == ["lib/query.sql", "ostinato.yaml"]

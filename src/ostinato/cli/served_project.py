@@ -1,0 +1,105 @@
+"""This module is the project of a process that goes on: its store, and its code in force."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from ostinato.cli.opening import Opened, open_project
+from ostinato.client.flows import FlowDirectory
+from ostinato.clock import SystemClock
+from ostinato.errors import OstinatoError
+from ostinato.executors.nursery import Nursery
+from ostinato.executors.reload import Reload
+from ostinato.executors.served_code import Save, ServedCode, ServedManifest
+from ostinato.project.discovery import Project, check_target, find_project
+from ostinato.project.target import Target
+
+
+class ServedProject(Struct, frozen=True):
+    """A project whose code is kept in force.
+
+    Attributes:
+        opened: The project, its store, a client.
+        code: What is in force of it.
+        reload: The part of the service that follows its files.
+    """
+
+    opened: Opened
+    code: ServedCode
+    reload: Reload
+
+
+@contextmanager
+def serve_project(
+    folder: Path | None, *, overrides: Mapping[str, str] | None = None
+) -> Iterator[ServedProject]:
+    """Load a project and open its store; call this before threads are started.
+
+    What could not be loaded is among ``code.problems``, and the rest is in force. Definitions are
+    saved, and the flows that are served told of, before they come into force.
+
+    Args:
+        folder: In the project; None for the working directory.
+        overrides: Settings from command-line flags.
+
+    Raises:
+        UsageError: There is no project.
+        SettingsError: Its settings are wrong.
+        StoreError: Its store cannot be used.
+    """
+    # First thing: this process has no threads yet, and little that the other would keep.
+    nursery = Nursery.fork()
+    try:
+        with _serve(nursery, folder, overrides or {}) as served:
+            yield served
+    finally:
+        nursery.close()
+
+
+@contextmanager
+def _serve(
+    nursery: Nursery, folder: Path | None, overrides: Mapping[str, str]
+) -> Iterator[ServedProject]:
+    project = _find(folder, overrides)
+    saving: Save | None = None
+
+    def save(served: ServedManifest, versions: Mapping[str, str]) -> None:
+        assert saving is not None
+        saving(served, versions)
+
+    code = ServedCode(project, nursery, overrides=overrides, save=save)
+    # Before the first load: so no change is missed.
+    reload = Reload(code, project)
+    try:
+        host = code.begin()
+        # While the code is loaded.
+        with open_project(project) as opened:
+            saving = _saving(opened)
+            try:
+                host.loaded()
+            except OstinatoError as error:
+                code.refuse(error)
+            else:
+                code.accept(host)
+            yield ServedProject(opened, code, reload)
+    finally:
+        code.close()
+
+
+def _saving(opened: Opened) -> Save:
+    directory = FlowDirectory(opened.store, opened.project, SystemClock())
+
+    def save(served: ServedManifest, versions: Mapping[str, str]) -> None:
+        opened.store.save_manifest(served.version, opened.project.name, served.data)
+        directory.publish(versions)
+
+    return save
+
+
+def _find(folder: Path | None, overrides: Mapping[str, str]) -> Project:
+    target = Target(path=folder.resolve()) if folder is not None else Target()
+    project = find_project(target, overrides=overrides)
+    check_target(project, Target())
+    return project
