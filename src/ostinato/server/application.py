@@ -23,6 +23,9 @@ from ostinato.server.faults import Fault, answer_to, fault_of, fault_response
 #: Paths that need no token: load balancers and supervisors have none.
 _OPEN = ("/health/live", "/health/ready")
 
+#: Seconds in which the parts must have said how they are.
+HEALTH_TIMEOUT_S = 5.0
+
 #: Code and sentence of what the router refuses.
 _REFUSALS = {
     404: ("not-found", "there is nothing at this path"),
@@ -50,13 +53,17 @@ def application(
         return _health_response(health(), lambda part: part.is_live)
 
     async def ready(_request: Request) -> Response:
-        # Some parts ask the store, which may take its time.
-        parts = await asyncio.to_thread(health)
+        try:
+            # Some parts ask the store, which may take its time.
+            async with asyncio.timeout(HEALTH_TIMEOUT_S):
+                parts = await asyncio.to_thread(health)
+        except TimeoutError:
+            detail = f"did not answer in {HEALTH_TIMEOUT_S:g} seconds"
+            parts = {"server": PartHealth(is_ready=False, detail=detail)}
         return _health_response(parts, lambda part: part.is_live and part.is_ready)
 
-    def metrics(_request: Request) -> Response:
-        text = exposition(measure for part in measured for measure in part.measures())
-        return Response(text, media_type=CONTENT_TYPE)
+    async def metrics(_request: Request) -> Response:
+        return Response(await asyncio.to_thread(_metrics, measured), media_type=CONTENT_TYPE)
 
     app = Starlette(
         routes=[
@@ -75,6 +82,10 @@ def application(
     )
     app.state.ending = asyncio.Event()
     return app
+
+
+def _metrics(measured: Sequence[Measured]) -> str:
+    return exposition(measure for part in measured for measure in part.measures())
 
 
 class _Gate:

@@ -8,8 +8,8 @@ a limit.
 import asyncio
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
-from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -78,9 +78,10 @@ class _Server(Server):
 
     async def main_loop(self) -> None:
         """Wait until the server is to end."""
-        current_default_thread_limiter().total_tokens = MAX_THREADS
         ending: asyncio.Event = self._app.state.ending
-        asyncio.get_running_loop().add_reader(self._wake, self._take_word)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="server"))
+        loop.add_reader(self._wake, self._take_word)
         await ending.wait()
 
     def _take_word(self) -> None:

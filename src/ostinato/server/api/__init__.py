@@ -1,0 +1,1 @@
+"""This package is the interface for programs: JSON documents under ``/api/v1``."""

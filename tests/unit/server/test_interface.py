@@ -1,0 +1,339 @@
+"""The interface for programs, on a real store with a real run in it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
+
+from ostinato import dag, task
+from ostinato.cli.opening import client_of
+from ostinato.client.flows import FlowDirectory
+from ostinato.clock import SystemClock
+from ostinato.project.discovery import Project, find_project
+from ostinato.server.api.interface import interface_routes
+from ostinato.server.http_server import Address, HttpServer
+from ostinato.store.protocol import RunFilter, Store
+from ostinato.store.sqlite import open_store
+from tests.unit.server.conftest import serving
+
+API = "/api/v1"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+JSON = {"content-type": "application/json"}
+
+
+class House:
+    """A server, and what lies behind it."""
+
+    def __init__(self, http: httpx.Client, store: Store, flows: FlowDirectory) -> None:
+        self.http = http
+        self.store = store
+        self.flows = flows
+
+    def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        answer = self.http.get(f"{API}{path}", params=query)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, status: int, **headers: str) -> Any:
+        answer = self.http.post(f"{API}{path}", json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSTINATO_HOME", str(home))
+        yield find_project(environ={"OSTINATO_HOME": str(home)})
+
+
+@dag(tags=["nightly"])
+def etl(day: int = 1, zone: str = "UTC") -> None:
+    @task
+    def extract() -> list[int]:
+        return [1, 2, 3]
+
+    @task
+    def load(number: int) -> int:
+        return 6 // (3 - number)
+
+    load.expand(number=extract())
+
+
+@pytest.fixture(scope="module")
+def house(project: Project) -> Iterator[House]:
+    etl().run(params={"day": 7})
+    store = open_store(project.store_path)
+    flows = FlowDirectory(store, project, SystemClock())
+    version = store.runs(RunFilter())[0][0].manifest_version
+    flows.publish({"etl": version})
+    client = client_of(project, store)
+    with serving(routes=lambda: interface_routes(client, flows, "1.0")) as http:
+        yield House(http, store, flows)
+    store.close()
+
+
+def test_flows_are_listed_with_their_parameters(house: House) -> None:
+    (found,) = house.get("/flows")["items"]
+
+    assert (found["name"], found["tags"]) == ("etl", ["nightly"])
+    assert [each["name"] for each in found["parameters"]] == ["day", "zone"]
+    assert found["tasks"] == ["extract", "load"]
+
+
+def test_unknown_flow_says_what_was_meant(house: House) -> None:
+    found = house.get("/flows/elt", status=404)
+
+    assert found["code"] == "unknown-flow"
+    assert found["hint"] == "did you mean 'etl'?"
+
+
+def test_run_is_shown_by_each_of_its_names(house: House) -> None:
+    first = house.get("/runs/etl%231")
+
+    assert house.get(f"/runs/{first['id']}") == first
+    assert (first["name"], first["state"], first["params"]["day"]) == ("etl#1", "failed", 7)
+    assert datetime.fromisoformat(first["started_at"]).tzinfo is UTC
+
+
+def test_run_that_is_asked_for_waits_for_a_worker(house: House) -> None:
+    found = house.post("/flows/etl/runs", {"params": {"day": 3}, "tags": ["mine"]}, 201)
+
+    assert (found["state"], found["trigger"]) == ("queued", "api")
+    assert (found["params"], found["tags"]) == ({"day": 3, "zone": "UTC"}, ["nightly", "mine"])
+    row = house.store.find_run(found["id"])
+    assert row is not None
+    assert (row.home, row.owner) == ("service", 0)
+
+
+@pytest.mark.parametrize("by", ["header", "body"])
+def test_asking_again_with_a_key_gives_the_first_run(house: House, by: str) -> None:
+    body = {"params": {"day": 4}, **({"key": by} if by == "body" else {})}
+    headers = {"idempotency-key": by} if by == "header" else {}
+
+    first = house.post("/flows/etl/runs", body, 201, **headers)
+    again = house.post("/flows/etl/runs", body, 200, **headers)
+
+    assert again["id"] == first["id"]
+    assert first["key"] == f"api:{by}"
+
+
+def test_logical_date_is_read_in_the_zone_of_the_flow(house: House) -> None:
+    found = house.post("/flows/etl/runs", {"date": "2026-03-01"}, 201)
+
+    assert datetime.fromisoformat(found["logical_date"]) == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        ({"params": {"dya": 1}}, 422, "did you mean 'day'?"),
+        ({"params": {"day": "x"}}, 422, "day"),
+        ({"parms": {}}, 400, "parms"),
+        ({"date": "tomorrow"}, 400, "tomorrow"),
+        ([], 400, "object"),
+    ],
+)
+def test_bad_requests_for_runs_say_what_is_wrong(
+    house: House, body: Any, status: int, word: str
+) -> None:
+    found = house.post("/flows/etl/runs", body, status)
+
+    assert word in found["message"] + found["hint"]
+
+
+def test_pages_of_runs_follow_each_other(house: House) -> None:
+    keys = [f"page {number}" for number in range(5)]
+    made = [house.post("/flows/etl/runs", {"key": key, "tags": ["paged"]}, 201) for key in keys]
+
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = house.get("/runs", tag="paged", limit=2, cursor=cursor)
+        found += [run["id"] for run in page["items"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            break
+
+    assert found == [run["id"] for run in reversed(made)]
+
+
+def test_runs_are_found_by_state_and_parameter(house: House) -> None:
+    failed = house.get("/runs", state=["failed", "cancelled"], param="day=7")["items"]
+
+    assert [run["name"] for run in failed] == ["etl#1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"states": "failed"}, "states"),
+        ({"state": "broken"}, "broken"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"cursor": "x"}, "no cursor"),
+        ({"param": "day"}, "NAME=VALUE"),
+        ({"created_from": "x"}, "created_from"),
+    ],
+)
+def test_bad_filters_say_what_is_wrong(house: House, query: dict[str, str], word: str) -> None:
+    found = house.get("/runs", status=400, **query)
+
+    assert word in found["message"] + found["hint"]
+
+
+def test_task_runs_show_what_went_wrong(house: House) -> None:
+    failed = house.get("/runs/etl%231/task_runs", state="failed")["items"]
+
+    assert [(each["task_id"], each["map_path"]) for each in failed] == [("load", [2])]
+    assert "ZeroDivisionError" in failed[0]["failure"]["summary"]
+
+
+def test_events_go_on_from_a_cursor(house: House) -> None:
+    first = house.get("/events", run="etl#1", limit=2)
+    rest = house.get("/events", run="etl#1", after=first["next_cursor"], limit=1000)
+
+    kinds = [event["type"] for event in first["items"] + rest["items"]]
+    assert (kinds[0], kinds[-1]) == ("run_started", "run_ended")
+    assert house.get("/events", after="newest")["items"] == []
+
+
+def test_cancelling_a_run_that_has_ended_is_refused(house: House) -> None:
+    found = house.post("/runs/etl%231/cancel", None, 409)
+
+    assert found["message"] == "run etl#1 has ended: it is failed"
+
+
+def test_cancelling_asks_whoever_drives_the_run(house: House) -> None:
+    run = house.post("/flows/etl/runs", {}, 201)
+
+    house.post(f"/runs/{run['id']}/cancel", None, 202)
+
+    row = house.store.find_run(run["id"])
+    assert row is not None
+    assert house.store.has_requests(row.id)
+
+
+def test_answer_to_what_nobody_asks_is_refused(house: House) -> None:
+    found = house.post("/runs/etl%231/answers", {"task": "load", "answer": 1}, 422)
+
+    assert found["code"] == "answer"
+    assert house.get("/inputs") == {"items": []}
+
+
+def test_body_that_is_no_json_is_refused(house: House) -> None:
+    answer = house.http.post(f"{API}/flows/etl/runs", content=b"day=1", headers=FORM)
+    broken = house.http.post(f"{API}/flows/etl/runs", content=b"{", headers=JSON)
+
+    assert (answer.status_code, broken.status_code) == (415, 400)
+
+
+def test_body_that_is_too_large_is_refused(house: House) -> None:
+    answer = house.http.post(f"{API}/flows/etl/runs", content=b" " * 2_000_000, headers=JSON)
+
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too-large"
+
+
+def test_stream_goes_on_behind_the_last_event_that_was_seen(house: House) -> None:
+    events = house.get("/events", run="etl#1", limit=1000)["items"]
+    seen = {"last-event-id": events[1]["cursor"]}
+    url = f"{API}/events/stream?run=etl%231"
+
+    streamed: list[Any] = []
+    with house.http.stream("GET", url, headers=seen) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                streamed.append(json.loads(line[6:]))
+            if len(streamed) == len(events) - 2:
+                break
+
+    assert streamed == events[2:]
+
+
+def test_stream_tells_what_happens_while_it_is_open(house: House) -> None:
+    first: list[Any] = []
+    opened = threading.Event()
+
+    def listen() -> None:
+        with house.http.stream("GET", f"{API}/events/stream") as stream:
+            for line in stream.iter_lines():
+                opened.set()
+                if line.startswith("data: "):
+                    first.append(json.loads(line[6:]))
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    opened.wait(10)
+    etl().run()
+    listener.join(10)
+
+    assert [event["type"] for event in first] == ["run_started"]
+
+
+def test_stream_from_no_cursor_is_refused(house: House) -> None:
+    found = house.get("/events/stream", status=400, after="x y")
+
+    assert "no cursor" in found["message"]
+
+
+def test_server_ends_though_somebody_listens(project: Project, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db")
+    flows = FlowDirectory(store, project, SystemClock())
+    client = client_of(project, store)
+    server = HttpServer(
+        Address(port=0), health=dict, routes=lambda: interface_routes(client, flows, "1.0")
+    )
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    url = f"{server.url}{API}/events/stream"
+    with httpx.Client() as http, http.stream("GET", url) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+
+        server.drain()
+        rest = [line for line in lines if line]
+    thread.join(10)
+
+    assert rest == []
+    assert not thread.is_alive()
+    store.close()
+
+
+def test_what_is_answered_is_as_the_openapi_document_says(house: House) -> None:
+    document = house.get("/openapi.json")
+    bodies: dict[str, Any] = {
+        "NewRun": {"params": {"day": 2}},
+        "Answer": {"task": "a", "answer": 1},
+    }
+    broken = []
+
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            schema = content.get("application/json", {}).get("schema", {})
+            answer = house.http.request(
+                method,
+                path.format(flow="etl", run="etl%231"),
+                json=bodies.get(schema.get("$ref", "").rpartition("/")[2]),
+            )
+            declared = operation["responses"][str(answer.status_code)]
+            expected = {
+                **declared["content"]["application/json"]["schema"],
+                "components": document["components"],
+            }
+            broken += [
+                f"{operation['operationId']}: {error.message}"
+                for error in Draft202012Validator(expected).iter_errors(answer.json())
+            ]
+
+    assert broken == []
+    assert len(document["paths"]) > 8
