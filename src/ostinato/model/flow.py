@@ -186,7 +186,7 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         groups: In the order of declaration, parents first.
         edges: Between tasks.
         parameters: What a run is given.
-        schedule: Cron expression, preset or ``every <seconds>``; empty for none.
+        schedule: As ``ostinato.model.schedule`` writes it; empty for none.
         timezone: IANA name; empty for the project's.
         start_at_us: First moment that it is scheduled for, microseconds since the epoch.
         end_at_us: Last moment, or None.
@@ -205,6 +205,10 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
         run_name: Template of what people call its runs, of their parameters; empty for none.
         on: Whose messages start runs of it.
         priority: Each level doubles its share of what flows contend for.
+        schedule_reading: ``interval_start`` where a scheduled run stands for the begin of its data
+            interval; empty where it stands for the moment of its tick.
+        jitter_s: Seconds by which runs of its schedule start later at most.
+        schedule_params: Parameters of the runs of its schedule.
     """
 
     name: str
@@ -231,3 +235,6 @@ class FlowDefinition(Struct, frozen=True, omit_defaults=True):
     run_name: str = ""
     on: tuple[EventSource, ...] = ()
     priority: int = 0
+    schedule_reading: str = ""
+    jitter_s: float = 0.0
+    schedule_params: dict[str, Any] = {}
