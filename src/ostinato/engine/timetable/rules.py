@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice, takewhile
 from typing import NamedTuple
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rruleset, rrulestr
 
 from ostinato.engine.timetable.listed import ListedTicks
 from ostinato.engine.timetable.zones import REPEATED, is_near_change, moment_of, us_of, zone_of
@@ -18,9 +18,6 @@ from ostinato.errors import InvalidArgument
 
 #: Where rules begin that say nothing of it, in flows that say nothing either.
 _BEGINNING = datetime(2020, 1, 1)  # noqa: DTZ001 - local time of the rule's zone
-
-#: How far rules are searched for a tick.
-_SEARCHED = timedelta(days=366 * 50)
 
 #: More moments than this are not counted out.
 MAX_COUNT = 100_000
@@ -34,6 +31,8 @@ _UNITS = {
     "SECONDLY": timedelta(seconds=1),
 }
 _FINE = frozenset({"HOURLY", "MINUTELY", "SECONDLY"})
+#: Fields that tell days of a year.
+_DAYS = frozenset({"BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"})
 _STAMP = "%Y%m%dT%H%M%S"
 
 
@@ -51,11 +50,17 @@ class _Rule(NamedTuple):
             return None
         return unit * int(self.fields.get("INTERVAL", "1"))
 
-    def text(self, until: datetime) -> str:
-        fields = self.fields
-        if not {"UNTIL", "COUNT"} & fields.keys():
-            fields = {**fields, "UNTIL": until.strftime(_STAMP)}
-        return f"{self.name}:" + ";".join(f"{key}={value}" for key, value in fields.items())
+    @property
+    def text(self) -> str:
+        return f"{self.name}:" + ";".join(f"{key}={value}" for key, value in self.fields.items())
+
+    @property
+    def days(self) -> str:
+        """A rule of all days that it may hit, empty where it names none."""
+        named = {key: value for key, value in self.fields.items() if key in _DAYS}
+        if not named or self.fields.get("FREQ") not in _UNITS:
+            return ""
+        return _Rule("RRULE", {"FREQ": "YEARLY", **named}).text
 
 
 class RuleTicks:
@@ -97,7 +102,7 @@ class RuleTicks:
             return self._all.next_us(after_us)
         local, slack = self._local(after_us)
         first: int | None = None
-        last_local = datetime.max
+        last_local = datetime.max  # noqa: DTZ901 - local time of the rule's zone
         for each in self._from(local - slack):
             if each > last_local:
                 break
@@ -123,7 +128,7 @@ class RuleTicks:
             ]
             if found:
                 return max(found)
-            if start <= self._start or back > _SEARCHED:
+            if start <= self._start:
                 return None
             back *= 4
 
@@ -152,17 +157,19 @@ class RuleTicks:
 
     def _from(self, local: datetime) -> Iterator[datetime]:
         """Yield local times of ticks from one on, in ascending order."""
-        limit = max(local, self._start) + _SEARCHED
         start = self._start
         steps = {rule.step for rule in self._rules}
         step = next(iter(steps)) if len(steps) == 1 else None
         if step is not None and local > start:
             # A rule of seconds that began years ago is not counted up to now.
             start += step * max((local - start) // step - 1, 0)
-        rules = [rule.text(limit) for rule in self._rules]
-        whole = rrulestr("\n".join([*rules, *self._dates]), dtstart=start, forceset=True)
-        found: Iterator[datetime] = whole.xafter(local, inc=True)
+        found: Iterator[datetime] = self._whole(start).xafter(local, inc=True)
         return found
+
+    def _whole(self, start: datetime) -> rruleset:
+        lines = [*(rule.text for rule in self._rules), *self._dates]
+        whole: rruleset = rrulestr("\n".join(lines), dtstart=start, forceset=True)
+        return whole
 
     # Reading
 
@@ -211,9 +218,11 @@ class RuleTicks:
 
     def _counted(self) -> ListedTicks | None:
         """Return all ticks where a rule counts them; reads the rules in any case."""
-        limit = self._start + _SEARCHED
-        texts = [rule.text(limit) for rule in self._rules]
-        whole = rrulestr("\n".join([*texts, *self._dates]), dtstart=self._start, forceset=True)
+        whole = self._whole(self._start)
+        for rule in self._rules:
+            # The search for a 30 February would take long each time.
+            if rule.days and next(iter(rrulestr(rule.days, dtstart=self._start)), None) is None:
+                return ListedTicks([])
         counts = [int(rule.fields["COUNT"]) for rule in self._rules if "COUNT" in rule.fields]
         if not counts and any(rule.name == "RRULE" for rule in self._rules):
             return None
