@@ -11,6 +11,7 @@ from msgspec import UNSET
 from ostinato.client.answers import WaitingInput, check_answer
 from ostinato.client.backfills import Backfills
 from ostinato.client.sensors import Sensors
+from ostinato.client.schedules import Schedules
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
@@ -63,6 +64,8 @@ class LocalClient:
         self.backfills = Backfills(store.backfills, store.wake_schedulers)
         #: Functions that ask for runs, and messages that start them.
         self.sensors = Sensors(store)
+        self.backfills = Backfills(store.backfills)
+        self.schedules = Schedules(store)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""

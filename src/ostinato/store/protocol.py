@@ -33,6 +33,7 @@ from ostinato.store.records import (
     VariableRow,
 )
 from ostinato.store.sensors import SensorStore
+from ostinato.store.schedules import ScheduleTables
 
 Row = TypeVar("Row", covariant=True)
 
@@ -223,6 +224,8 @@ class Store(Protocol):
     @property
     def sensors(self) -> SensorStore:
         """Event sensors, their ticks, and messages that are to start runs."""
+    def schedules(self) -> ScheduleTables:
+        """How schedules stand, and their ticks."""
         ...
 
     @property

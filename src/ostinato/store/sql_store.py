@@ -46,6 +46,7 @@ from ostinato.store.records import (
     TaskRunRow,
 )
 from ostinato.store.sensors import SensorStore
+from ostinato.store.schedules import ScheduleTables
 from ostinato.store.served import ServedFlowTables
 from ostinato.store.vault import VaultTables
 
@@ -78,6 +79,7 @@ class SqlStore(ABC):
         self.backfills = BackfillStore(database, statements, clock)
         self.sensors = SensorStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
+        self.schedules = ScheduleTables(database, statements, clock)
         self.served = ServedFlowTables(database, statements, clock)
         #: What coordinators may take of the limits that they share.
         self.budgets = BudgetTables(
