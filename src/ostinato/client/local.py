@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
 from ostinato.client.backfills import Backfills
-from ostinato.client.sensors import Sensors
 from ostinato.client.schedules import Schedules
+from ostinato.client.sensors import Sensors
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
@@ -64,7 +64,7 @@ class LocalClient:
         self.backfills = Backfills(store.backfills, store.wake_schedulers)
         #: Functions that ask for runs, and messages that start them.
         self.sensors = Sensors(store)
-        self.backfills = Backfills(store.backfills)
+        #: How schedules stand, and their ticks.
         self.schedules = Schedules(store)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:

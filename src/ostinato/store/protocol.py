@@ -32,8 +32,8 @@ from ostinato.store.records import (
     TaskRunRow,
     VariableRow,
 )
-from ostinato.store.sensors import SensorStore
 from ostinato.store.schedules import ScheduleTables
+from ostinato.store.sensors import SensorStore
 
 Row = TypeVar("Row", covariant=True)
 
@@ -224,6 +224,9 @@ class Store(Protocol):
     @property
     def sensors(self) -> SensorStore:
         """Event sensors, their ticks, and messages that are to start runs."""
+        ...
+
+    @property
     def schedules(self) -> ScheduleTables:
         """How schedules stand, and their ticks."""
         ...

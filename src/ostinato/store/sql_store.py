@@ -45,8 +45,8 @@ from ostinato.store.records import (
     RunRow,
     TaskRunRow,
 )
-from ostinato.store.sensors import SensorStore
 from ostinato.store.schedules import ScheduleTables
+from ostinato.store.sensors import SensorStore
 from ostinato.store.served import ServedFlowTables
 from ostinato.store.vault import VaultTables
 

@@ -1,0 +1,340 @@
+"""This module is the agenda of a scheduler: which flow fires next, and the runs it will make.
+
+Runs are filled in some time before they are due, so that at the moment itself thousands of them
+are one write.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, Protocol
+
+from ostinato.client.new_runs import SERVICE, code_version, run_to_create
+from ostinato.client.parameters import validate_params
+from ostinato.engine.occurrences import (
+    FlowTimetable,
+    Occurrence,
+    due_at,
+    has_ticks,
+    tick_key,
+)
+from ostinato.errors import OstinatoError
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.schedule import ONCE, moment_text
+from ostinato.model.schedule_tick import ScheduleRow
+from ostinato.project.discovery import Project
+from ostinato.store.records import NewRun
+
+logger = logging.getLogger(__name__)
+
+#: How long before it is due a run is filled in, in microseconds.
+PREPARED_US = 30_000_000
+
+#: What ``trigger`` says of the runs.
+TRIGGER = "schedule"
+
+
+class FlowInForce(Protocol):
+    """A flow as new runs of it are made; ``executors.served_code.InForce`` is one."""
+
+    @property
+    def definition(self) -> FlowDefinition:
+        """The flow."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the definitions that runs are pinned to."""
+        ...
+
+
+class Timetable(Protocol):
+    """The occurrences of one flow; ``FlowTimetable`` is one."""
+
+    def following(self, occurrence: Occurrence) -> Occurrence | None:
+        """Return the occurrence after another one, None if that was the last."""
+        ...
+
+    def next(self, after_us: int) -> Occurrence | None:
+        """Return the first occurrence whose tick is after a moment, None if there is none."""
+        ...
+
+    def fires_us(self, tick_us: int) -> int:
+        """Return when a tick fires."""
+        ...
+
+
+class Entry:
+    """A flow on the agenda.
+
+    Args:
+        flow: Its definition.
+        version: Of its definitions.
+        row: How its schedule stands.
+
+    Attributes:
+        next: What fires next; None for nothing.
+        run: The run of it, if that was filled in.
+        is_gone: Whether another entry has taken its place.
+    """
+
+    __slots__ = ("flow", "is_gone", "next", "row", "run", "timetable", "version")
+
+    def __init__(self, flow: FlowDefinition, version: str, row: ScheduleRow) -> None:
+        self.flow = flow
+        self.version = version
+        self.row = row
+        self.timetable: FlowTimetable | None = None
+        self.next: Occurrence | None = None
+        self.run: NewRun | None = None
+        self.is_gone = False
+
+    @property
+    def at_us(self) -> int:
+        """When it fires next; 0 for never."""
+        if self.next is None:
+            return 0
+        tick_us = self.next.tick_us
+        return self.timetable.fires_us(tick_us) if self.timetable is not None else tick_us
+
+    def key(self, occurrence: Occurrence) -> str:
+        """Return the key by which there is one run of an occurrence."""
+        if self.flow.schedule == ONCE:
+            return f"schedule:{self.flow.name}:once"
+        return tick_key(self.flow.name, occurrence.tick_us)
+
+
+class Firing:
+    """What an entry has to do because it is due.
+
+    Args:
+        entry: The entry.
+        fired: The occurrences that make runs.
+        since: The first of those that one run makes up for.
+        following: What fires after them.
+    """
+
+    __slots__ = ("entry", "fired", "following", "since")
+
+    def __init__(
+        self,
+        entry: Entry,
+        fired: tuple[Occurrence, ...],
+        since: Occurrence | None,
+        following: Occurrence | None,
+    ) -> None:
+        self.entry = entry
+        self.fired = fired
+        self.since = since
+        self.following = following
+
+    @property
+    def reason(self) -> str:
+        """What there is to say of it."""
+        if self.since is None:
+            return ""
+        return f"stands for all that were missed since {moment_text(self.since.tick_us)}"
+
+
+class Agenda:
+    """The schedules of a project in the order in which they fire.
+
+    Args:
+        project: Whose.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._timezone = project.settings.timezone
+        self._entries: dict[str, Entry] = {}
+        #: When, in which order among equals, and what.
+        self._heap: list[tuple[int, int, Entry]] = []
+        self._to_prepare: list[tuple[int, int, Entry]] = []
+        self._order = count()
+        self._code: str | None = None
+        #: Values of the parameters of scheduled runs by flow, of the version in force.
+        self._params: dict[str, dict[str, Any]] = {}
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """The flows with a schedule by name."""
+        return self._entries
+
+    @property
+    def next_us(self) -> int | None:
+        """When something is due, None if nothing ever is."""
+        self._drop_gone(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    @property
+    def prepare_us(self) -> int | None:
+        """When something is to be filled in, None if nothing is."""
+        self._drop_gone(self._to_prepare)
+        return self._to_prepare[0][0] if self._to_prepare else None
+
+    def replace(
+        self, flows: Mapping[str, FlowInForce], rows: Mapping[str, ScheduleRow], now_us: int
+    ) -> list[ScheduleRow]:
+        """Take over the flows in force, and return how schedules stand that have changed.
+
+        Args:
+            flows: All flows in force by name.
+            rows: How schedules stand by the store, by name.
+            now_us: The moment.
+        """
+        self._code = None
+        changed: list[ScheduleRow] = []
+        for name in [name for name in self._entries if name not in flows]:
+            self._forget(name)
+        for name, flow in flows.items():
+            definition = flow.definition
+            if not definition.schedule:
+                self._forget(name)
+                continue
+            row = rows.get(name) or ScheduleRow(name)
+            before = self._entries.get(name)
+            if before is not None and before.flow == definition and not _is_resumed(before, row):
+                if before.version != flow.version:
+                    before.version, before.run = flow.version, None
+                    self._put(before)
+                continue
+            if row.schedule != definition.schedule:
+                row = row._replace(schedule=definition.schedule, since_us=now_us)
+            entry = self._place(definition, flow.version, row, now_us)
+            if entry.row != rows.get(name):
+                changed.append(entry.row)
+        return changed
+
+    def rewind(self, now_us: int) -> None:
+        """Look for what fires next anew, because the clock was set back."""
+        for entry in list(self._entries.values()):
+            self._place(entry.flow, entry.version, entry.row, now_us)
+
+    def prepare(self, now_us: int, *, limit: int) -> bool:
+        """Fill in runs that are due soon, and return whether there are more of them."""
+        for _ in range(limit):
+            at_us = self.prepare_us
+            if at_us is None or at_us > now_us:
+                return False
+            _, _, entry = heappop(self._to_prepare)
+            if entry.next is not None and entry.run is None:
+                try:
+                    entry.run = self.run_of(entry, entry.next)
+                except OstinatoError as error:
+                    # It is told of when it is due.
+                    logger.debug("no run of %r can be made: %s", entry.flow.name, error)
+        return True
+
+    def due(self, now_us: int) -> Iterator[Firing]:
+        """Take from the agenda what is due; ``advance`` puts it back."""
+        while (at_us := self.next_us) is not None and at_us <= now_us:
+            _, _, entry = heappop(self._heap)
+            assert entry.next is not None, "what is on the agenda fires"
+            if entry.timetable is None:
+                yield Firing(entry, (entry.next,), None, None)
+                continue
+            catchup = entry.flow.catchup
+            yield Firing(entry, *due_at(entry.timetable, entry.next, now_us, catchup=catchup))
+
+    def put_back(self, firings: Iterable[Firing]) -> None:
+        """Leave due what could not be done."""
+        for firing in firings:
+            self._put(firing.entry)
+
+    def advance(self, firing: Firing, row: ScheduleRow | None = None) -> None:
+        """Go on to what fires after it.
+
+        Args:
+            firing: What was done, or is left undone.
+            row: How its schedule stands now, if that has changed.
+        """
+        entry = firing.entry
+        entry.next, entry.run = firing.following, None
+        if row is not None:
+            entry.row = row._replace(next_us=entry.at_us)
+        self._put(entry)
+
+    def run_of(self, entry: Entry, occurrence: Occurrence) -> NewRun:
+        """Return the run of an occurrence.
+
+        Raises:
+            ParameterError: The flow has parameters that its schedule does not give.
+        """
+        if entry.run is not None and occurrence is entry.next:
+            return entry.run
+        flow = entry.flow
+        params = self._params.get(flow.name)
+        if params is None:
+            params = self._params[flow.name] = validate_params(flow, flow.schedule_params)
+        if self._code is None:
+            self._code = code_version(self._project)
+        return run_to_create(
+            flow,
+            entry.version,
+            params,
+            project=self._project,
+            date_us=occurrence.logical_us,
+            interval_us=(occurrence.start_us, occurrence.end_us),
+            code=self._code,
+            trigger=TRIGGER,
+            home=SERVICE,
+            logical_key=entry.key(occurrence),
+        )
+
+    def _place(self, flow: FlowDefinition, version: str, row: ScheduleRow, now_us: int) -> Entry:
+        self._forget(flow.name)
+        entry = self._entries[flow.name] = Entry(flow, version, row)
+        try:
+            if flow.schedule == ONCE:
+                entry.next = _once(flow, row)
+            elif has_ticks(flow.schedule):
+                entry.timetable = FlowTimetable(flow, self._timezone)
+                entry.next = entry.timetable.next(_base_us(flow, row, now_us))
+        except OstinatoError as error:
+            logger.error("flow %r does not fire: %s", flow.name, error)
+        entry.row = row._replace(next_us=entry.at_us)
+        self._put(entry)
+        return entry
+
+    def _forget(self, name: str) -> None:
+        entry = self._entries.pop(name, None)
+        self._params.pop(name, None)
+        if entry is not None:
+            entry.is_gone = True
+
+    def _put(self, entry: Entry) -> None:
+        if entry.next is None or entry.is_gone:
+            return
+        at_us = entry.at_us
+        heappush(self._heap, (at_us, next(self._order), entry))
+        heappush(self._to_prepare, (at_us - PREPARED_US, next(self._order), entry))
+
+    @staticmethod
+    def _drop_gone(heap: list[tuple[int, int, Entry]]) -> None:
+        while heap and heap[0][2].is_gone:
+            heappop(heap)
+
+
+def _base_us(flow: FlowDefinition, row: ScheduleRow, now_us: int) -> int:
+    """Return the moment after which a schedule fires: where it stopped, or where it begins."""
+    if flow.catchup:
+        if row.last_tick_us:
+            base_us = row.last_tick_us
+        else:
+            base_us = row.since_us if flow.start_at_us is None else flow.start_at_us - 1
+    else:
+        base_us = max(row.last_tick_us, row.since_us)
+    # A clock that was ahead has set them; what has fired does not fire again by its key.
+    return min(base_us, now_us)
+
+
+def _once(flow: FlowDefinition, row: ScheduleRow) -> Occurrence | None:
+    if row.last_tick_us:
+        return None
+    at_us = max(row.since_us, flow.start_at_us or 0)
+    return Occurrence(at_us, at_us, at_us, at_us)
+
+
+def _is_resumed(entry: Entry, row: ScheduleRow) -> bool:
+    return entry.row.is_paused and not row.is_paused
