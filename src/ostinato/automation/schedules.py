@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
 
-from ostinato.client.new_runs import SERVICE, code_version, run_to_create
+from ostinato.client.new_runs import SERVICE, NewRun, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.engine.occurrences import (
     FlowTimetable,
@@ -24,7 +24,6 @@ from ostinato.model.flow import FlowDefinition
 from ostinato.model.schedule import ONCE, moment_text
 from ostinato.model.schedule_tick import ScheduleRow
 from ostinato.project.discovery import Project
-from ostinato.store.records import NewRun
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +76,10 @@ class Entry:
         next: What fires next; None for nothing.
         run: The run of it, if that was filled in.
         is_gone: Whether another entry has taken its place.
+        ticket: Of its newest place in the order of all.
     """
 
-    __slots__ = ("flow", "is_gone", "next", "row", "run", "timetable", "version")
+    __slots__ = ("flow", "is_gone", "next", "row", "run", "ticket", "timetable", "version")
 
     def __init__(self, flow: FlowDefinition, version: str, row: ScheduleRow) -> None:
         self.flow = flow
@@ -89,6 +89,7 @@ class Entry:
         self.next: Occurrence | None = None
         self.run: NewRun | None = None
         self.is_gone = False
+        self.ticket = -1
 
     @property
     def at_us(self) -> int:
@@ -306,13 +307,14 @@ class Agenda:
     def _put(self, entry: Entry) -> None:
         if entry.next is None or entry.is_gone:
             return
-        at_us = entry.at_us
-        heappush(self._heap, (at_us, next(self._order), entry))
-        heappush(self._to_prepare, (at_us - PREPARED_US, next(self._order), entry))
+        # Earlier places in the heaps are void.
+        at_us, entry.ticket = entry.at_us, next(self._order)
+        heappush(self._heap, (at_us, entry.ticket, entry))
+        heappush(self._to_prepare, (at_us - PREPARED_US, entry.ticket, entry))
 
     @staticmethod
     def _drop_gone(heap: list[tuple[int, int, Entry]]) -> None:
-        while heap and heap[0][2].is_gone:
+        while heap and (heap[0][2].is_gone or heap[0][2].ticket != heap[0][1]):
             heappop(heap)
 
 
