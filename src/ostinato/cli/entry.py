@@ -48,6 +48,7 @@ COMMANDS = (
     "connections",
     "variables",
     "pools",
+    "server",
 )
 
 

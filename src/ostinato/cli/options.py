@@ -83,6 +83,34 @@ def service(command: Command) -> Command:
     return drain(log(command))
 
 
+def listening(command: Command) -> Command:
+    """Let a command that serves HTTP choose where: ``host`` and ``port``, None for the settings."""
+    host = click.option(
+        "--host", metavar="HOST", help="Where to listen; by default the setting, 127.0.0.1."
+    )
+    port = click.option(
+        "--port",
+        metavar="PORT",
+        type=click.IntRange(0, 65_535),
+        help="Where to listen; by default the setting, 4200; 0 for any that is free.",
+    )
+    return host(port(command))
+
+
+def monitoring(command: Command) -> Command:
+    """Let a command that goes on show how it is by HTTP: ``host`` and ``port``, None for not."""
+    host = click.option(
+        "--host", metavar="HOST", help="Where to listen; by default the setting, 127.0.0.1."
+    )
+    port = click.option(
+        "--port",
+        metavar="PORT",
+        type=click.IntRange(0, 65_535),
+        help="Serve health and metrics by HTTP at this port; by default nowhere.",
+    )
+    return host(port(command))
+
+
 def params(command: Command) -> Command:
     """Let a command give parameters of a run: ``assignments`` and ``params_file``."""
     command = click.option(

@@ -50,6 +50,21 @@ class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
     logs: str = ""
 
 
+class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where HTTP is served, and to whom.
+
+    Attributes:
+        host: Name or address to listen on.
+        port: The same; 0 for any that is free.
+        token: What callers must send as ``Authorization: Bearer``; empty for none, which is
+            possible only where nobody else reaches the server.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 4200
+    token: str = ""
+
+
 class SecretsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where secrets are looked for, and what counts as one.
 
@@ -93,6 +108,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         variables: Values by name.
         secrets: Where else both are looked for, and what is masked.
         alerts: Who is told of what.
+        server: Where HTTP is served, and to whom.
     """
 
     timezone: str = "UTC"
@@ -107,6 +123,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     variables: dict[str, Any] = {}
     secrets: SecretsSettings = SecretsSettings()
     alerts: AlertSettings = NO_ALERT_SETTINGS
+    server: ServerSettings = ServerSettings()
 
 
 class Settings(Overrides, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ a limit.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ def answer_connections(
         wake: The pipe, which does not block.
         stop_word: What comes when nothing is to be finished.
     """
+    # It tells of its start and its end, at the first request and once more at the end.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = Config(
         app,
         loop="asyncio",

@@ -1,0 +1,87 @@
+"""This module makes the part of a service that serves HTTP."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ostinato.cli.opening import Opened
+from ostinato.model.health import PartHealth
+from ostinato.model.measure import Measured
+from ostinato.project.discovery import Project
+from ostinato.server.http_server import Address, HttpServer
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+Health = Callable[[], Mapping[str, PartHealth]]
+
+
+def http_server(
+    opened: Opened,
+    *,
+    host: str | None,
+    port: int | None,
+    health: Health,
+    measured: Sequence[Measured] = (),
+) -> HttpServer:
+    """Return the server of a project: health, metrics, and the interface for programs.
+
+    Args:
+        opened: The project, with its store.
+        host: Where to listen; None for the setting.
+        port: The same.
+        health: Returns how the parts of this process are, by name.
+        measured: What ``/metrics`` shows.
+
+    Raises:
+        UsageError: It cannot listen there.
+    """
+
+    def routes() -> "Iterable[BaseRoute]":
+        from ostinato.cli.version import version_number
+        from ostinato.client.flows import FlowDirectory
+        from ostinato.clock import SystemClock
+        from ostinato.server.api.interface import interface_routes
+
+        flows = FlowDirectory(opened.store, opened.project, SystemClock())
+        return interface_routes(opened.client, flows, version_number())
+
+    address = _address(opened.project, host, port)
+    return HttpServer(address, health=with_store(health, opened), measured=measured, routes=routes)
+
+
+def monitor(
+    opened: Opened,
+    *,
+    host: str | None,
+    port: int,
+    health: Health,
+    measured: Sequence[Measured] = (),
+) -> HttpServer:
+    """Return what shows health and metrics of a worker or a scheduler; see ``http_server``."""
+    address = _address(opened.project, host, port)
+    return HttpServer(address, health=with_store(health, opened), measured=measured)
+
+
+def with_store(health: Health, opened: Opened) -> Health:
+    """Return a function that says how the parts of a process are, and whether its store answers."""
+    from ostinato.errors import StoreError
+
+    def all_health() -> Mapping[str, PartHealth]:
+        try:
+            opened.client.event_cursor()
+        except StoreError as error:
+            store = PartHealth(is_ready=False, detail=str(error))
+        else:
+            store = PartHealth()
+        return {**health(), "store": store}
+
+    return all_health
+
+
+def _address(project: Project, host: str | None, port: int | None) -> Address:
+    settings = project.settings.server
+    return Address(
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+        token=settings.token,
+    )
