@@ -144,8 +144,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         (
             "qqq: 1",
             "ostinato.yaml:1: unknown key 'qqq' (known are alerts, compute, connections, "
-            "defaults, environments, executor, flows, max_children, name, pools, secrets, storage, "
-            "store, timezone, variables, version)",
+            "defaults, environments, executor, flows, max_children, name, pools, secrets, server, "
+            "storage, store, timezone, variables, version)",
         ),
         (
             "environments:\n  prod:\n    pols: {}",
@@ -154,7 +154,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         (
             "environments:\n  prod:\n    name: x",
             "ostinato.yaml:3: unknown key 'name' (known are alerts, compute, connections, "
-            "defaults, executor, max_children, pools, secrets, storage, store, timezone, "
+            "defaults, executor, max_children, pools, secrets, server, storage, store, timezone, "
             "variables)",
         ),
         (
