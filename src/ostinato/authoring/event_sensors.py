@@ -123,7 +123,7 @@ class SensorContext:
         return self._run
 
     def update_cursor(self, cursor: str | None) -> None:
-        """Keep a text for the next tick; it is durable together with the runs of this one.
+        """Keep a text for the next tick; it is kept once the runs of this one are there.
 
         Args:
             cursor: The text; None for an empty one.
@@ -290,8 +290,8 @@ def sensor(
 
     The function looks for what is new and asks for runs, by returning or yielding ``RunRequest``
     values, a ``SkipReason``, or one ``SensorResult``. What it keeps by
-    ``context.update_cursor(text)`` is what ``context.cursor`` is at the next tick. Runs and
-    cursor become durable together; a run key asks for one run, however often it is given. It is
+    ``context.update_cursor(text)`` is what ``context.cursor`` is at the next tick; a tick that
+    fails keeps nothing. A run key asks for one run, however often it is given. The function is
     executed in a process of its own, which is killed when a tick takes too long.
 
     Args:

@@ -105,6 +105,10 @@ class Sensors:
         """Keep what a tick came to, in one commit; return whether it still counts."""
         return self._sensors.keep_tick(before, after, tick)
 
+    def move_cursor(self, before: SensorState, cursor: str) -> bool:
+        """Have a sensor go on from a cursor without a tick, unless it was changed meanwhile."""
+        return self._sensors.move_cursor(before, cursor)
+
     def ends_of_runs(
         self,
         project: str,

@@ -134,14 +134,19 @@ class Evaluators:
         for process in over:
             process.close()
 
-    def close(self) -> None:
-        """End all processes; what is evaluated raises."""
+    def retire(self) -> None:
+        """Let each process go once it has evaluated what it is evaluating."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
-            busy = list(self._busy)
         for process in idle:
             process.close()
+
+    def close(self) -> None:
+        """End all processes; what is evaluated raises."""
+        self.retire()
+        with self._lock:
+            busy = list(self._busy)
         for process in busy:
             process.kill()
 

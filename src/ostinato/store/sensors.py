@@ -80,6 +80,12 @@ class SensorStore:
                 connection.execute(self._sql["delete_sensor_ticks"], (*key, *key, KEPT_TICKS))
         return True
 
+    def move_cursor(self, before: SensorState, cursor: str) -> bool:
+        """Have a sensor go on from a cursor without a tick, unless it was changed meanwhile."""
+        return self._change(
+            "move_sensor_cursor", (cursor, before.project, before.name, before.number)
+        )
+
     def ticks(self, project: str, name: str, *, before: int = 0, limit: int = 50) -> list[TickRow]:
         """Return ticks of a sensor, newest first.
 

@@ -33,6 +33,10 @@ UPDATE sensors SET is_paused = ?, failures = 0, number = number + 1 WHERE projec
 -- Have a sensor go on elsewhere. Primary key.
 UPDATE sensors SET "cursor" = ?, failures = 0, number = number + 1 WHERE project = ? AND name = ?
 
+-- name: move_sensor_cursor
+-- A sensor has read on and found nothing, unless it was changed meanwhile. Primary key.
+UPDATE sensors SET "cursor" = ? WHERE project = ? AND name = ? AND number = ?
+
 -- name: repeat_sensor_tick
 -- One more tick that skips for the same reason as the last one. Primary key.
 UPDATE sensor_ticks SET ended_us = ?, times = times + 1
