@@ -10,10 +10,15 @@ from ostinato.project.alert_settings import NO_ALERT_SETTINGS, AlertSettings
 FORMAT_VERSION = 1
 
 #: Keys that a later version will understand; refused, because they would do nothing.
-RESERVED = frozenset({"resources", "retention"})
+RESERVED = frozenset({"resources"})
 
 #: A size as people write it.
 SIZE = r"^\d+(\.\d+)? *[KMGTkmgt]?i?[Bb]?$"
+
+#: How long something is kept, as people write it; empty for ever.
+AGE = r"^(\d+(\.\d+)?(s|m|h|d|w))*$"
+
+Age = Annotated[str, Meta(pattern=AGE)]
 
 Slots = Annotated[int, Meta(ge=1)]
 
@@ -92,6 +97,24 @@ class ComputeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     memory: Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=SIZE)] = 0
 
 
+class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long what has ended is kept; empty and 0 for ever.
+
+    Attributes:
+        runs: Runs with all that belongs to them, such as ``90d``.
+        runs_per_flow: So many runs of each flow.
+        events: What happened.
+        logs: Logs of runs that are kept.
+        values: Large results of runs that are kept.
+    """
+
+    runs: Age = ""
+    runs_per_flow: Annotated[int, Meta(ge=0)] = 0
+    events: Age = ""
+    logs: Age = ""
+    values: Age = ""
+
+
 class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     """What an environment may set in its own way.
 
@@ -109,6 +132,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         secrets: Where else both are looked for, and what is masked.
         alerts: Who is told of what.
         server: Where HTTP is served, and to whom.
+        retention: How long what has ended is kept.
     """
 
     timezone: str = "UTC"
@@ -124,6 +148,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: SecretsSettings = SecretsSettings()
     alerts: AlertSettings = NO_ALERT_SETTINGS
     server: ServerSettings = ServerSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 class Settings(Overrides, frozen=True, forbid_unknown_fields=True):

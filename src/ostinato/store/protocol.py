@@ -9,6 +9,7 @@ from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import StoredValue
 from ostinato.store.backfills import BackfillStore
+from ostinato.store.pruning import PruningTables
 from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
@@ -234,6 +235,11 @@ class Store(Protocol):
     @property
     def served(self) -> ServedFlowStore:
         """Which flows are served, and in which version."""
+        ...
+
+    @property
+    def pruning(self) -> PruningTables:
+        """Deletes what is old."""
         ...
 
     def close(self) -> None:

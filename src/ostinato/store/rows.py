@@ -83,12 +83,20 @@ def created_run(new: NewRun, *, id: int, number: int, created_us: int, owner: in
 
 def scalar_parameters(row: RunRow) -> list[tuple[int, str, str]]:
     """Return (run, name, JSON) of those parameters of a run by which it can be found."""
-    params = msgspec.json.decode(row.params)
+    return [(row.id, name, value) for name, value in searchable_parameters(row.params)]
+
+
+def searchable_parameters(data: bytes) -> list[tuple[str, str]]:
+    """Return (name, JSON) of those parameters by which a run can be found.
+
+    Args:
+        data: All of them, as a JSON object.
+    """
+    params = msgspec.json.decode(data)
     if not isinstance(params, dict):
-        message = f"the parameters of run {row.id} are {type(params).__name__}, not an object"
-        raise InternalError(message)
+        raise InternalError(f"the parameters of a run are {type(params).__name__}, not an object")
     return [
-        (row.id, name, _json.encode(value).decode())
+        (name, _json.encode(value).decode())
         for name, value in params.items()
         if value is None or isinstance(value, str | int | float | bool)
     ]

@@ -30,6 +30,7 @@ from ostinato.store.integrity import find_problems
 from ostinato.store.liveness import Liveness
 from ostinato.store.ownership import Ownership
 from ostinato.store.protocol import RunFilter
+from ostinato.store.pruning import PruningTables
 from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
@@ -80,6 +81,7 @@ class SqlStore(ABC):
         self.sensors = SensorStore(database, statements, clock)
         self.cache = CacheTables(database, statements, self._ownership)
         self.schedules = ScheduleTables(database, statements, clock)
+        self.pruning = PruningTables(database, statements)
         self.served = ServedFlowTables(database, statements, clock)
         #: What coordinators may take of the limits that they share.
         self.budgets = BudgetTables(

@@ -144,8 +144,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         (
             "qqq: 1",
             "ostinato.yaml:1: unknown key 'qqq' (known are alerts, compute, connections, "
-            "defaults, environments, executor, flows, max_children, name, pools, secrets, server, "
-            "storage, store, timezone, variables, version)",
+            "defaults, environments, executor, flows, max_children, name, pools, retention, "
+            "secrets, server, storage, store, timezone, variables, version)",
         ),
         (
             "environments:\n  prod:\n    pols: {}",
@@ -154,8 +154,8 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         (
             "environments:\n  prod:\n    name: x",
             "ostinato.yaml:3: unknown key 'name' (known are alerts, compute, connections, "
-            "defaults, executor, max_children, pools, secrets, server, storage, store, timezone, "
-            "variables)",
+            "defaults, executor, max_children, pools, retention, secrets, server, storage, store, "
+            "timezone, variables)",
         ),
         (
             "environments:\n  prod:\n    store:\n      path: 3",
@@ -233,7 +233,7 @@ def test_key_of_a_later_version_is_refused_as_such(read: Read, key: str) -> None
             "OSTINATO_A__B",
             "x",
             "OSTINATO_A__B: there is no section 'a' (sections are compute, defaults, pools, "
-            "storage, store)",
+            "retention, storage, store)",
         ),
         (
             "OSTINATO_MAX_CHILDREN",

@@ -391,14 +391,17 @@ WHERE owner = ?1 AND epoch = ?2 AND token = ?3 AND (?4 = '' OR "key" = ?4)
 -- name: check_orphan_task_runs
 -- Runs that are missing, though they have task runs. Whole primary key.
 SELECT DISTINCT run_id FROM task_runs WHERE run_id NOT IN (SELECT id FROM runs)
+    AND run_id NOT IN (SELECT run_id FROM pruned_runs)
 
 -- name: check_orphan_events
 -- Runs that are missing, though they have events. Whole events_by_run.
 SELECT DISTINCT run_id FROM events WHERE run_id NOT IN (SELECT id FROM runs)
+    AND run_id NOT IN (SELECT run_id FROM pruned_runs)
 
 -- name: check_orphan_expansions
 -- Runs that are missing, though they have lengths of mapped tasks. Whole primary key.
 SELECT DISTINCT run_id FROM expansions WHERE run_id NOT IN (SELECT id FROM runs)
+    AND run_id NOT IN (SELECT run_id FROM pruned_runs)
 
 -- name: check_orphan_attempts
 -- Runs with an earlier attempt of no task run; by sorting, as there is no common index.
@@ -417,6 +420,7 @@ WHERE task_runs.run_id IS NULL
 -- name: check_orphan_notices
 -- Runs that are missing, though they have notices. Whole notices_by_run.
 SELECT DISTINCT run_id FROM notices WHERE run_id NOT IN (SELECT id FROM runs)
+    AND run_id NOT IN (SELECT run_id FROM pruned_runs)
 
 -- name: check_live_task_runs
 -- Runs that have ended (4 and more) with a live task run (below 5). Whole tables.

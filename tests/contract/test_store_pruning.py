@@ -1,0 +1,135 @@
+"""This module holds every store to its contract: deleting what is old."""
+
+from msgspec.structs import replace
+
+from ostinato.model.state import RunState, TaskRunState
+from ostinato.store.pruning import OldRun
+from ostinato.store.records import NewRun, RunRow
+from tests.contract.conftest import START_US, House
+from tests.contract.samples import new_run, notice, started, task_run, update, value
+
+LATER_US = START_US + 1_000_000
+
+
+def ended(house: House, new: NewRun | None = None, state: RunState = RunState.SUCCEEDED) -> RunRow:
+    """Return a run that ended at the moment 20."""
+    run = house.store.create_runs([new or new_run("etl")], owner=house.lease)[0]
+    house.commit(
+        task_run(run.id, state=TaskRunState.SUCCEEDED),
+        started(run.id),
+        value(run.id),
+        update(run.id, state, ended_us=20),
+    )
+    return run
+
+
+def old(house: House, run: RunRow) -> OldRun:
+    found = house.store.pruning.old_runs("shop", LATER_US)
+    return next(each for each in found if each.id == run.id)
+
+
+def test_ended_runs_from_before_a_moment_are_old(house: House) -> None:
+    first, second = ended(house), ended(house)
+    house.run()
+    pruning = house.store.pruning
+
+    found = pruning.old_runs("shop", LATER_US)
+
+    assert [run.id for run in found] == [first.id, second.id]
+    assert pruning.old_runs("shop", LATER_US, after_id=first.id, limit=1) == found[1:]
+    assert pruning.old_runs("shop", START_US) == []
+    assert pruning.old_runs("bank", LATER_US) == []
+
+
+def test_runs_of_a_flow_beyond_a_number_are_found(house: House) -> None:
+    runs = [ended(house) for _ in range(4)]
+    ended(house, new_run("report"))
+    pruning = house.store.pruning
+
+    last_id = pruning.run_at_rank("etl", 2)
+
+    assert last_id == runs[1].id
+    assert pruning.run_at_rank("etl", 4) == 0
+    surplus = pruning.surplus_runs("shop", "etl", last_id)
+    assert [run.id for run in surplus] == [runs[0].id, runs[1].id]
+    assert pruning.flows() == ["etl", "report"]
+
+
+def test_newest_success_is_known(house: House) -> None:
+    run = ended(house)
+    ended(house, state=RunState.FAILED)
+
+    assert house.store.pruning.newest_success("etl") == run.id
+    assert house.store.pruning.newest_success("report") == 0
+
+
+def test_deleted_run_is_gone_with_all_that_belonged_to_it(house: House) -> None:
+    new = replace(new_run("etl"), tags=("nightly",), params=b'{"rows":3}')
+    run, other = ended(house, new), ended(house, new)
+    pruning = house.store.pruning
+
+    gone = pruning.delete_runs([old(house, run)])
+    left = pruning.half_deleted()
+    count = pruning.delete_parts(run.id, limit=100)
+    pruning.forget(left)
+
+    assert gone == left == [run.id]
+    assert count == 3
+    assert house.store.run(run.id) is None
+    assert list(house.store.all_task_runs(run.id)) == []
+    assert house.store.events(run_id=run.id) == []
+    assert house.store.values(run.id, "load") == []
+    assert len(house.store.events(run_id=other.id)) == 1
+    assert pruning.half_deleted() == []
+    assert house.store.check_integrity() == []
+
+
+def test_parts_go_a_few_at_a_time(house: House) -> None:
+    run = ended(house)
+    house.store.pruning.delete_runs([old(house, run)])
+
+    counts = [house.store.pruning.delete_parts(run.id, limit=2) for _ in range(3)]
+
+    assert counts == [2, 1, 0]
+
+
+def test_half_deleted_run_is_sound(house: House) -> None:
+    run = ended(house)
+
+    house.store.pruning.delete_runs([old(house, run)])
+    house.store.pruning.delete_parts(run.id, limit=1)
+
+    assert house.store.check_integrity() == []
+
+
+def test_run_with_a_notice_that_is_not_done_stays(house: House) -> None:
+    run = ended(house)
+    house.commit(notice(run.id))
+
+    assert house.store.pruning.delete_runs([old(house, run)]) == []
+
+    assert house.store.run(run.id) is not None
+
+
+def test_run_that_was_taken_up_meanwhile_stays(house: House) -> None:
+    run = ended(house)
+    found = old(house, run)
+    house.store.take_run(run.id, house.lease)
+
+    assert house.store.pruning.delete_runs([found]) == []
+
+    assert house.store.run(run.id) is not None
+
+
+def test_unused_definitions_are_found_and_deleted(house: House) -> None:
+    ended(house)
+    house.store.save_manifest("unused", "shop", b"definitions")
+    house.store.save_manifest("served", "shop", b"definitions")
+    house.store.served.replace("shop", {"etl": "served"})
+
+    unused = house.store.pruning.unused_manifests("shop", LATER_US)
+    house.store.pruning.delete_manifests(unused)
+
+    assert unused == ["unused"]
+    assert house.store.load_manifest("unused") is None
+    assert house.store.pruning.unused_manifests("shop", START_US) == []
