@@ -35,17 +35,25 @@ def http_server(
     Raises:
         UsageError: It cannot listen there.
     """
+    address = _address(opened.project, host, port)
 
     def routes() -> "Iterable[BaseRoute]":
         from ostinato.cli.version import version_number
         from ostinato.client.flows import FlowDirectory
+        from ostinato.client.vault import Vault
         from ostinato.clock import SystemClock
-        from ostinato.server.api.interface import interface_routes
+        from ostinato.server.api.interface import Access, interface_routes
 
-        flows = FlowDirectory(opened.store, opened.project, SystemClock())
-        return interface_routes(opened.client, flows, version_number())
+        access = Access(
+            client=opened.client,
+            flows=FlowDirectory(opened.store, opened.project, SystemClock()),
+            project=opened.project.name,
+            variable=Vault(opened.store.vault, opened.project).variable,
+            token=address.token,
+            version=version_number(),
+        )
+        return interface_routes(access)
 
-    address = _address(opened.project, host, port)
     return HttpServer(address, health=with_store(health, opened), measured=measured, routes=routes)
 
 

@@ -1,5 +1,7 @@
 """The interface for programs, on a real store with a real run in it."""
 
+import hashlib
+import hmac
 import json
 import threading
 from collections.abc import Iterator
@@ -11,12 +13,12 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
 
-from ostinato import dag, task
+from ostinato import Webhook, dag, task
 from ostinato.cli.opening import client_of
 from ostinato.client.flows import FlowDirectory
 from ostinato.clock import SystemClock
 from ostinato.project.discovery import Project, find_project
-from ostinato.server.api.interface import interface_routes
+from ostinato.server.api.interface import Access, interface_routes
 from ostinato.server.http_server import Address, HttpServer
 from ostinato.store.protocol import RunFilter, Store
 from ostinato.store.sqlite import open_store
@@ -25,6 +27,11 @@ from tests.unit.server.conftest import serving
 API = "/api/v1"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 JSON = {"content-type": "application/json"}
+
+
+SECRETS = {"github": "s3cret"}
+MESSAGE = b'{"ref": "main"}'
+SIGNATURE = hmac.new(b"s3cret", MESSAGE, hashlib.sha256).hexdigest()
 
 
 class House:
@@ -54,7 +61,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield find_project(environ={"OSTINATO_HOME": str(home)})
 
 
-@dag(tags=["nightly"])
+@dag(
+    tags=["nightly"],
+    schedule="0 6 * * *",
+    on=[Webhook("order"), Webhook("push", secret="github")],
+)
 def etl(day: int = 1, zone: str = "UTC") -> None:
     @task
     def extract() -> list[int]:
@@ -74,8 +85,13 @@ def house(project: Project) -> Iterator[House]:
     flows = FlowDirectory(store, project, SystemClock())
     version = store.runs(RunFilter())[0][0].manifest_version
     flows.publish({"etl": version})
-    client = client_of(project, store)
-    with serving(routes=lambda: interface_routes(client, flows, "1.0")) as http:
+    access = Access(
+        client=client_of(project, store),
+        flows=flows,
+        project="default",
+        variable=SECRETS.__getitem__,
+    )
+    with serving(routes=lambda: interface_routes(access)) as http:
         yield House(http, store, flows)
     store.close()
 
@@ -288,10 +304,13 @@ def test_stream_from_no_cursor_is_refused(house: House) -> None:
 def test_server_ends_though_somebody_listens(project: Project, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store.db")
     flows = FlowDirectory(store, project, SystemClock())
-    client = client_of(project, store)
-    server = HttpServer(
-        Address(port=0), health=dict, routes=lambda: interface_routes(client, flows, "1.0")
+    access = Access(
+        client=client_of(project, store),
+        flows=flows,
+        project="default",
+        variable=SECRETS.__getitem__,
     )
+    server = HttpServer(Address(port=0), health=dict, routes=lambda: interface_routes(access))
     thread = threading.Thread(target=server.serve)
     thread.start()
     url = f"{server.url}{API}/events/stream"
@@ -306,6 +325,61 @@ def test_server_ends_though_somebody_listens(project: Project, tmp_path: Path) -
     assert rest == []
     assert not thread.is_alive()
     store.close()
+
+
+def test_schedule_is_paused_and_resumed(house: House) -> None:
+    paused = house.post("/schedules/etl/pause", None, 200)
+    (listed,) = house.get("/schedules")["items"]
+    resumed = house.post("/schedules/etl/resume", None, 200)
+
+    assert (paused["is_paused"], paused["changed_by"]) == (True, "api")
+    assert listed == paused
+    assert (resumed["schedule"], resumed["is_paused"]) == ("0 6 * * *", False)
+    assert house.get("/schedules/etl/ticks") == {"items": []}
+    house.get("/schedules/elt/ticks", status=404)
+
+
+def test_message_is_kept_for_the_flow_that_listens(house: House) -> None:
+    first = house.post("/events/order", {"id": 17}, 202, **{"idempotency-key": "17"})
+    again = house.post("/events/order", {"id": 17}, 200, **{"idempotency-key": "17"})
+
+    assert (first, again) == ({"id": "17", "is_new": True}, {"id": "17", "is_new": False})
+    (kept,) = house.store.sensors.messages("default", "webhook order", limit=10)
+    assert kept.body == b'{"id":17}'
+
+
+def test_messages_without_a_name_are_each_new(house: House) -> None:
+    ids = {house.post("/events/order", {}, 202)["id"] for _ in range(2)}
+
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"x-webhook-token": "other"}, 401),
+        ({"x-webhook-token": "s3cret"}, 202),
+        ({"x-hub-signature-256": "sha256=00"}, 401),
+        ({"x-hub-signature-256": f"sha256={SIGNATURE}"}, 202),
+    ],
+)
+def test_sender_of_a_message_proves_to_know_the_secret(
+    house: House, headers: dict[str, str], status: int
+) -> None:
+    answer = house.http.post(f"{API}/events/push", content=MESSAGE, headers={**JSON, **headers})
+
+    assert answer.status_code == status
+
+
+def test_message_for_nobody_is_refused(house: House) -> None:
+    assert house.post("/events/nobody", {}, 404)["code"] == "unknown-webhook"
+
+
+def test_message_that_is_no_json_is_refused(house: House) -> None:
+    answer = house.http.post(f"{API}/events/order", content=b"{", headers=JSON)
+
+    assert answer.status_code == 400
 
 
 def test_what_is_answered_is_as_the_openapi_document_says(house: House) -> None:

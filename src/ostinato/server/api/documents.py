@@ -14,6 +14,7 @@ from ostinato.client.answers import WaitingInput
 from ostinato.client.flows import ServedFlow
 from ostinato.client.records import CoordinatorRow, LoggedEvent, RunRow
 from ostinato.client.views import TaskRunView
+from ostinato.model.schedule_tick import ScheduleRow, ScheduleTickRow
 
 #: Longest page of a list.
 MAX_PAGE = 1000
@@ -272,6 +273,53 @@ class CoordinatorList(Struct, frozen=True):
     items: list[Coordinator]
 
 
+class Schedule(Struct, frozen=True):
+    """The schedule of a flow, and how it stands."""
+
+    flow: str
+    schedule: str
+    timezone: str
+    is_paused: bool
+    changed_by: str
+    last_tick_at: datetime | None
+    next_at: datetime | None
+
+
+class ScheduleList(Struct, frozen=True):
+    """The schedules of all flows that are served, by the name of the flow."""
+
+    items: list[Schedule]
+
+
+class ScheduleTick(Struct, frozen=True):
+    """A moment of a schedule, and what came of it."""
+
+    at: datetime | None
+    decided_at: datetime | None
+    outcome: str
+    run_id: str | None
+    reason: str
+
+
+class ScheduleTickList(Struct, frozen=True):
+    """Ticks of a schedule, newest first."""
+
+    items: list[ScheduleTick]
+
+
+class ScheduleTickQuery(Request, frozen=True):
+    """How many ticks are asked for."""
+
+    limit: Limit = 20
+
+
+class Message(Struct, frozen=True):
+    """A message that was taken; ``is_new`` is false for one that was sent before."""
+
+    id: str
+    is_new: bool
+
+
 def moment(at_us: int) -> datetime | None:
     """Return a moment for people; None if it has not come."""
     return datetime.fromtimestamp(at_us / 1e6, UTC) if at_us else None
@@ -372,6 +420,31 @@ def input_document(asked: WaitingInput) -> Input:
         schema=asked.request.schema,
         since=moment(asked.since_us),
         until=moment(asked.due_us),
+    )
+
+
+def schedule_document(served: ServedFlow, row: ScheduleRow | None) -> Schedule:
+    """Return a schedule as callers see it; without a row no scheduler has seen it."""
+    flow = served.definition
+    return Schedule(
+        flow=flow.name,
+        schedule=flow.schedule,
+        timezone=flow.timezone,
+        is_paused=row is not None and row.is_paused,
+        changed_by="" if row is None else row.changed_by,
+        last_tick_at=None if row is None else moment(row.last_tick_us),
+        next_at=None if row is None else moment(row.next_us),
+    )
+
+
+def tick_document(row: ScheduleTickRow) -> ScheduleTick:
+    """Return a tick as callers see it."""
+    return ScheduleTick(
+        at=moment(row.tick_us),
+        decided_at=moment(row.at_us),
+        outcome=row.outcome,
+        run_id=str(row.run_id) if row.run_id else None,
+        reason=row.reason,
     )
 
 
