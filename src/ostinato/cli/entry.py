@@ -32,6 +32,7 @@ COMMANDS = (
     "compile",
     "run",
     "trigger",
+    "worker",
     "backfill",
     "runs",
     "show",

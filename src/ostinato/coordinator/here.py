@@ -29,6 +29,7 @@ from ostinato.executors.trigger_host import TriggerHost, Triggers, serve_in_thre
 from ostinato.model.alert import Alerts
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.identity import RunId
+from ostinato.model.layout import TRIGGER_LOG
 from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.project.discovery import Project
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from ostinato.client.vault import GivenSource
     from ostinato.executors.caller import CallerExecutor
     from ostinato.executors.code_host import CodeHost
-
-#: File for what triggers print, in the folder of logs.
-TRIGGER_LOG = "triggers.log"
 
 
 class Runner(Owner):

@@ -23,7 +23,7 @@ from ostinato.coordinator.ended_attempts import explain_loss, unsuccessful
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
-from ostinato.coordinator.nested_runs import NestedRuns
+from ostinato.coordinator.nested_runs import NESTED, NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, ForNotices, Outbox
 from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
@@ -163,7 +163,7 @@ class Coordinator:
             answers=answers,
             on_question=on_question,
         )
-        self._is_stopped = False
+        self._is_stopped = self._is_draining = False
         self._turns_within = 0
         desk = StepDesk(store, self)
         self._placed = PlacedSteps(
@@ -221,6 +221,10 @@ class Coordinator:
         """End the loop's wait; safe in signal handlers and threads."""
         self._bell.ring()
 
+    def look(self) -> None:
+        """Look at what other processes have asked for and done; safe in all threads."""
+        self._bell.ring_for_requests()
+
     def close(self) -> None:
         """Kill what runs and free everything; the runs stay as they were committed."""
         for executor in self._executors.values():
@@ -237,6 +241,30 @@ class Coordinator:
     def live_runs(self) -> int:
         """How many of its runs have not ended."""
         return len(self._runs)
+
+    def live_run(self, run_id: int) -> LiveRun | None:
+        """Return a run of its own that has not ended."""
+        return self._runs.get(run_id)
+
+    # Executors
+
+    def add_executor(self, name: str, executor: Executor) -> None:
+        """Have attempts dispatched to an executor from now on."""
+        executor.register(self._bell.selector)
+        # What walks over them in this turn is not disturbed.
+        self._executors = {**self._executors, name: executor}
+
+    def remove_executor(self, name: str) -> None:
+        """End an executor that no run needs any more."""
+        executors = dict(self._executors)
+        executors.pop(name).close()
+        self._executors = executors
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether an executor takes more than there is; True where there is none yet."""
+        of_tasks = [each for name, each in self._executors.items() if not _is_within(name)]
+        return not of_tasks or any(executor.credits() > 0 for executor in of_tasks)
 
     # Runs
 
@@ -287,6 +315,21 @@ class Coordinator:
         if run is not None:
             self._apply(run, ev.CancelRequested(self._clock.now_us(), by), "", "")
 
+    def refuse(self, run_id: int, reason: str) -> None:
+        """Fail a run that can never go on; nothing of it is executed any more."""
+        self._apply(self._runs[run_id], ev.RunRefused(self._clock.now_us(), reason), "", "")
+
+    def record(self, run: LiveRun, fact: ev.Fact) -> None:
+        """Have the next commit record what happened to a run."""
+        self._batch.events.append(EventRow(run.id, *ev.subject_of(fact), fact.at_us, fact))
+
+    def drain(self) -> None:
+        """Begin no task any more, and end ``serve`` when all attempts have ended.
+
+        Steps of flows that execute are begun: those flows wait for them.
+        """
+        self._is_draining = True
+
     def stop(self) -> None:
         """End ``drive`` and leave the runs as they are."""
         self._is_stopped = True
@@ -315,6 +358,22 @@ class Coordinator:
                     break
             if not self._is_stopped:
                 self._linger(on_linger)
+
+    def serve(self) -> None:
+        """Take turns until it is stopped or has drained; runs come and go.
+
+        Raises:
+            StoreError: The store cannot be written.
+            OwnershipLost: Others have taken over.
+        """
+        with calm_collector():
+            while not self._is_stopped and not self._has_drained():
+                self._turn()
+
+    def _has_drained(self) -> bool:
+        if not self._is_draining or self._batch or self._bell:
+            return False
+        return not (self._in_flight or self._placed.in_flight or self._outbox.in_flight)
 
     def _is_suspended(self) -> bool:
         """Whether all runs wait for people who will find them in the store."""
@@ -375,6 +434,8 @@ class Coordinator:
             self._past.look_again()
             self._budgets.call()
             self._requests.take(self._batch)
+            for tell in self._registry.looked:
+                tell()
         for turn in self._registry.turns:
             turn.take_turn()
         if self._past:
@@ -625,6 +686,8 @@ class Coordinator:
 
     def _dispatch(self) -> None:
         for name, executor in self._executors.items():
+            if self._is_draining and not _is_within(name):
+                continue
             ready = self._queue.pop(name) if (free := executor.credits()) > 0 else None
             while ready is not None:
                 self._start(executor, ready)
@@ -763,3 +826,8 @@ class Coordinator:
             message = "this attempt was given up; its call is refused"
             raise ExecutionError(message)
         return self._calls.answer(flight.run, flight.task_run, method, args)
+
+
+def _is_within(executor: str) -> bool:
+    """Whether what an executor executes is part of an attempt that is under way."""
+    return executor == NESTED or executor.startswith(STEPS)

@@ -71,6 +71,7 @@ class OtherRuns:
         registry.calls |= self.answers
         registry.timers[TIMER] = lambda _, timer: self.time_over(timer)
         registry.run_ended.append(lambda run: self.run_ended(run.row.id))
+        registry.looked.append(self._look)
 
     def _run_state(
         self,
@@ -122,6 +123,13 @@ class OtherRuns:
         if waiting and row is not None:
             for later in waiting:
                 later.settle(self._known(row))
+
+    def _look(self) -> None:
+        """Look whether runs have ended that are awaited here and driven elsewhere."""
+        for run_id in list(self._waiting):
+            row = self._store.run(RunId(run_id))
+            if row is None or row.state.is_terminal:
+                self.run_ended(RunId(run_id))
 
     def _known(self, row: RunRow) -> dict[str, Any]:
         return {

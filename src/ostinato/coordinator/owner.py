@@ -54,7 +54,11 @@ class Owner:
         store: Where everything is recorded.
         clock: A ``VirtualClock`` is moved on instead of waiting.
         given: Connections and variables that win over all others.
+        name: What people call it, or empty.
     """
+
+    #: What kind of coordinator it is.
+    kind = "run"
 
     #: Default executor of runs that tasks ask for; that of all runs if empty.
     _beside = ""
@@ -66,6 +70,7 @@ class Owner:
         *,
         clock: Clock | None = None,
         given: "GivenSource | None" = None,
+        name: str = "",
     ) -> None:
         self._project = project
         self._given = given
@@ -75,7 +80,9 @@ class Owner:
         self._closing = ExitStack()
         self._wake = WakeSocket()
         self._closing.callback(self._wake.close)
-        self._lease = store.register_coordinator(wake_address=self._wake.address)
+        self._lease = store.register_coordinator(
+            wake_address=self._wake.address, kind=self.kind, name=name
+        )
         self._closing.callback(store.unregister_coordinator, self._lease)
         #: Lets its loop into the coordinator, and who asks in the loop's place.
         self._gate = Gate()

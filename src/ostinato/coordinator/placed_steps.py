@@ -135,6 +135,11 @@ class PlacedSteps:
             "leave": self._leave_one,
         }
 
+    @property
+    def in_flight(self) -> int:
+        """How many attempts of steps are executed at this moment."""
+        return len(self._flights)
+
     def __bool__(self) -> bool:
         return bool(self._live or self._flights or self._missed)
 

@@ -41,6 +41,8 @@ class Registry:
         self.attempt_ended: list[Callable[[int], None]] = []
         #: Told of each run that has ended, after the commit.
         self.run_ended: list[Callable[[LiveRun], None]] = []
+        #: Told when it is time to look at what other processes have done: they rang, or might.
+        self.looked: list[Callable[[], None]] = []
         #: Told of each commit.
         self.committed: list[Callable[[], None]] = []
         self.turns: list[Turn] = []

@@ -196,6 +196,18 @@ class CancelRequested(Struct, frozen=True, tag="cancel_requested", gc=False, omi
     v: int = 1
 
 
+class RunRefused(Struct, frozen=True, tag="run_refused", gc=False, omit_defaults=True):
+    """The run can never go on: nothing of it is executed any more, teardowns neither.
+
+    Attributes:
+        reason: Why, in a line.
+    """
+
+    at_us: int
+    reason: str
+    v: int = 1
+
+
 class PauseBegan(Struct, frozen=True, tag="pause_began", omit_defaults=True):
     """The body of a flow that is a function waits for a person, in its process.
 
@@ -269,6 +281,7 @@ Input = (
     | PastSettled
     | TimerFired
     | CancelRequested
+    | RunRefused
     | PauseBegan
     | PauseEnded
     | TaskRunsCleared
@@ -367,6 +380,18 @@ class RunStateChanged(Struct, frozen=True, tag="run_state_changed", gc=False, om
     v: int = 1
 
 
+class CodeChanged(Struct, frozen=True, tag="code_changed", gc=False, omit_defaults=True):
+    """The run goes on with other code than that of its beginning; its tasks and edges are the same.
+
+    Attributes:
+        version: Of the definitions that it goes on with.
+    """
+
+    at_us: int
+    version: str
+    v: int = 1
+
+
 class DeadlineMissed(Struct, frozen=True, tag="deadline_missed", gc=False, omit_defaults=True):
     """The run has passed its deadline and goes on.
 
@@ -388,6 +413,7 @@ Fact = (
     | RunEnded
     | RunStateChanged
     | DeadlineMissed
+    | CodeChanged
 )
 Event = Input | Fact
 
@@ -419,5 +445,5 @@ def subject_of(fact: Fact) -> tuple[str, str]:
             | StepEnded(task_id=task_id, path=path)
         ):
             return task_id, format_path(path)
-        case RunEnded() | RunStateChanged() | DeadlineMissed():
+        case RunEnded() | RunStateChanged() | DeadlineMissed() | CodeChanged():
             return "", ""

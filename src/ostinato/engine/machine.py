@@ -335,6 +335,21 @@ class RunMachine(KeptGraph):
             self._open_all()
         self._end_early(RunState.CANCELLED, reason)
 
+    def _on_run_refused(self, event: ev.RunRefused) -> None:
+        if self.is_terminal:
+            return
+        if self.state is RunState.QUEUED:
+            self._move_run(RunState.RUNNING)
+            self.started_us = event.at_us
+            self._open_all()
+        self._end_early(RunState.FAILED, event.reason)
+        for task_run in list(self._all_task_runs()):
+            # Teardowns, and what ran when a run was refused that is being cancelled.
+            if not task_run.state.is_terminal and task_run.state is not RUNNING:
+                if task_run.state is QUEUED:
+                    self._out.append(cmd.Dequeue(task_run))
+                self._end_without_attempt(task_run, TaskRunState.CANCELLED, event.reason)
+
     def would_clear(
         self, keys: Iterable[tuple[str, MapPath]], alone: Iterable[tuple[str, MapPath]] = ()
     ) -> list[TaskRun]:
@@ -647,6 +662,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.PastSettled: RunMachine._on_past_settled,
     ev.TimerFired: RunMachine._on_timer_fired,
     ev.CancelRequested: RunMachine._on_cancel_requested,
+    ev.RunRefused: RunMachine._on_run_refused,
     ev.PauseBegan: RunMachine._on_pause_began,
     ev.PauseEnded: RunMachine._on_pause_ended,
     ev.Recovered: RunMachine._on_recovered,

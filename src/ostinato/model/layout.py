@@ -14,6 +14,9 @@ NO_PATH = "_"
 #: Characters of a name: file systems take 255 bytes, of which an ending needs some.
 MAX_NAME_CHARACTERS = 200
 
+#: File for what triggers print, in the folder of logs.
+TRIGGER_LOG = "triggers.log"
+
 #: Folder of the logs of a run's notices; no task's folder has this name, for ``+`` is encoded.
 NOTICES = "+notices"
 

@@ -103,6 +103,8 @@ class Lines:
             case ev.RunStateChanged():
                 if event.state == RunState.CANCELLING.label:
                     self._say(event.at_us, "cancelling: what runs is stopped")
+            case ev.CodeChanged():
+                self._say(event.at_us, "its code has changed: it goes on with that of today")
             case ev.DeadlineMissed():
                 self._say(event.at_us, f"late: the deadline of {event.deadline_s:g} s has passed")
             case _:

@@ -249,6 +249,8 @@ class Tally:
                 return
             case ev.DeadlineMissed() | ev.PastSettled() | ev.AttemptProgressed():
                 return
+            case ev.CodeChanged() | ev.RunRefused():
+                return
 
     def _forget_steps(self, task_id: str) -> None:
         """Forget the steps that execute: the body has ended, and they with it."""

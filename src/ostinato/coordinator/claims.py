@@ -1,0 +1,152 @@
+"""This module takes the runs that wait for a worker."""
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from ostinato.clock import Clock
+from ostinato.coordinator.versions import Never, Serving, Versions
+from ostinato.store.protocol import Store
+from ostinato.store.records import Claimable, CoordinatorLease, RunRow
+
+logger = logging.getLogger(__name__)
+
+#: Runs that are claimed at a time: others get some too.
+CLAIM_LIMIT = 100
+
+#: Runs that a worker drives at a time; those that wait for something hold memory alone.
+MAX_LIVE_RUNS = 2_000
+
+#: Seconds between two looks at who is gone, which others may not have told of.
+REAP_EVERY_S = 2.0
+
+#: Seconds after which a run is refused for which no worker has code, while there are others.
+REFUSE_AFTER_S = 60.0
+
+
+class Taker(Protocol):
+    """Take up runs that were claimed; a worker's tenure does."""
+
+    def take(self, row: RunRow, serving: Serving) -> None:
+        """Drive a run."""
+        ...
+
+    def refuse(self, row: RunRow, reason: str) -> None:
+        """Fail a run that can never go on."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether more could be executed than there is."""
+        ...
+
+
+class Claims:
+    """Look for runs that wait, and claim those for which there is code; a turn of a loop.
+
+    Args:
+        store: Where they are.
+        lease: Of the worker.
+        project: Whose runs.
+        versions: Knows by which code a run is executed.
+        taker: Takes them up.
+        clock: Tells when to look.
+        flows: The only ones that are taken; empty for all.
+        live: Returns how many runs are driven.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: CoordinatorLease,
+        project: str,
+        versions: Versions,
+        taker: Taker,
+        *,
+        clock: Clock,
+        flows: Collection[str],
+        live: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._project = project
+        self._versions = versions
+        self._taker = taker
+        self._clock = clock
+        self._flows = frozenset(flows)
+        self._live = live
+        self._is_due = True
+        self._is_open = True
+        self._reap_at_s = 0.0
+        #: Since when there is no code for runs of a flow and version.
+        self._unserved_s: dict[tuple[str, str], float] = {}
+
+    def look(self) -> None:
+        """Have the next turn look: runs may wait."""
+        self._is_due = True
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._is_open = False
+
+    def next_turn_s(self) -> float | None:
+        """Return 0 if runs wait that could be claimed at once."""
+        return 0.0 if self._is_open and self._is_due and self._has_room() else None
+
+    def take_turn(self) -> None:
+        """Claim what waits, if it is time to look and there is room."""
+        if not self._is_open or not self._is_due or not self._has_room():
+            return
+        self._is_due = False
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._reap_at_s:
+            self._reap_at_s = now_s + REAP_EVERY_S
+            gone = self._store.reap()
+            if gone:
+                logger.warning("%d coordinators are gone; their runs are taken over", gone)
+        waiting = [
+            each
+            for each in self._store.claimable(self._project)
+            if not self._flows or each.flow in self._flows
+        ]
+        if waiting:
+            self._claim(waiting, now_s)
+
+    def _has_room(self) -> bool:
+        return self._live() < MAX_LIVE_RUNS and self._taker.has_room()
+
+    def _claim(self, waiting: list[Claimable], now_s: float) -> None:
+        found: dict[tuple[str, str], Serving | Never] = {}
+        for flow, version, _ in waiting:
+            serving = self._versions.serving(flow, version)
+            if isinstance(serving, Never) and not self._is_given_up((flow, version), now_s):
+                continue
+            if serving is not None:
+                found[flow, version] = serving
+        if not found:
+            return
+        max_active = {
+            each.flow.name: each.flow.max_active_runs
+            for each in found.values()
+            if isinstance(each, Serving) and each.flow.max_active_runs
+        }
+        rows = self._store.claim_runs(
+            self._lease, self._project, list(found), limit=CLAIM_LIMIT, max_active=max_active
+        )
+        # More may wait; those whose flow is full are looked at when a run has ended.
+        self._is_due = len(rows) == CLAIM_LIMIT
+        for row in rows:
+            serving = found[row.flow, row.manifest_version]
+            if isinstance(serving, Never):
+                self._taker.refuse(row, f"code_unavailable: {serving.reason}")
+            else:
+                self._taker.take(row, serving)
+
+    def _is_given_up(self, pair: tuple[str, str], now_s: float) -> bool:
+        """Whether nobody will ever have code for runs of a flow and version."""
+        since_s = self._unserved_s.setdefault(pair, now_s)
+        if now_s - since_s >= REFUSE_AFTER_S:
+            return True
+        return not any(
+            each.kind == "worker" and each.id != self._lease.id and each.is_alive
+            for each in self._store.coordinators()
+        )

@@ -1,0 +1,252 @@
+"""This module is what a worker is while its lease lasts: a coordinator that claims runs."""
+
+import logging
+from collections.abc import Collection
+
+import msgspec
+
+from ostinato.client.new_runs import SERVICE, run_to_create
+from ostinato.client.parameters import validate_params
+from ostinato.coordinator.claims import Claims
+from ostinato.coordinator.limits import Executors
+from ostinato.coordinator.live_run import LiveRun
+from ostinato.coordinator.nested_runs import NESTED
+from ostinato.coordinator.outside import outside_values
+from ostinato.coordinator.owner import Owner
+from ostinato.coordinator.pinned import pinned_flow
+from ostinato.coordinator.recovery import new_run, restore_run
+from ostinato.coordinator.registry import Registry
+from ostinato.coordinator.triggered_runs import Asked, target_of
+from ostinato.coordinator.versions import Code, Place, Serving, Versions
+from ostinato.engine import events as ev
+from ostinato.engine.queueing import Lane
+from ostinato.errors import CodeUnavailable, OstinatoError, OwnershipLost, StoreError
+from ostinato.executors.code_host import CodeHost
+from ostinato.executors.process import ProcessExecutor
+from ostinato.executors.protocol import Executor
+from ostinato.executors.step_children import StepChildren
+from ostinato.executors.trigger_host import TriggerHost
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.layout import TRIGGER_LOG
+from ostinato.model.state import RunState
+from ostinato.project.discovery import Project
+from ostinato.store.protocol import Store
+from ostinato.store.records import RunRow
+
+logger = logging.getLogger(__name__)
+
+
+class Tenure(Owner):
+    """Drive runs of the service until the worker ends or its lease is lost.
+
+    Args:
+        project: Whose runs.
+        store: Where they are recorded.
+        code: The code by which they are executed.
+        name: What people call the worker.
+        flows: The only ones whose runs it takes; empty for all.
+        max_children: Children at a time; 0 for the project's setting.
+    """
+
+    kind = "worker"
+
+    def __init__(
+        self,
+        project: Project,
+        store: Store,
+        code: Code,
+        *,
+        name: str,
+        flows: Collection[str],
+        max_children: int,
+    ) -> None:
+        super().__init__(project, store, name=name)
+        self._code_in_force = code
+        self._max_children = max_children or project.settings.max_children
+        self._versions = Versions(code, store, project.name, self._make_place)
+        self._closing.callback(self._versions.close)
+        self._claims = Claims(
+            store,
+            self._lease,
+            project.name,
+            self._versions,
+            self,
+            clock=self._clock,
+            flows=flows,
+            live=lambda: self._coordinator.live_runs,
+        )
+        registry = Registry()
+        registry.turns.append(self._claims)
+        registry.looked.append(self._claims.look)
+        registry.run_ended.append(self._note_end)
+        log = str(project.logs_root / TRIGGER_LOG)
+        self._compose(
+            {},
+            TriggerHost(lambda peer: self._any_host().fork_triggers(peer, log), self._answer),
+            for_notices=self._executor_for,
+            default=project.settings.executor,
+            aliases={},
+            registry=registry,
+        )
+
+    # Its life
+
+    def serve(self) -> None:
+        """Drive runs until it is drained or stopped.
+
+        Raises:
+            StoreError: The store is out of reach.
+            OwnershipLost: Others have taken over.
+        """
+        self._coordinator.serve()
+
+    def drain(self) -> None:
+        """Finish attempts, begin none, and end; safe in all threads and signal handlers."""
+        self._coordinator.ask(self._drain)
+
+    def stop(self) -> None:
+        """End at the next turn; safe in all threads and signal handlers."""
+        self._coordinator.ask(self._coordinator.stop)
+
+    def look(self) -> None:
+        """Look for runs that wait; safe in all threads."""
+        self._coordinator.look()
+
+    @property
+    def live_runs(self) -> int:
+        """How many runs it drives."""
+        return self._coordinator.live_runs
+
+    def _drain(self) -> None:
+        self._claims.close()
+        self._coordinator.drain()
+
+    # What is claimed
+
+    def has_room(self) -> bool:
+        """Whether more could be executed than there is."""
+        return self._coordinator.is_hungry
+
+    def take(self, row: RunRow, serving: Serving) -> None:
+        """Drive a run that was claimed."""
+        try:
+            self._drive(row, serving)
+        except (StoreError, OwnershipLost):
+            raise
+        except OstinatoError as error:
+            # A pool that is gone, parameters that no longer fit: it would fail again and again.
+            self.refuse(row, f"it cannot be executed: {error}")
+
+    def _drive(self, row: RunRow, serving: Serving) -> None:
+        places = self._open_places(serving.version)
+        flow = serving.flow
+        if row.state is RunState.QUEUED:
+            validate_params(flow, msgspec.json.decode(row.params))
+        now_us = self._clock.now_us()
+        lanes = self._coordinator.lanes(flow, "", places)
+        info = self._info(row, flow, row.started_us or now_us)
+        if row.state is RunState.QUEUED and not row.generation:
+            outside = outside_values(self._store, flow, row.id)
+            run = new_run(self._store, row, flow, info, lanes=lanes, outside=outside)
+            run.places = places
+            self._coordinator.adopt(run, [], ev.RunStarted(now_us))
+        else:
+            run, commands = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
+            run.places = places
+            first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
+            self._coordinator.adopt(run, commands, first)
+        if serving.is_changed:
+            self._coordinator.record(run, ev.CodeChanged(now_us, serving.version))
+
+    def refuse(self, row: RunRow, reason: str) -> None:
+        """Fail a run that can never go on; nothing of it is executed any more."""
+        logger.warning("%s#%d cannot go on: %s", row.flow, row.number, reason)
+        now_us = self._clock.now_us()
+        flow = pinned_flow(self._store, row)
+        # Nothing takes what is queued here.
+        lanes = [Lane("", ())] * len(flow.tasks)
+        info = self._info(row, flow, row.started_us)
+        run, _ = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
+        first = None if row.state is RunState.QUEUED else ev.Recovered(now_us)
+        self._coordinator.adopt(run, [], first)
+        self._coordinator.refuse(row.id, reason)
+
+    def _note_end(self, run: LiveRun) -> None:
+        if run.plan.flow.max_active_runs or any(tag.startswith("from:") for tag in run.row.tags):
+            # Another one may begin, or is waited for, here or elsewhere.
+            self._claims.look()
+            self._store.wake_workers()
+
+    # Where runs execute
+
+    def _make_place(self, host: CodeHost) -> Place:
+        processes = ProcessExecutor(host, self._answer, max_children=self._max_children)
+        return Place(processes, StepChildren(processes))
+
+    def _open_places(self, version: str) -> Executors:
+        default = self._project.settings.executor
+        places = self._versions.places(version, default, self._coordinator)
+        if places is None:
+            raise CodeUnavailable("its code has gone this very moment")
+        return places
+
+    def _places(self, flow: str, version: str, parent: RunRow | None) -> Executors | None:
+        run = None if parent is None else self._coordinator.live_run(parent.id)
+        if run is not None and run.places is not None:
+            # A subflow executes in the body that calls it.
+            return run.places
+        serving = self._versions.serving(flow, version)
+        if not isinstance(serving, Serving):
+            raise CodeUnavailable(f"the code of flow {flow!r} is not here")
+        return self._open_places(serving.version)
+
+    def _executor_for(self, run: LiveRun | None) -> Executor | None:
+        found = self._versions.executor(None if run is None else run.places)
+        if found is None and run is None:
+            for in_force in self._code_in_force.flows.values():
+                self._open_places(in_force.version)
+                return self._versions.executor(None)
+        return found
+
+    def _any_host(self) -> CodeHost:
+        """Return the newest host: triggers of all versions share a process."""
+        hosts = [in_force.host for in_force in self._code_in_force.flows.values()]
+        if not hosts:
+            raise CodeUnavailable("there is no code in which triggers could wait")
+        return hosts[-1]
+
+    def loaded_flow(self, name: str) -> FlowDefinition | None:
+        """Return a flow whose code is in force here, None if there is none."""
+        return self._versions.flow(name)
+
+    # Runs that tasks ask for
+
+    def start_asked(self, parent: RunRow, asked: Asked) -> RunRow:
+        """Return the run that a task asked for: a subflow is driven here, others by whoever can."""
+        if asked.flow.executor == NESTED:
+            return super().start_asked(parent, asked)
+        now_us = self._clock.now_us()
+        new = run_to_create(
+            asked.flow,
+            asked.manifest_version or parent.manifest_version,
+            asked.params,
+            project=self._project,
+            date_us=now_us if asked.date_us is None else asked.date_us,
+            code=self._code,
+            trigger=asked.trigger,
+            home=SERVICE,
+            target=target_of(parent, asked.flow.name),
+            tags=(asked.tag,),
+            logical_key=asked.logical_key,
+        )
+        row = self._store.create_runs([new])[0]
+        self._claims.look()
+        self._store.wake_workers()
+        return row
+
+    def take_up(self, asking: RunRow, row: RunRow) -> bool:
+        """Drive a run that another one has started and waits for, if nobody else does."""
+        if row.home == SERVICE:
+            # It is claimed, here or elsewhere; who waits for it holds no child meanwhile.
+            return True
+        return super().take_up(asking, row)

@@ -1,0 +1,246 @@
+"""This module knows by which code a worker executes a run, and where."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from ostinato.coordinator.limits import Executors
+from ostinato.coordinator.nested_runs import NESTED
+from ostinato.coordinator.pinned import changed_shape
+from ostinato.executors.code_host import CodeHost
+from ostinato.executors.protocol import STEPS, Executor
+from ostinato.executors.served_code import InForce, ServedManifest
+from ostinato.model.flow import FlowDefinition
+from ostinato.model.manifest import Manifest, decode_manifest
+from ostinato.store.protocol import Store
+
+#: Characters of a version in the names of its executors.
+_SHORT = 16
+
+#: Executors that processes stand in for: users' code never runs in a worker itself.
+_STOOD_IN = ("process", "inline", "thread", "caller")
+
+
+class Code(Protocol):
+    """The code of a project; ``ServedCode`` is one."""
+
+    @property
+    def flows(self) -> Mapping[str, InForce]:
+        """The flows in force by name."""
+        ...
+
+    @property
+    def manifests(self) -> tuple[ServedManifest, ...]:
+        """The definitions that flows in force are of."""
+        ...
+
+    def hold(self, version: str) -> CodeHost | None:
+        """Return the host of a version and keep it; None if it is gone."""
+        ...
+
+    def release(self, version: str) -> None:
+        """Let go of what ``hold`` has given."""
+        ...
+
+
+class Serving(NamedTuple):
+    """By what a run is executed.
+
+    Attributes:
+        flow: The definition.
+        version: Of the code.
+        is_changed: Whether that is another one than the run is pinned to.
+    """
+
+    flow: FlowDefinition
+    version: str
+    is_changed: bool
+
+
+class Never(NamedTuple):
+    """There is no code for a run any more.
+
+    Attributes:
+        reason: Why, in a line.
+    """
+
+    reason: str
+
+
+class Place(NamedTuple):
+    """The executors of a version.
+
+    Attributes:
+        processes: Executes its tasks, callbacks and alerts.
+        steps: Executes steps of its flows.
+    """
+
+    processes: Executor
+    steps: Executor
+
+
+class Floor(Protocol):
+    """Where executors are put up and taken away; a coordinator is one."""
+
+    def add_executor(self, name: str, executor: Executor) -> None:
+        """Have attempts dispatched to an executor."""
+        ...
+
+    def remove_executor(self, name: str) -> None:
+        """End an executor that no run needs any more."""
+        ...
+
+
+class Versions:
+    """The versions of a project's code by which a worker executes runs.
+
+    A run is executed by the code that it is pinned to while that is loaded. Else it goes on with
+    the flow in force where that is newer and its tasks and edges are the same. What is newer than
+    the code here is left to those who have it.
+
+    Args:
+        code: What is loaded.
+        store: Where definitions are kept.
+        project: Whose they are.
+        make: Makes the executors of a code host.
+    """
+
+    def __init__(
+        self, code: Code, store: Store, project: str, make: Callable[[CodeHost], Place]
+    ) -> None:
+        self._code = code
+        self._store = store
+        self._project = project
+        self._make = make
+        self._open: dict[str, Place] = {}
+        self._kept: dict[str, Manifest | None] = {}
+        #: When versions were first kept.
+        self._moments: dict[str, int] = {}
+        self._found: dict[tuple[str, str, str], Serving | Never | None] = {}
+
+    def flow(self, name: str) -> FlowDefinition | None:
+        """Return a flow as it is in force."""
+        found = self._code.flows.get(name)
+        return None if found is None else found.definition
+
+    def serving(self, flow: str, version: str) -> Serving | Never | None:
+        """Return by what a run is executed here; None if others have to.
+
+        Args:
+            flow: Whose run it is.
+            version: That it is pinned to.
+        """
+        in_force = self._code.flows.get(flow)
+        newest = next(reversed(self._code.manifests), None)
+        key = (flow, version, "" if newest is None else newest.version)
+        found = self._found.get(key)
+        if found is None or (isinstance(found, Serving) and not self._has(found.version)):
+            found = self._found[key] = self._find(flow, version, in_force)
+        return found
+
+    def _has(self, version: str) -> bool:
+        """Whether the code of a version is loaded."""
+        if version in self._open:
+            return True
+        if self._code.hold(version) is None:
+            return False
+        self._code.release(version)
+        return True
+
+    def _find(self, flow: str, version: str, in_force: InForce | None) -> Serving | Never | None:
+        if in_force is not None and in_force.version == version:
+            return Serving(in_force.definition, version, is_changed=False)
+        kept = self._manifest(version)
+        pinned = None if kept is None else kept.flow(flow)
+        if kept is None or pinned is None:
+            return Never("its definitions are no longer kept")
+        if self._has(version):
+            return Serving(pinned, version, is_changed=False)
+        if in_force is None:
+            return self._why_gone(flow, kept)
+        ours = self._manifest(in_force.version)
+        is_same = ours is not None and ours.sources == kept.sources
+        if kept.sources and not is_same and self._is_newer(version, in_force.version):
+            return None
+        difference = changed_shape(pinned, in_force.definition)
+        if difference:
+            return Never(f"its code is gone, and that of today differs: {difference}")
+        return Serving(in_force.definition, in_force.version, is_changed=not is_same)
+
+    def _why_gone(self, flow: str, kept: Manifest) -> Never | None:
+        newest = next(reversed(self._code.manifests), None)
+        if newest is None or newest.manifest.unloaded or not kept.sources:
+            # Its file may be mended, or is a script that serves it.
+            return None
+        return Never(f"its code is gone: there is no flow {flow!r} any more")
+
+    def _is_newer(self, version: str, than: str) -> bool:
+        if version not in self._moments or than not in self._moments:
+            self._moments = dict(self._store.manifest_versions(self._project))
+        return self._moments.get(version, 0) > self._moments.get(than, 0)
+
+    def _manifest(self, version: str) -> Manifest | None:
+        for served in self._code.manifests:
+            if served.version == version:
+                return served.manifest
+        if self._kept.get(version) is None:
+            data = self._store.load_manifest(version)
+            self._kept[version] = None if data is None else decode_manifest(data)
+        return self._kept[version]
+
+    # Executors
+
+    def places(self, version: str, default: str, floor: Floor) -> Executors | None:
+        """Return where runs of a version execute; None if its code is gone.
+
+        Args:
+            version: Of the code.
+            default: Executor of tasks that name none.
+            floor: Where executors that are missing are put up.
+        """
+        processes, steps = _names(version)
+        if version not in self._open:
+            host = self._code.hold(version)
+            if host is None:
+                return None
+            place = self._open[version] = self._make(host)
+            floor.add_executor(processes, place.processes)
+            floor.add_executor(steps, place.steps)
+        aliases = dict.fromkeys(_STOOD_IN, processes)
+        return Executors(frozenset({processes, NESTED}), aliases, default, steps)
+
+    def executor(self, places: Executors | None) -> Executor | None:
+        """Return what executes callbacks and alerts of runs with these places, or of any run."""
+        for version, place in reversed(self._open.items()):
+            if places is None or _names(version)[1] == places.steps:
+                return place.processes
+        return None
+
+    def retire(self, needed: set[str], floor: Floor) -> None:
+        """End the executors of versions that no run needs and that are not in force.
+
+        Args:
+            needed: Names of the executors of steps of the runs that go on.
+            floor: Where they are taken away.
+        """
+        in_force = {flow.version for flow in self._code.flows.values()}
+        for version in [each for each in self._open if each not in in_force]:
+            names = _names(version)
+            if names[1] not in needed:
+                del self._open[version]
+                for name in names:
+                    floor.remove_executor(name)
+                self._code.release(version)
+        if len(self._found) > 10_000:
+            self._found.clear()
+            self._kept.clear()
+
+    def close(self) -> None:
+        """Let go of all code; its executors have ended."""
+        for version in self._open:
+            self._code.release(version)
+        self._open.clear()
+
+
+def _names(version: str) -> tuple[str, str]:
+    short = version[:_SHORT]
+    return f"process@{short}", f"{STEPS}@{short}"

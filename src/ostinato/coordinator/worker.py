@@ -1,0 +1,137 @@
+"""This module is the worker: the part of a service that drives runs for as long as it lives."""
+
+import logging
+import threading
+from collections.abc import Collection
+
+from ostinato.clock import SystemClock
+from ostinato.coordinator.tenure import Tenure
+from ostinato.errors import OwnershipLost, StoreError
+from ostinato.executors.served_code import ServedCode
+from ostinato.model.health import PartHealth
+from ostinato.project.discovery import Project
+from ostinato.store.protocol import Store
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a worker that lost its lease or its store registers anew; each failure doubles
+#: them, up to the last.
+PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+
+
+class Worker:
+    """Claim runs of the service and drive them, until it is told to end; a part of a service.
+
+    What goes wrong with the store costs it its lease and what it executes, not its life: it
+    registers anew, and the runs come back as any others that nobody drives.
+
+    Args:
+        project: Whose runs.
+        store: Where they are recorded.
+        code: By which they are executed; runs of flows that are not in force wait.
+        title: What people call it; by default its host and number.
+        flows: The only ones whose runs it takes; empty for all.
+        max_children: Children at a time; 0 for the project's setting.
+    """
+
+    name = "worker"
+
+    def __init__(
+        self,
+        project: Project,
+        store: Store,
+        code: ServedCode,
+        *,
+        title: str = "",
+        flows: Collection[str] = (),
+        max_children: int = 0,
+    ) -> None:
+        self._project = project
+        self._store = store
+        self._code = code
+        self._title = title
+        self._flows = flows
+        self._max_children = max_children
+        self._tenure: Tenure | None = None
+        self._is_draining = self._is_stopped = False
+        #: Set when it is to end, so that pauses end too.
+        self._ending = threading.Event()
+        self._trouble = ""
+        self._clock = SystemClock()
+        code.subscribe(lambda _: self.look())
+        store.listen(self.look)
+
+    def serve(self) -> None:
+        """Drive runs until it is drained or stopped."""
+        failures = 0
+        while not self._is_over():
+            began_s = self._clock.monotonic_s()
+            try:
+                self._serve_once()
+            except (StoreError, OwnershipLost) as error:
+                if self._clock.monotonic_s() - began_s > PAUSES_S[-1]:
+                    failures = 0
+                self._trouble = str(error)
+                logger.warning("the store is lost to this worker, which tries again: %s", error)
+                self._ending.wait(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+                failures += 1
+
+    def look(self) -> None:
+        """Look for runs that wait; safe in all threads."""
+        tenure = self._tenure
+        if tenure is not None:
+            tenure.look()
+
+    def drain(self) -> None:
+        """Finish attempts, begin none, and end ``serve``."""
+        self._is_draining = True
+        self._ending.set()
+        tenure = self._tenure
+        if tenure is not None:
+            tenure.drain()
+
+    def stop(self) -> None:
+        """End ``serve`` soon; what it drives is left to others."""
+        self._is_stopped = True
+        self._ending.set()
+        tenure = self._tenure
+        if tenure is not None:
+            tenure.stop()
+
+    def health(self) -> PartHealth:
+        """Return how it is."""
+        if self._trouble:
+            return PartHealth(is_ready=False, detail=self._trouble)
+        if self._is_draining:
+            return PartHealth(is_ready=False, detail="it is draining")
+        return PartHealth(is_ready=self._tenure is not None)
+
+    @property
+    def live_runs(self) -> int:
+        """How many runs it drives."""
+        tenure = self._tenure
+        return 0 if tenure is None else tenure.live_runs
+
+    def _is_over(self) -> bool:
+        return self._is_stopped or self._is_draining
+
+    def _serve_once(self) -> None:
+        with Tenure(
+            self._project,
+            self._store,
+            self._code,
+            name=self._title,
+            flows=self._flows,
+            max_children=self._max_children,
+        ) as tenure:
+            self._tenure = tenure
+            self._trouble = ""
+            try:
+                # It may have been told to end while it registered.
+                if self._is_stopped:
+                    tenure.stop()
+                elif self._is_draining:
+                    tenure.drain()
+                tenure.serve()
+            finally:
+                self._tenure = None
