@@ -20,10 +20,11 @@ from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
 from ostinato.coordinator.earlier_runs import EarlierRuns
 from ostinato.coordinator.ended_attempts import explain_loss, unsuccessful
+from ostinato.coordinator.executor_set import ExecutorSet
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
-from ostinato.coordinator.nested_runs import NESTED, NestedRuns
+from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, ForNotices, Outbox
 from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
@@ -124,13 +125,13 @@ class Coordinator:
 
         self._store = store
         self._lease = lease
-        self._executors = dict(executors)
         self._clock = clock
         self._limits = limits
         self._places = Executors(frozenset(executors) - {STEPS}, aliases, default_executor)
         self._chance = chance
         self._has_requests = wake is not None
         self._bell = Bell(wake)
+        self.executors = ExecutorSet(executors, self._bell.selector)
         self._registry = registry = registry or Registry()
         self._gate = gate
         self._runs: dict[int, LiveRun] = {}
@@ -174,7 +175,7 @@ class Coordinator:
             limits=limits,
             places=self._places,
             executor_of=self._executor_of,
-            inline=self._executors.get("inline"),
+            inline=self.executors.get("inline"),
             clock=clock,
             chance=chance,
         )
@@ -191,8 +192,6 @@ class Coordinator:
         )
         #: Reports carry times of this machine's clock, which mean nothing in virtual time.
         self._uses_reported_times = not isinstance(clock, VirtualClock)
-        for executor in self._executors.values():
-            executor.register(self._bell.selector)
         triggers.register(self._bell.selector)
 
     def _register(
@@ -227,8 +226,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Kill what runs and free everything; the runs stay as they were committed."""
-        for executor in self._executors.values():
-            executor.close()
+        self.executors.close()
         self._budgets.close()
         self._waits.close()
         self._bell.close()
@@ -245,26 +243,6 @@ class Coordinator:
     def live_run(self, run_id: int) -> LiveRun | None:
         """Return a run of its own that has not ended."""
         return self._runs.get(run_id)
-
-    # Executors
-
-    def add_executor(self, name: str, executor: Executor) -> None:
-        """Have attempts dispatched to an executor from now on."""
-        executor.register(self._bell.selector)
-        # What walks over them in this turn is not disturbed.
-        self._executors = {**self._executors, name: executor}
-
-    def remove_executor(self, name: str) -> None:
-        """End an executor that no run needs any more."""
-        executors = dict(self._executors)
-        executors.pop(name).close()
-        self._executors = executors
-
-    @property
-    def is_hungry(self) -> bool:
-        """Whether an executor takes more than there is; True where there is none yet."""
-        of_tasks = [each for name, each in self._executors.items() if not _is_within(name)]
-        return not of_tasks or any(executor.credits() > 0 for executor in of_tasks)
 
     # Runs
 
@@ -329,6 +307,7 @@ class Coordinator:
         Steps of flows that execute are begun: those flows wait for them.
         """
         self._is_draining = True
+        self.executors.drain()
 
     def stop(self) -> None:
         """End ``drive`` and leave the runs as they are."""
@@ -418,8 +397,7 @@ class Coordinator:
     def _take_turn(self) -> None:
         self._now_us = self._clock.now_us()
         self._bell.answer()
-        for executor in self._executors.values():
-            reports = executor.poll()
+        for reports in self.executors.poll():
             if reports and not self._uses_reported_times:
                 # What executed has moved the clock on.
                 self._now_us = self._clock.now_us()
@@ -476,16 +454,11 @@ class Coordinator:
             return 0.0
         timeout_s = POLL_S
         for check_s in (
+            self.executors.next_check_s(),
             self._waits.next_check_s(),
             self._budgets.next_look_s(),
             *(turn.next_turn_s() for turn in self._registry.turns),
         ):
-            if check_s is not None:
-                timeout_s = min(timeout_s, check_s)
-        for executor in self._executors.values():
-            if executor.has_work():
-                return 0.0
-            check_s = executor.next_check_s()
             if check_s is not None:
                 timeout_s = min(timeout_s, check_s)
         for next_us in (self._timers.next_us, self._outbox.next_us):
@@ -685,14 +658,7 @@ class Coordinator:
     # Dispatch
 
     def _dispatch(self) -> None:
-        for name, executor in self._executors.items():
-            if self._is_draining and not _is_within(name):
-                continue
-            ready = self._queue.pop(name) if (free := executor.credits()) > 0 else None
-            while ready is not None:
-                self._start(executor, ready)
-                free -= 1
-                ready = self._queue.pop(name) if free > 0 else None
+        self.executors.dispatch(self._queue, self._start)
 
     def _start(self, executor: Executor, ready: Ready) -> None:
         run, task_run = self._runs[ready.run_id], ready.task_run
@@ -826,8 +792,3 @@ class Coordinator:
             message = "this attempt was given up; its call is refused"
             raise ExecutionError(message)
         return self._calls.answer(flight.run, flight.task_run, method, args)
-
-
-def _is_within(executor: str) -> bool:
-    """Whether what an executor executes is part of an attempt that is under way."""
-    return executor == NESTED or executor.startswith(STEPS)

@@ -125,7 +125,7 @@ class Tenure(Owner):
 
     def has_room(self) -> bool:
         """Whether more could be executed than there is."""
-        return self._coordinator.is_hungry
+        return self._coordinator.executors.is_hungry
 
     def take(self, row: RunRow, serving: Serving) -> None:
         """Drive a run that was claimed."""
@@ -185,7 +185,7 @@ class Tenure(Owner):
 
     def _open_places(self, version: str) -> Executors:
         default = self._project.settings.executor
-        places = self._versions.places(version, default, self._coordinator)
+        places = self._versions.places(version, default, self._coordinator.executors)
         if places is None:
             raise CodeUnavailable("its code has gone this very moment")
         return places

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
+from ostinato.coordinator.executor_set import ExecutorSet
 from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.nested_runs import NESTED
 from ostinato.coordinator.pinned import changed_shape
@@ -76,18 +77,6 @@ class Place(NamedTuple):
 
     processes: Executor
     steps: Executor
-
-
-class Floor(Protocol):
-    """Where executors are put up and taken away; a coordinator is one."""
-
-    def add_executor(self, name: str, executor: Executor) -> None:
-        """Have attempts dispatched to an executor."""
-        ...
-
-    def remove_executor(self, name: str) -> None:
-        """End an executor that no run needs any more."""
-        ...
 
 
 class Versions:
@@ -189,7 +178,7 @@ class Versions:
 
     # Executors
 
-    def places(self, version: str, default: str, floor: Floor) -> Executors | None:
+    def places(self, version: str, default: str, floor: ExecutorSet) -> Executors | None:
         """Return where runs of a version execute; None if its code is gone.
 
         Args:
@@ -203,8 +192,8 @@ class Versions:
             if host is None:
                 return None
             place = self._open[version] = self._make(host)
-            floor.add_executor(processes, place.processes)
-            floor.add_executor(steps, place.steps)
+            floor.add(processes, place.processes)
+            floor.add(steps, place.steps)
         aliases = dict.fromkeys(_STOOD_IN, processes)
         return Executors(frozenset({processes, NESTED}), aliases, default, steps)
 
@@ -215,7 +204,7 @@ class Versions:
                 return place.processes
         return None
 
-    def retire(self, needed: set[str], floor: Floor) -> None:
+    def retire(self, needed: set[str], floor: ExecutorSet) -> None:
         """End the executors of versions that no run needs and that are not in force.
 
         Args:
@@ -228,7 +217,7 @@ class Versions:
             if names[1] not in needed:
                 del self._open[version]
                 for name in names:
-                    floor.remove_executor(name)
+                    floor.remove(name)
                 self._code.release(version)
         if len(self._found) > 10_000:
             self._found.clear()
