@@ -118,17 +118,19 @@ class Budgets:
         return now_s - self._looked_s >= SOON_S
 
     def _give_back_idle(self, asks: dict[SharedLimit, BudgetAsk], now_s: float) -> None:
-        given: list[str] = []
+        given: list[SharedLimit] = []
         for limit in list(asks):
             if limit.used or _is_wanted(limit):
                 self._idle_s.pop(limit, None)
             elif not limit.granted or now_s - self._idle_s.setdefault(limit, now_s) >= IDLE_S:
                 del asks[limit]
                 self._idle_s.pop(limit, None)
-                limit.granted = limit.slots = limit.asked = 0
-                given.append(limit.budget)
+                limit.slots = 0
+                given.append(limit)
         if given:
-            self._store.budgets.release(self._lease, given)
+            self._store.budgets.release(self._lease, [limit.budget for limit in given])
+            for limit in given:
+                limit.granted = limit.asked = 0
 
     def _rebalance(self, asks: dict[SharedLimit, BudgetAsk]) -> bool:
         has_more = False
@@ -152,7 +154,7 @@ class Budgets:
 
 def _is_new(limit: SharedLimit) -> bool:
     """Whether something waits for a limit that was never asked for."""
-    return bool(limit.blocked) and not limit.asked
+    return not limit.asked and _is_wanted(limit)
 
 
 def _is_out_of_due(limit: SharedLimit) -> bool:
