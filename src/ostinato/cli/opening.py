@@ -40,7 +40,7 @@ class Opened(Struct, frozen=True):
 @contextmanager
 def open_project(project: Project) -> Iterator[Opened]:
     """Open the store of a project, made if it is missing."""
-    _prepare(project)
+    prepare_data(project)
     store = open_store(project.store_path, durability=project.settings.store.durability)
     try:
         yield Opened(project, store, client_of(project, store))
@@ -140,7 +140,8 @@ def parse_task_run(
     return task_id, path
 
 
-def _prepare(project: Project) -> None:
+def prepare_data(project: Project) -> None:
+    """Make the folder of a project's data if it is missing."""
     if project.data_dir.is_dir():
         return
     project.data_dir.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """This module is the project of a process that goes on: its store, and its code in force."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,10 @@ class ServedProject(Struct, frozen=True):
 
 @contextmanager
 def serve_project(
-    folder: Path | None, *, overrides: Mapping[str, str] | None = None
+    folder: Path | None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    admit: Callable[[Project], None] = lambda _: None,
 ) -> Iterator[ServedProject]:
     """Load a project and open its store; call this before threads are started.
 
@@ -43,6 +46,7 @@ def serve_project(
     Args:
         folder: In the project; None for the working directory.
         overrides: Settings from command-line flags.
+        admit: Called with the project before anything is done with it; may raise.
 
     Raises:
         UsageError: There is no project.
@@ -52,7 +56,7 @@ def serve_project(
     # First thing: this process has no threads yet, and little that the other would keep.
     nursery = Nursery.fork()
     try:
-        with _serve(nursery, folder, overrides or {}) as served:
+        with _serve(nursery, folder, overrides or {}, admit) as served:
             yield served
     finally:
         nursery.close()
@@ -60,9 +64,13 @@ def serve_project(
 
 @contextmanager
 def _serve(
-    nursery: Nursery, folder: Path | None, overrides: Mapping[str, str]
+    nursery: Nursery,
+    folder: Path | None,
+    overrides: Mapping[str, str],
+    admit: Callable[[Project], None],
 ) -> Iterator[ServedProject]:
     project = _find(folder, overrides)
+    admit(project)
     saving: Save | None = None
 
     def save(served: ServedManifest, versions: Mapping[str, str]) -> None:

@@ -89,6 +89,10 @@ class Birth(Protocol):
         """
         ...
 
+    def pin(self, version: str) -> None:
+        """Have processes that begin from now on refuse to be of another version."""
+        ...
+
 
 class CodeHost:
     """A code host as its parent sees it.
@@ -206,6 +210,16 @@ class CodeHost:
                 self._note(message)
         return told
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended, or was closed."""
+        process = self._process
+        return process is None or process.ends_within(0.0)
+
+    def pin(self, version: str) -> None:
+        """Have it be of this version when it is started again, or not at all."""
+        self._birth.pin(version)
+
     def restart(self) -> None:
         """Start another code host in place of one that is gone."""
         self.close()
@@ -271,6 +285,9 @@ class _Fork:
             run_host(connection, parent, self._load, self._resources)
         connection.close()
         return HostProcess(pid, os.pidfd_open(pid), is_child=True)
+
+    def pin(self, version: str) -> None:
+        """Change nothing: ``load`` gives what it has, or what the files of its command are."""
 
 
 def _is_readable(connection: socket.socket, timeout_s: float) -> bool:

@@ -186,6 +186,10 @@ class _FromNursery:
         """Have the nursery fork, which knows nothing of the other end."""
         return self._nursery.begin(self._spec, connection)
 
+    def pin(self, version: str) -> None:
+        """Have what is loaded from now on be of a version."""
+        self._spec = msgspec.structs.replace(self._spec, version=version)
+
 
 # In the nursery
 

@@ -52,6 +52,7 @@ class Reload:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        #: Files that have changed; an empty name asks for a load whatever has.
         self._changed: set[str] = set()
         #: When the system told of the first and of the last change that was not looked at.
         self._first_s: float | None = None
@@ -125,6 +126,9 @@ class Reload:
         if is_settled or (self._first_s is None and not self._files.next_look_s()):
             self._first_s = None
             self._changed |= self._files.look()
+            if self._code.has_lost_host:
+                logger.warning("the process that has the code was killed; it is started again")
+                self._changed.add("")
         if self._loading is not None:
             self._go_on(selector, now_s)
         if self._changed and self._loading is None and now_s >= self._not_before_s:
@@ -140,7 +144,8 @@ class Reload:
     def _begin(self, selector: selectors.BaseSelector, now_s: float) -> None:
         changed, self._changed = self._changed, set()
         newest = self._code.newest
-        if newest is not None and not self._files.differ(changed, newest.sources):
+        is_asked = "" in changed
+        if not (newest is None or is_asked or self._files.differ(changed, newest.sources)):
             return
         logger.debug("%d files have changed", len(changed))
         try:

@@ -168,7 +168,8 @@ class ServedCode:
         """Return the host of a version and keep it until ``release``; None if it is gone."""
         with self._lock:
             found = self._versions.get(version)
-            if found is None:
+            if found is None or not found.host.pid:
+                # Once it was closed it does not come back.
                 return None
             found.holders += 1
             return found.host
@@ -178,6 +179,17 @@ class ServedCode:
         with self._lock:
             self._versions[version].holders -= 1
         self._retire()
+
+    @property
+    def has_lost_host(self) -> bool:
+        """Whether a host has ended that nobody holds, who would start it again."""
+        wanted = self._wanted()
+        with self._lock:
+            return any(
+                not version.holders and version.host.has_ended
+                for name, version in self._versions.items()
+                if name in wanted
+            )
 
     # Loading
 
@@ -246,7 +258,7 @@ class ServedCode:
         kept = {
             name: flow
             for name, flow in before.items()
-            if name not in names and _is_in(flow.definition.source.file, manifest.unloaded)
+            if name not in names and self._may_stay(flow, manifest)
         }
         if self._save is not None:
             versions = dict.fromkeys(names, version)
@@ -257,7 +269,7 @@ class ServedCode:
         kept_sensors = {
             name: sensor
             for name, sensor in self._sensors.items()
-            if name not in sensors and _is_in(sensor.definition.source.file, manifest.unloaded)
+            if name not in sensors and self._may_stay(sensor, manifest)
         }
         self._flows = flows | kept
         self._sensors = sensors | kept_sensors
@@ -277,15 +289,27 @@ class ServedCode:
         self._retire()
         return change
 
+    def _may_stay(self, before: InForce | SensorInForce, manifest: Manifest) -> bool:
+        """Whether something stays as it was because its file is broken, and its code lives."""
+        if not _is_in(before.definition.source.file, manifest.unloaded):
+            return False
+        with self._lock:
+            version = self._versions.get(before.version)
+            return version is not None and bool(version.holders or not version.host.has_ended)
+
     def _know(self, host: CodeHost, served: ServedManifest) -> CodeHost:
         """Return the host of a version: one that has loaded it before serves as well."""
+        host.pin(served.version)
         with self._lock:
             known = self._versions.pop(served.version, None) or _Version(served, host)
             known.served = served
+            unneeded = host
+            if known.host.has_ended and not known.holders:
+                known.host, unneeded = host, known.host
             # The newest is the last.
             self._versions[served.version] = known
-        if known.host is not host:
-            host.close()
+        if known.host is not unneeded:
+            unneeded.close()
         return known.host
 
     def _tell(self, change: CodeChange) -> CodeChange:

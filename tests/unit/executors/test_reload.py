@@ -1,6 +1,8 @@
 """Code that changes is in force in no time, whatever editors do, and hanging files harm nobody."""
 
+import os
 import queue
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,3 +122,15 @@ def test_content_that_is_the_same_is_not_loaded(tmp_path: Path) -> None:
 
         assert told.get(timeout=PATIENCE_S).changed == ("etl", "other")
         assert told.empty()
+
+
+@pytest.mark.slow
+def test_a_host_that_was_killed_is_started_again(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (code, told):
+        killed = code.flows["etl"].host.pid
+
+        os.kill(killed, signal.SIGKILL)
+
+        assert told.get(timeout=PATIENCE_S).problems == ()
+        assert code.flows["etl"].host.pid not in (0, killed)

@@ -1,10 +1,15 @@
 """What is in force of a project's code follows its files, and what is broken stays as it was."""
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from ostinato.errors import StoreFull
+import pytest
+
+from ostinato.errors import CodeUnavailable, StoreFull
 from ostinato.executors.served_code import CodeChange, ServedManifest
+from tests.unit.executors.driven import await_end
 from tests.unit.executors.projects import served, write_flow, write_project
 
 
@@ -161,3 +166,47 @@ def test_definitions_that_cannot_be_saved_do_not_come_into_force(tmp_path: Path)
         assert (change.version, change.kept) == ("", ("etl",))
         assert code.flows["etl"].version == first
         assert [problem.message for problem in code.problems] == ["no room is left on the disk"]
+
+
+def test_a_host_that_was_killed_is_replaced_by_the_next_load(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with served(tmp_path) as code:
+        code.load()
+        killed = code.flows["etl"].host
+        has_lost = [code.has_lost_host]
+        os.kill(killed.pid, signal.SIGKILL)
+        await_end(killed.pid)
+        has_lost.append(code.has_lost_host)
+
+        code.load()
+
+        assert code.flows["etl"].host is not killed
+        assert [*has_lost, code.has_lost_host] == [False, True, False]
+
+
+def test_a_broken_flow_whose_code_was_killed_is_removed(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with served(tmp_path) as code:
+        code.load()
+        os.kill(code.flows["etl"].host.pid, signal.SIGKILL)
+        await_end(code.flows["etl"].host.pid)
+        (tmp_path / "flows" / "etl.py").write_text("def broken(:\n")
+
+        assert code.load().removed == ("etl",)
+
+
+def test_a_host_that_is_started_again_is_of_its_version_or_not_at_all(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with served(tmp_path) as code:
+        version = code.load().version
+        host = code.hold(version)
+        assert host is not None
+        host.restart()
+        assert host.loaded()[1] == version
+        write_flow(tmp_path, "etl", 2)
+
+        host.restart()
+        with pytest.raises(CodeUnavailable, match=f"version {version} is gone"):
+            host.loaded()
+
+        assert code.hold(version) is None

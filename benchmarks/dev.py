@@ -1,0 +1,114 @@
+"""This module measures what ``ostinato dev`` costs while it is idle, and how soon it is ready."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.result import Figure
+
+FLOW = """
+from ostinato import dag, task
+
+@task
+def greet():
+    return "hello"
+
+@dag(schedule="0 6 * * *")
+def flow{number}():
+    greet()
+
+flow{number}()
+"""
+
+#: Flows of the project, as many as a laptop's has.
+FLOWS = 20
+
+#: Seconds after which it is idle, and for which it is watched then.
+SETTLE_S, WATCHED_S = 5.0, 20.0
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def dev(scale: float, store: str, environment: dict[str, str]) -> Iterator[Figure]:
+    """Measure a project of 20 flows, each with a schedule.
+
+    Args:
+        scale: Of the time for which it is watched.
+        store: What it is called in the table.
+        environment: Variables by which it is chosen.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "ostinato.yaml").write_text("name: bench\n")
+        (folder / "flows").mkdir()
+        for number in range(FLOWS):
+            (folder / "flows" / f"flow{number}.py").write_text(FLOW.format(number=number))
+        # The first start makes the store and its tables.
+        _end(_start(folder, environment)[1])
+        ready_s, process, url = _start(folder, environment)
+        try:
+            time.sleep(SETTLE_S)
+            pids = _family(process.pid)
+            memory = sum(map(_pss_mb, pids))
+            before = sum(map(_ticks, pids))
+            watched_s = max(WATCHED_S * scale, 2.0)
+            time.sleep(watched_s)
+            share = (sum(map(_ticks, pids)) - before) / _TICKS_PER_S / watched_s * 100
+            with urllib.request.urlopen(f"{url}/health/ready") as answer:
+                answer.read()
+            after = sum(map(_pss_mb, _family(process.pid)))
+        finally:
+            _end(process)
+    yield Figure(f"dev, {store}: ready", ready_s * 1000, "ms", 1000)
+    yield Figure(f"dev, {store}: idle memory (PSS)", memory, "MB", 120)
+    yield Figure(f"dev, {store}: the same after a request by HTTP", after, "MB", 140)
+    yield Figure(f"dev, {store}: idle processes", len(pids), "", 3)
+    yield Figure(f"dev, {store}: idle CPU", share, "%", 0.5)
+
+
+def _start(folder: Path, environment: dict[str, str]) -> tuple[float, "subprocess.Popen[str]", str]:
+    began_s = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ostinato", "dev", "--port", "0"],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("http"):
+            return time.perf_counter() - began_s, process, line.split()[0]
+    raise RuntimeError("ostinato dev has ended")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _pss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
