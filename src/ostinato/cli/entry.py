@@ -45,6 +45,7 @@ COMMANDS = (
     "answer",
     "resume",
     "retry",
+    "sensors",
     "alerts",
     "connections",
     "variables",
