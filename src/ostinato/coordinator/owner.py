@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from ostinato.client.new_runs import LOCAL, code_version, run_to_create
+from ostinato.client.wake import WakeSocket
 from ostinato.clock import Clock, SystemClock, VirtualClock, draw_chance
 from ostinato.coordinator.limits import Executors, Limits
 from ostinato.coordinator.live_run import LiveRun
@@ -22,7 +23,6 @@ from ostinato.coordinator.registry import Registry
 from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import OnQuestion, StandIn
-from ostinato.coordinator.wake import WakeSocket
 from ostinato.engine import events as ev
 from ostinato.errors import RunNotFound, RunOwned
 from ostinato.executors.gate import Gate

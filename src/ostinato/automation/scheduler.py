@@ -1,0 +1,223 @@
+"""This module fires schedules: it makes the runs of flows whose moments have come."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from ostinato.automation.schedules import Agenda, Firing, FlowInForce
+from ostinato.client.local import LocalClient
+from ostinato.client.new_runs import NewRun
+from ostinato.clock import Clock, SystemClock
+from ostinato.engine.occurrences import Occurrence
+from ostinato.errors import OstinatoError, StoreError
+from ostinato.model.health import PartHealth
+from ostinato.model.schedule_tick import ScheduleRow, ScheduleTickRow, TickOutcome
+from ostinato.project.discovery import Project
+
+logger = logging.getLogger(__name__)
+
+#: Runs that are made in one commit: enough to be quick, few enough for the first not to wait.
+BATCH = 1_000
+
+#: Runs that are filled in before it is looked again whether something is due.
+PREPARED_AT_ONCE = 200
+
+#: Seconds of one wait at most: so soon it is noticed that the clock was set.
+LOOK_S = 1.0
+
+#: By how much the clock may go back before it counts as set, in microseconds.
+SET_BACK_US = 500_000
+
+#: Seconds until the next try once the store has failed: the first time, and at most.
+FAILED_S, MAX_FAILED_S = 0.2, 5.0
+
+
+class Scheduler:
+    """Make the runs of schedules at their moments; a part of a service.
+
+    Of several, the one that is active fires. What it writes can be written twice: the key of a
+    run is made of its flow and tick. So a second one, or one that is killed anywhere, makes no
+    run twice; and what was missed while none lived is seen by the tick that was recorded last.
+
+    Args:
+        client: Where schedules and runs are.
+        project: Whose.
+        flows: Returns the flows in force by name.
+        clock: The time.
+        is_active: Whether it is this one that fires, of several.
+    """
+
+    name = "scheduler"
+
+    def __init__(
+        self,
+        client: LocalClient,
+        project: Project,
+        *,
+        flows: Callable[[], Mapping[str, FlowInForce]],
+        clock: Clock | None = None,
+        is_active: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._client = client
+        self._schedules = client.schedules
+        self._project = project
+        self._flows = flows
+        self._clock = clock or SystemClock()
+        self._is_active = is_active
+        self._agenda = Agenda(project)
+        self._wake = threading.Event()
+        self._is_stopped = False
+        #: Whether flows or the store have to be looked at; it begins so.
+        self._is_changed = True
+        self._was_active = False
+        self._newest_us = 0
+        self._failed_s = 0.0
+        self._problem = ""
+        #: How late the newest run was made, in seconds.
+        self.lateness_s = 0.0
+
+    # The part
+
+    def serve(self) -> None:
+        """Fire until it is stopped."""
+        while not self._is_stopped:
+            self._wake.wait(self._look())
+            self._wake.clear()
+
+    def stop(self) -> None:
+        """Have ``serve`` return soon."""
+        self._is_stopped = True
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Have ``serve`` return soon: nothing is ever half done."""
+        self.stop()
+
+    def wake(self) -> None:
+        """Have it look at flows and schedules at once; safe in all threads."""
+        self._is_changed = True
+        self._wake.set()
+
+    def health(self) -> PartHealth:
+        """Return how it is."""
+        if self._problem:
+            return PartHealth(is_ready=False, detail=self._problem)
+        return PartHealth(detail="" if self._was_active else "stands by")
+
+    def _look(self) -> float:
+        """Do what is to be done now, and return the seconds until the next look."""
+        try:
+            if not self._is_active():
+                self._was_active = False
+                self._is_changed = True
+                return LOOK_S
+            self._was_active = True
+            wait_s = self.turn()
+        except StoreError as error:
+            if not self._problem:
+                logger.error("schedules wait for the store: %s", error)
+            self._problem = str(error)
+            # What is in memory may be ahead of what was written.
+            self._agenda, self._is_changed = Agenda(self._project), True
+            self._failed_s = min(max(self._failed_s * 2, FAILED_S), MAX_FAILED_S)
+            return self._failed_s
+        if self._problem:
+            logger.info("the store can be written again")
+        self._problem, self._failed_s = "", 0.0
+        return wait_s
+
+    # Firing
+
+    def turn(self) -> float:
+        """Fire what is due, and return the seconds until there is something to do again.
+
+        Raises:
+            StoreError: What was written until then stays.
+        """
+        now_us = self._clock.now_us()
+        if now_us < self._newest_us - SET_BACK_US:
+            logger.warning("the clock was set back by %g s", (self._newest_us - now_us) / 1e6)
+            self._agenda.rewind(now_us)
+        self._newest_us = now_us
+        if self._is_changed:
+            self._is_changed = False
+            self._refresh(now_us)
+        firings = list(self._agenda.due(now_us))
+        if firings:
+            self._fire(firings, now_us)
+        now_us = self._clock.now_us()
+        if self._agenda.prepare(now_us, limit=PREPARED_AT_ONCE):
+            return 0.0
+        moments = (self._agenda.next_us, self._agenda.prepare_us)
+        next_us = min((at_us for at_us in moments if at_us is not None), default=None)
+        if next_us is None:
+            return LOOK_S
+        return min(max((next_us - self._clock.now_us()) / 1e6, 0.0), LOOK_S)
+
+    def _refresh(self, now_us: int) -> None:
+        """Take over what is in force, and what others have said of schedules."""
+        rows = self._schedules.all(self._project.name)
+        flows = self._flows()
+        changed = self._agenda.replace(flows, rows, now_us)
+        gone = [
+            row._replace(schedule="", next_us=0)
+            for name, row in rows.items()
+            if row.schedule and (name not in flows or not flows[name].definition.schedule)
+        ]
+        # A project of which nothing could be loaded has lost nothing.
+        if changed or (gone and flows):
+            self._schedules.record(self._project.name, [*changed, *gone])
+
+    def _fire(self, firings: Sequence[Firing], now_us: int) -> None:
+        paused = self._schedules.paused(self._project.name)
+        wanted = []
+        for firing in firings:
+            if firing.entry.flow.name in paused:
+                row = firing.entry.row._replace(is_paused=True)
+                self._agenda.advance(firing, row)
+            else:
+                wanted.append(firing)
+        for start in range(0, len(wanted), BATCH):
+            self._make(wanted[start : start + BATCH], now_us)
+
+    def _make(self, firings: Sequence[Firing], now_us: int) -> None:
+        runs: list[NewRun] = []
+        made: list[tuple[Firing, Occurrence]] = []
+        problems: dict[int, str] = {}
+        for firing in firings:
+            try:
+                new = [self._agenda.run_of(firing.entry, each) for each in firing.fired]
+            except OstinatoError as error:
+                problems[id(firing)] = str(error)
+                logger.error("no run of %r is made: %s", firing.entry.flow.name, error)
+            else:
+                runs += new
+                made += [(firing, each) for each in firing.fired]
+        created = self._client.create_runs(runs) if runs else []
+        self.lateness_s = max(self._clock.now_us() - made[-1][1].tick_us, 0) / 1e6 if made else 0.0
+        run_ids = {
+            (id(firing), each.tick_us): row.id
+            for (firing, each), row in zip(made, created, strict=True)
+        }
+        rows: list[ScheduleRow] = []
+        ticks: list[ScheduleTickRow] = []
+        for firing in firings:
+            problem = problems.get(id(firing), "")
+            row = firing.entry.row
+            for each in firing.fired:
+                ticks.append(
+                    ScheduleTickRow(
+                        row.name,
+                        row.ticks,
+                        each.tick_us,
+                        now_us,
+                        TickOutcome.FAILED if problem else TickOutcome.FIRED,
+                        run_ids.get((id(firing), each.tick_us), 0),
+                        problem or firing.reason,
+                    )
+                )
+                row = row._replace(ticks=row.ticks + 1)
+            last_us = max(row.last_tick_us, firing.fired[-1].tick_us)
+            self._agenda.advance(firing, row._replace(last_tick_us=last_us))
+            rows.append(firing.entry.row)
+        self._schedules.record(self._project.name, rows, ticks)
