@@ -51,6 +51,7 @@ COMMANDS = (
     "variables",
     "pools",
     "server",
+    "scheduler",
 )
 
 

@@ -1,0 +1,37 @@
+"""This module puts together what fires by itself: schedules, sensors, backfills."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ostinato.automation.backfills import BackfillDriver
+from ostinato.automation.scheduler import Scheduler
+from ostinato.automation.sensors import SensorDriver
+from ostinato.cli.served_project import ServedProject
+from ostinato.cli.service import Part
+from ostinato.cli.version import version_number
+from ostinato.client.flows import FlowDirectory
+from ostinato.client.scheduler_role import SchedulerRole
+from ostinato.clock import SystemClock
+
+
+@contextmanager
+def scheduling(served: ServedProject) -> Iterator[list[Part]]:
+    """Return the parts of a scheduler; of several schedulers of a project one is active.
+
+    Args:
+        served: The project, its store and its code in force.
+    """
+    opened, code = served.opened, served.code
+    client, project = opened.client, opened.project
+    directory = FlowDirectory(opened.store, project, SystemClock())
+    role = SchedulerRole(opened.store, project.name, version=version_number())
+    try:
+        scheduler = Scheduler(client, project, flows=lambda: code.flows, is_active=role.is_active)
+        backfills = BackfillDriver(client, project, directory, is_active=role.is_active)
+        sensors = SensorDriver(client, project, code, is_active=role.is_active)
+        code.subscribe(lambda _change: scheduler.wake())
+        for part in (scheduler, backfills, sensors):
+            role.subscribe(part.wake)
+        yield [scheduler, backfills, sensors]
+    finally:
+        role.close()
