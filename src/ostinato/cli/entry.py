@@ -50,6 +50,7 @@ COMMANDS = (
     "connections",
     "variables",
     "pools",
+    "db",
     "server",
     "scheduler",
 )

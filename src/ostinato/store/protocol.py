@@ -9,6 +9,7 @@ from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.model.value import StoredValue
 from ostinato.store.backfills import BackfillStore
+from ostinato.store.inspection import StoreInspection
 from ostinato.store.pruning import PruningTables
 from ostinato.store.records import (
     ArtifactRow,
@@ -588,6 +589,10 @@ class Store(Protocol):
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
         """Return what was asked of the runs that a coordinator owns."""
+        ...
+
+    def inspect(self) -> StoreInspection:
+        """Return what the store is, and how much is in it."""
         ...
 
     def check_integrity(self) -> list[str]:

@@ -132,7 +132,14 @@ class PruningTables:
             connection.executemany(self._sql["delete_pruned_run"], gone)
 
     def delete_events(self, before_us: int, *, limit: int) -> int:
-        """Delete some of the oldest events from before a moment, and return how many."""
+        """Delete some of the oldest events from before a moment, and return how many.
+
+        PostgreSQL drops all days before that of the moment, and tells about how many there were.
+        """
+        dropping = self._sql.get("drop_event_partitions")
+        if dropping is not None:
+            with self._database.writing() as connection:
+                return int(connection.execute(dropping, (before_us,)).fetchone()[0])
         with self._database.writing() as connection:
             return connection.execute(self._sql["prune_old_events"], (before_us, limit)).rowcount
 

@@ -26,6 +26,7 @@ from ostinato.store.filters import (
     runs_page,
     task_runs_page,
 )
+from ostinato.store.inspection import StoreInspection, inspect
 from ostinato.store.integrity import find_problems
 from ostinato.store.liveness import Liveness
 from ostinato.store.ownership import Ownership
@@ -450,6 +451,10 @@ class SqlStore(ABC):
         return [RunRequest(*row) for row in found]
 
     # Soundness
+
+    def inspect(self) -> StoreInspection:
+        """Return what the store is, and how much is in it."""
+        return inspect(self._database, self._sql)
 
     def check_integrity(self) -> list[str]:
         """Return what is unsound in the store; nothing when all is well."""
