@@ -1,15 +1,17 @@
-"""This module puts together what fires by itself: schedules, sensors, backfills."""
+"""This module puts together what happens by itself: schedules, sensors, backfills, retention."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ostinato.automation.backfills import BackfillDriver
+from ostinato.automation.retention import Pruner
 from ostinato.automation.scheduler import Scheduler
 from ostinato.automation.sensors import SensorDriver
 from ostinato.cli.served_project import ServedProject
 from ostinato.cli.service import Part
 from ostinato.cli.version import version_number
 from ostinato.client.flows import FlowDirectory
+from ostinato.client.retention import Retention, policy_of
 from ostinato.client.scheduler_role import SchedulerRole
 from ostinato.clock import SystemClock
 
@@ -29,9 +31,13 @@ def scheduling(served: ServedProject) -> Iterator[list[Part]]:
         scheduler = Scheduler(client, project, flows=lambda: code.flows, is_active=role.is_active)
         backfills = BackfillDriver(client, project, directory, is_active=role.is_active)
         sensors = SensorDriver(client, project, code, is_active=role.is_active)
+        retention = Retention(
+            opened.store, project, policy_of(project.settings.retention), SystemClock()
+        )
+        pruner = Pruner(retention, is_active=role.is_active)
         code.subscribe(lambda _change: scheduler.wake())
         for part in (scheduler, backfills, sensors):
             role.subscribe(part.wake)
-        yield [scheduler, backfills, sensors]
+        yield [scheduler, backfills, sensors, pruner]
     finally:
         role.close()
