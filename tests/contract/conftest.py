@@ -8,6 +8,7 @@ import pytest
 
 from ostinato.clock import VirtualClock
 from ostinato.model.identity import RunId
+from ostinato.store.postgres.store import open_postgres
 from ostinato.store.protocol import Store
 from ostinato.store.records import (
     AttemptRow,
@@ -21,7 +22,8 @@ from ostinato.store.records import (
     TaskRunRow,
     ValueRow,
 )
-from ostinato.store.sqlite import SqliteStore, open_store
+from ostinato.store.sql_store import SqlStore
+from ostinato.store.sqlite import open_store
 from tests.contract.samples import VERSION, new_run
 
 START_US = 1_750_000_000_000_000
@@ -46,15 +48,15 @@ class House:
         clock: Of the store.
     """
 
-    def __init__(self, open_again: Callable[[], SqliteStore], clock: JumpingClock) -> None:
+    def __init__(self, open_again: Callable[[], SqlStore], clock: JumpingClock) -> None:
         self._open_again = open_again
-        self._opened: list[SqliteStore] = []
+        self._opened: list[SqlStore] = []
         self.clock = clock
         self.store: Store = self.other()
         self.store.save_manifest(VERSION, "shop", b"definitions")
         self.lease = self.store.register_coordinator()
 
-    def other(self) -> SqliteStore:
+    def other(self) -> SqlStore:
         """Open the store once more."""
         self._opened.append(self._open_again())
         return self._opened[-1]
@@ -71,7 +73,10 @@ class House:
 
     def run(self, flow: str = "etl", *, owner: CoordinatorLease | None = None) -> RunRow:
         """Create a run; the house's coordinator owns it if nobody else is named."""
-        return self.store.create_runs([new_run(flow)], owner=owner or self.lease)[0]
+        lease = owner or self.lease
+        # A lease is that of one process, which has a store of its own.
+        store = next(each for each in self._opened if each.fence_until_s(lease) != 0.0)
+        return store.create_runs([new_run(flow)], owner=lease)[0]
 
     def owner_of(self, run_id: RunId) -> int:
         """Return the id of a run's owner."""
@@ -127,14 +132,17 @@ def in_threads(*actions: Callable[[], None]) -> None:
         raise errors[0]
 
 
-@pytest.fixture(params=["sqlite file", "sqlite memory"])
+@pytest.fixture(params=["sqlite file", "sqlite memory", "postgres"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     clock = JumpingClock(START_US)
     if request.param == "sqlite file":
         path = tmp_path / "store.db"
         made = House(lambda: open_store(path, durability="relaxed", clock=clock), clock)
-    else:
+    elif request.param == "sqlite memory":
         shared = open_store(":memory:", clock=clock)
         made = House(lambda: shared, clock)
+    else:
+        uri = request.getfixturevalue("postgres_store_uri")
+        made = House(lambda: open_postgres(uri, clock=clock), clock)
     yield made
     made.close()

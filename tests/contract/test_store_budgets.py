@@ -84,7 +84,10 @@ def test_slots_of_a_dead_coordinator_stay_taken_until_its_children_are_dead(hous
     house.kill(second)
 
     at_once = house.store.budgets.rebalance(house.lease, [ask(wanted=8)])
-    house.clock.advance_to(house.clock.now_us() + 2 * LOST_US)
+    # A server goes by a clock of its own: what was noted is made older.
+    with other._database.writing() as connection:
+        older = "UPDATE budget_shares SET lost_us = lost_us - ? WHERE lost_us != 0"
+        connection.execute(older, (2 * LOST_US,))
     later = house.store.budgets.rebalance(house.lease, [ask(wanted=8)])
 
     assert (at_once[0].granted, later[0].granted) == (0, 8)

@@ -1,6 +1,7 @@
 """This module holds every store to its contract: claims, roles, and the dead."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -210,14 +211,21 @@ def test_role_is_given_up(house: House) -> None:
 
 def test_run_that_is_left_to_workers_wakes_them(house: House, tmp_path: Path) -> None:
     address = str(tmp_path / "wake")
+    heard = threading.Event()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
         house.store.register_coordinator(kind="worker", wake_address=address)
+        house.store.listen(heard.set)
+
+        def hear() -> None:
+            listener.recv(64)
+            heard.set()
+
+        threading.Thread(target=hear, daemon=True).start()
 
         house.other().create_runs([waiting()])
 
-        listener.settimeout(0)
-        assert listener.recv(64)
+        assert heard.wait(10)
 
 
 def test_definitions_tell_which_are_older(house: House) -> None:

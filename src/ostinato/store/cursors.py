@@ -11,9 +11,9 @@ _key_decoder = msgspec.json.Decoder(tuple[str, str])
 _MAX_DIGITS = 19
 
 
-def write_position(position: int) -> str:
-    """Write the id of a run or the position of an event."""
-    return str(position)
+def write_position(*position: int) -> str:
+    """Write the id of a run, or the position of an event, which may have two parts."""
+    return "-".join(map(str, position))
 
 
 def read_position(cursor: str) -> int:
@@ -27,6 +27,20 @@ def read_position(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_DIGITS):
         raise _foreign(cursor)
     return int(cursor)
+
+
+def read_pair(cursor: str) -> tuple[int, int]:
+    """Read a position of two parts; "" is the start.
+
+    Raises:
+        UsageError: Something else wrote it.
+    """
+    if not cursor:
+        return 0, 0
+    first, dash, second = cursor.partition("-")
+    if not dash:
+        raise _foreign(cursor)
+    return read_position(first or "?"), read_position(second or "?")
 
 
 def write_key(task_id: str, path: str) -> str:

@@ -11,6 +11,9 @@ from ostinato.model.state import RunState, TaskRunState
 from ostinato.store.protocol import RunFilter
 from ostinato.store.rows import path_key
 
+#: A limit that no list reaches.
+ALL = 1 << 62
+
 #: Digits that are surely within 63 bits.
 _MAX_DIGITS = 18
 
@@ -68,7 +71,7 @@ def runs_page(select: str, which: RunFilter, *, before_id: int, limit: int) -> Q
     ]
     if len(pages) == 1:
         return pages[0]
-    union = " UNION ALL ".join(f"SELECT * FROM ({page.sql})" for page in pages)
+    union = " UNION ALL ".join(f"SELECT * FROM ({page.sql}) AS page" for page in pages)
     values = [value for page in pages for value in page.values]
     return Query(f"{union} ORDER BY id DESC LIMIT ?", [*values, limit])
 
@@ -227,7 +230,7 @@ def task_runs_page(
         task_id: Only this task; empty for all.
         states: Only these; empty for all.
         after: Task id and path of the last row of the page before.
-        limit: How many at most; -1 for all.
+        limit: How many at most.
     """
     clauses = ["run_id = ?"]
     values: list[object] = [run_id]

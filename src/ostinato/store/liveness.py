@@ -32,6 +32,10 @@ class Liveness(Protocol):
         """Return those that may still act: they, or what they have started."""
         ...
 
+    def shut_out(self, coordinator_id: int, /) -> None:
+        """See that a dead identity can never write again, before its runs are handed on."""
+        ...
+
     def writing(self, lease: CoordinatorLease, /) -> AbstractContextManager[Connection]:
         """Return a transaction that writes only while the lease is the newest.
 
@@ -87,6 +91,9 @@ class FileLiveness:
     def living(self, coordinator_ids: Sequence[int]) -> set[int]:
         """Return those whose locks are held."""
         return {id_ for id_ in coordinator_ids if self._locks.is_held(_lock_name(id_))}
+
+    def shut_out(self, coordinator_id: int) -> None:
+        """Do nothing: each transaction checks its epoch."""
 
     @contextmanager
     def writing(self, lease: CoordinatorLease) -> Iterator[Connection]:

@@ -66,8 +66,8 @@ class Ownership:
             this_machine(),
         )
         with self._liveness.registering(coordinator_id) as connection:
-            connection.execute(self._sql["insert_coordinator"], row)
             self._tidy(connection)
+            connection.execute(self._sql["insert_coordinator"], row)
         lease = CoordinatorLease(coordinator_id, 1)
         self._own.append(lease)
         return lease
@@ -116,6 +116,7 @@ class Ownership:
             if row.owner not in (0, lease.id):
                 if self.is_alive(row.owner):
                     raise self._owned(connection, row)
+                self._liveness.shut_out(row.owner)
                 connection.execute(self._sql["raise_epoch"], (row.owner,))
             connection.execute(self._sql["set_owner"], (lease.id, run_id))
         return replace(row, owner=lease.id)
@@ -133,6 +134,7 @@ class Ownership:
             rows = connection.execute(self._sql["select_coordinators"]).fetchall()
             dead = self._left_behind(rows)
             for coordinator_id, wake_address, has_runs, has_service_runs in dead:
+                self._liveness.shut_out(coordinator_id)
                 connection.execute(self._sql["raise_epoch"], (coordinator_id,))
                 if has_service_runs:
                     connection.execute(self._sql["release_service_runs"], (coordinator_id,))

@@ -1,4 +1,4 @@
-"""This module turns rows of SQLite's tables into records and back."""
+"""This module turns rows of the tables into records and back."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,6 +24,9 @@ from ostinato.store.records import (
 
 #: Map paths whose keys are remembered: each is written several times while its task run lives.
 REMEMBERED_PATHS = 8_192
+
+#: Characters of a parameter by which runs can be found; an index cannot hold any length.
+MAX_FOUND_VALUE = 500
 
 _json = msgspec.json.Encoder()
 _tags_decoder = msgspec.json.Decoder(tuple[str, ...])
@@ -96,9 +99,10 @@ def searchable_parameters(data: bytes) -> list[tuple[str, str]]:
     if not isinstance(params, dict):
         raise InternalError(f"the parameters of a run are {type(params).__name__}, not an object")
     return [
-        (name, _json.encode(value).decode())
+        (name, text)
         for name, value in params.items()
         if value is None or isinstance(value, str | int | float | bool)
+        if len(text := _json.encode(value).decode()) <= MAX_FOUND_VALUE
     ]
 
 
@@ -148,13 +152,14 @@ def stored_value(columns: Sequence[Any]) -> tuple[str, StoredValue]:
 
 def logged_event(columns: Sequence[Any]) -> LoggedEvent:
     """Return an event from the columns of ``select_events``."""
-    position, run_id, task_id, path, at_us, raw = columns
+    *position, run_id, task_id, path, at_us, raw = columns
     try:
         event = decode_event(raw)
     except msgspec.DecodeError:
         # Of a newer version: kept raw, so that nothing of the log is lost.
         event = None
-    return LoggedEvent(write_position(position), RunId(run_id), task_id, path, at_us, event, raw)
+    cursor = write_position(*position)
+    return LoggedEvent(cursor, RunId(run_id), task_id, path, at_us, event, raw)
 
 
 def void_values_parameters(row: AttemptRow) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ from ostinato.store.claims import Claims
 from ostinato.store.cursors import read_key, read_position, write_key, write_position
 from ostinato.store.database import Database
 from ostinato.store.filters import (
+    ALL,
     Query,
     named_run,
     previous_success,
@@ -281,7 +282,7 @@ class SqlStore(ABC):
 
     def all_task_runs(self, run_id: RunId) -> Iterable[TaskRunRow]:
         """Return every row of a run, for taking it over."""
-        query = task_runs_page(self._sql["select_task_runs"], run_id, limit=-1)
+        query = task_runs_page(self._sql["select_task_runs"], run_id, limit=ALL)
         return [TaskRunRow._make(row) for row in self._database.read(*query)]
 
     def task_run_counts(self, run_id: RunId) -> list[tuple[str, TaskRunState, int]]:

@@ -9,9 +9,8 @@ from ostinato.errors import StoreError, UsageError
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState
 from ostinato.store import rows
+from ostinato.store.creation import Creation
 from ostinato.store.cursors import read_position, write_position
-from ostinato.store.database import Connection
-from ostinato.store.filters import run_by_id
 from ostinato.store.ids import IdGenerator, lease_node
 from ostinato.store.liveness import FileLiveness
 from ostinato.store.locks import Locks
@@ -126,47 +125,21 @@ class SqliteStore(SqlStore):
         self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
     ) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
-        ids = self._id_generator()
+        creation = Creation(
+            self._sql, self._id_generator(), self._clock, owner.id if owner is not None else 0
+        )
         with self._database.writing() as connection:
             if owner is not None:
                 self._liveness.check(connection, owner)
-            owner_id = owner.id if owner is not None else 0
-            made = [
-                self._first_run(connection, new) or self._create(connection, new, ids, owner_id)
-                for new in runs
-            ]
-        if not owner_id and any(row.home == SERVICE for row in made):
+            asked, made = creation.rows(connection, runs)
+            connection.executemany(self._sql["insert_run"], map(rows.run_parameters, made))
+            tags = [(row.id, tag) for row in made for tag in row.tags]
+            connection.executemany(self._sql["insert_tag"], tags)
+            params = [each for row in made for each in rows.scalar_parameters(row)]
+            connection.executemany(self._sql["insert_param"], params)
+        if owner is None and any(row.home == SERVICE for row in made):
             self.wake_workers()
-        return made
-
-    def _first_run(self, connection: Connection, new: NewRun) -> RunRow | None:
-        if new.logical_key is None:
-            return None
-        key = (new.project, new.flow, new.logical_key)
-        found = connection.execute(self._sql["select_run_by_key"], key).fetchone()
-        if found is None:
-            return None
-        query = run_by_id(self._sql["select_runs"], found[0])
-        return rows.run_row(connection.execute(*query).fetchone())
-
-    def _create(
-        self, connection: Connection, new: NewRun, ids: IdGenerator, owner_id: int
-    ) -> RunRow:
-        number = connection.execute(self._sql["next_run_number"], (new.flow,)).fetchone()[0]
-        newest = connection.execute(self._sql["newest_run"]).fetchone() or (0, 0)
-        # Invariant: a run that is created later has a larger id and no earlier moment, also
-        # when the clock jumps back: pages and ranges of time rest on it.
-        row = rows.created_run(
-            new,
-            id=ids.next(after=newest[0]),
-            number=number,
-            created_us=max(self._clock.now_us(), newest[1]),
-            owner=owner_id,
-        )
-        connection.execute(self._sql["insert_run"], rows.run_parameters(row))
-        connection.executemany(self._sql["insert_tag"], [(row.id, tag) for tag in row.tags])
-        connection.executemany(self._sql["insert_param"], rows.scalar_parameters(row))
-        return row
+        return asked
 
     # The event log
 

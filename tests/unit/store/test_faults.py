@@ -43,7 +43,7 @@ store.save_manifest(VERSION, "shop", b"")
 lease = store.register_coordinator()
 run = store.create_runs([new_run()], owner=lease)[0].id
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (900_000, hard))
 number, message, refusals = 0, "", 0
 while refusals < 3:
     try:

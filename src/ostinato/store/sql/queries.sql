@@ -14,17 +14,9 @@ SELECT data FROM manifests WHERE version = ?
 -- Definitions of all versions of a project; there are few. No index.
 SELECT data FROM manifests WHERE project = ?
 
--- name: next_run_number
--- Number of the next run of a flow. runs_by_number.
-SELECT coalesce(max(number), 0) + 1 FROM runs WHERE flow = ?
-
 -- name: newest_run
 -- Id and moment that the next run must be behind. Primary key.
 SELECT id, created_us FROM runs ORDER BY id DESC LIMIT 1
-
--- name: select_run_by_key
--- Id of the run that was asked for under a key before. runs_by_key.
-SELECT id FROM runs WHERE project = ? AND flow = ? AND logical_key = ?
 
 -- name: insert_run
 -- Create a run; columns in the order of RunRow.
@@ -376,7 +368,7 @@ SELECT owner, epoch, token FROM cache_claims WHERE "key" = ?
 -- Claim a key, unless somebody else came before. Primary key.
 INSERT INTO cache_claims ("key", owner, epoch, token) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT ("key") DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, token = excluded.token
-WHERE (owner, epoch, token) = (?5, ?6, ?7)
+WHERE (cache_claims.owner, cache_claims.epoch, cache_claims.token) = (?5, ?6, ?7)
 RETURNING "key"
 
 -- name: delete_cache_claim

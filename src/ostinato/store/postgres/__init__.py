@@ -1,0 +1,1 @@
+"""This package is the store on PostgreSQL: any number of machines."""
