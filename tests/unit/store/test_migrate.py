@@ -15,6 +15,7 @@ import ostinato.store
 from ostinato.errors import StoreCorrupt, StoreError, StoreVersionError
 from ostinato.store import migrate as migration
 from ostinato.store.migrate import APPLICATION_ID, load_migrations, migrate
+from ostinato.store.postgres.migrate import load_migrations as load_postgres_migrations
 from ostinato.store.sqlite import open_store
 from ostinato.store.sqlite_database import IN_MEMORY, SqliteDatabase
 
@@ -231,3 +232,12 @@ def test_process_that_is_forked_meanwhile_locks_nobody_out(tmp_path: Path) -> No
         os.close(read)
         os.close(write)
         database.close()
+
+
+def test_both_stores_have_the_same_migrations() -> None:
+    # PostgreSQL's first one is what SQLite's had led to until then.
+    first = min(load_postgres_migrations())
+
+    assert sorted(load_postgres_migrations()) == [
+        n for n in sorted(load_migrations()) if n >= first
+    ]
