@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 import click
-from msgspec import Struct
 
 from ostinato.cli.display import between, clock, colour, counted, icon
 from ostinato.cli.opening import name_of, title_of
+from ostinato.coordinator.run_news import RunNews
 from ostinato.executors.served_code import CodeChange, InForce
 from ostinato.model.health import PartHealth
 from ostinato.model.manifest import DefinitionProblem
-from ostinato.model.state import RunState
-from ostinato.store.records import RunRow
 
 #: Seconds between two times that news are printed.
 PAUSE_S = 0.2
@@ -27,24 +25,6 @@ MAX_PROBLEMS = 10
 
 #: Names of flows in a line.
 _MAX_NAMES = 5
-
-
-class RunNews(Struct, frozen=True):
-    """A run that started or ended.
-
-    Attributes:
-        row: The run as it was claimed.
-        state: As it is.
-        at_us: When that was.
-        started_us: When it had started.
-        reason: Why it did not succeed.
-    """
-
-    row: RunRow
-    state: RunState
-    at_us: int
-    started_us: int = 0
-    reason: str = ""
 
 
 class DevView:
@@ -152,7 +132,8 @@ def _line(news: RunNews) -> str:
     at = clock(news.at_us)
     title = title_of(news.row)
     if not news.state.is_terminal:
-        return f"{at} {icon(news.state)} {title} started ({news.row.trigger})"
+        begun = "goes on" if news.started_us else f"started ({news.row.trigger})"
+        return f"{at} {icon(news.state)} {title} {begun}"
     told = click.style(f"{icon(news.state)} {title} {news.state.label}", fg=colour(news.state))
     taken = between(news.started_us, news.at_us)
     reason = f": {news.reason}  (ostinato show {name_of(news.row)})" if news.reason else ""

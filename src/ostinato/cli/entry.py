@@ -31,6 +31,7 @@ COMMANDS = (
     "schema",
     "compile",
     "run",
+    "dev",
     "trigger",
     "worker",
     "backfill",

@@ -1,20 +1,23 @@
 """This module is the project of a process that goes on: its store, and its code in force."""
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ostinato.cli.opening import Opened, open_project
-from ostinato.client.flows import FlowDirectory
-from ostinato.clock import SystemClock
-from ostinato.errors import OstinatoError
 from ostinato.executors.nursery import Nursery
-from ostinato.executors.reload import Reload
-from ostinato.executors.served_code import Save, ServedCode, ServedManifest
-from ostinato.project.discovery import Project, check_target, find_project
-from ostinato.project.target import Target
+
+if TYPE_CHECKING:
+    from ostinato.cli.opening import Opened
+    from ostinato.executors.reload import Reload
+    from ostinato.executors.served_code import CodeChange, Save, ServedCode, ServedManifest
+    from ostinato.model.manifest import DefinitionProblem
+    from ostinato.project.discovery import Project
+
+logger = logging.getLogger(__name__)
 
 
 class ServedProject(Struct, frozen=True):
@@ -26,9 +29,9 @@ class ServedProject(Struct, frozen=True):
         reload: The part of the service that follows its files.
     """
 
-    opened: Opened
-    code: ServedCode
-    reload: Reload
+    opened: "Opened"
+    code: "ServedCode"
+    reload: "Reload"
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def serve_project(
     folder: Path | None,
     *,
     overrides: Mapping[str, str] | None = None,
-    admit: Callable[[Project], None] = lambda _: None,
+    admit: "Callable[[Project], None]" = lambda _: None,
 ) -> Iterator[ServedProject]:
     """Load a project and open its store; call this before threads are started.
 
@@ -67,13 +70,19 @@ def _serve(
     nursery: Nursery,
     folder: Path | None,
     overrides: Mapping[str, str],
-    admit: Callable[[Project], None],
+    admit: "Callable[[Project], None]",
 ) -> Iterator[ServedProject]:
+    # After the nursery was forked: it needs none of this.
+    from ostinato.cli.opening import open_project
+    from ostinato.errors import OstinatoError
+    from ostinato.executors.reload import Reload
+    from ostinato.executors.served_code import ServedCode
+
     project = _find(folder, overrides)
     admit(project)
     saving: Save | None = None
 
-    def save(served: ServedManifest, versions: Mapping[str, str]) -> None:
+    def save(served: "ServedManifest", versions: Mapping[str, str]) -> None:
         assert saving is not None
         saving(served, versions)
 
@@ -96,17 +105,44 @@ def _serve(
         code.close()
 
 
-def _saving(opened: Opened) -> Save:
+def log_changes(code: "ServedCode") -> None:
+    """Log what is wrong with the code, and whenever it changes."""
+    known: set[str] = set()
+
+    def log(problems: "Iterable[DefinitionProblem]") -> None:
+        told = {str(problem): problem for problem in problems}
+        for text, problem in told.items():
+            if text not in known:
+                logger.log(logging.ERROR if problem.is_error else logging.WARNING, "%s", text)
+        known.clear()
+        known.update(told)
+
+    def note(change: "CodeChange") -> None:
+        if change.version:
+            logger.info("the code has changed", extra={"version": change.version})
+        log(change.problems)
+
+    code.subscribe(note)
+    log(code.problems)
+
+
+def _saving(opened: "Opened") -> "Save":
+    from ostinato.client.flows import FlowDirectory
+    from ostinato.clock import SystemClock
+
     directory = FlowDirectory(opened.store, opened.project, SystemClock())
 
-    def save(served: ServedManifest, versions: Mapping[str, str]) -> None:
+    def save(served: "ServedManifest", versions: Mapping[str, str]) -> None:
         opened.store.save_manifest(served.version, opened.project.name, served.data)
         directory.publish(versions)
 
     return save
 
 
-def _find(folder: Path | None, overrides: Mapping[str, str]) -> Project:
+def _find(folder: Path | None, overrides: Mapping[str, str]) -> "Project":
+    from ostinato.project.discovery import check_target, find_project
+    from ostinato.project.target import Target
+
     target = Target(path=folder.resolve()) if folder is not None else Target()
     project = find_project(target, overrides=overrides)
     check_target(project, Target())

@@ -16,6 +16,7 @@ from ostinato.coordinator.owner import Owner
 from ostinato.coordinator.pinned import pinned_flow
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.registry import Registry
+from ostinato.coordinator.run_news import OnRun, RunNews, end_of
 from ostinato.coordinator.triggered_runs import Asked, target_of
 from ostinato.coordinator.versions import Code, Place, Serving, Versions
 from ostinato.engine import events as ev
@@ -46,6 +47,7 @@ class Tenure(Owner):
         name: What people call the worker.
         flows: The only ones whose runs it takes; empty for all.
         max_children: Children at a time; 0 for the project's setting.
+        on_run: Told of each run that is taken up, and of its end.
     """
 
     kind = "worker"
@@ -59,8 +61,10 @@ class Tenure(Owner):
         name: str,
         flows: Collection[str],
         max_children: int,
+        on_run: OnRun | None = None,
     ) -> None:
         super().__init__(project, store, name=name)
+        self._on_run = on_run
         self._code_in_force = code
         self._max_children = max_children or project.settings.max_children
         self._versions = Versions(code, store, project.name, self._make_place)
@@ -79,6 +83,8 @@ class Tenure(Owner):
         registry.turns.append(self._claims)
         registry.looked.append(self._claims.look)
         registry.run_ended.append(self._note_end)
+        if on_run is not None:
+            registry.run_ended.append(lambda run: on_run(end_of(run)))
         log = str(project.logs_root / TRIGGER_LOG)
         self._compose(
             {},
@@ -155,6 +161,8 @@ class Tenure(Owner):
             run.places = places
             first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
             self._coordinator.adopt(run, commands, first)
+        if self._on_run is not None:
+            self._on_run(RunNews(row, RunState.RUNNING, now_us, row.started_us))
         if serving.is_changed:
             self._coordinator.record(run, ev.CodeChanged(now_us, serving.version))
 

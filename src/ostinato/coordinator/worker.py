@@ -5,6 +5,7 @@ import threading
 from collections.abc import Collection
 
 from ostinato.clock import SystemClock
+from ostinato.coordinator.run_news import OnRun
 from ostinato.coordinator.tenure import Tenure
 from ostinato.errors import OwnershipLost, StoreError
 from ostinato.executors.served_code import ServedCode
@@ -32,6 +33,7 @@ class Worker:
         title: What people call it; by default its host and number.
         flows: The only ones whose runs it takes; empty for all.
         max_children: Children at a time; 0 for the project's setting.
+        on_run: Told of each run that is taken up, and of its end.
     """
 
     name = "worker"
@@ -45,7 +47,9 @@ class Worker:
         title: str = "",
         flows: Collection[str] = (),
         max_children: int = 0,
+        on_run: OnRun | None = None,
     ) -> None:
+        self._on_run = on_run
         self._project = project
         self._store = store
         self._code = code
@@ -123,6 +127,7 @@ class Worker:
             name=self._title,
             flows=self._flows,
             max_children=self._max_children,
+            on_run=self._on_run,
         ) as tenure:
             self._tenure = tenure
             self._trouble = ""
