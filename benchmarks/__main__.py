@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import files, limits, steps, suspended, waiting
+from benchmarks import dev, files, limits, steps, suspended, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,6 +183,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "steps": steps.steps,
     "suspended": suspended.suspended,
     "files": files.files,
+    "dev": dev.dev,
 }
 
 

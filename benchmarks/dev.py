@@ -35,14 +35,12 @@ SETTLE_S, WATCHED_S = 5.0, 20.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def dev(scale: float, store: str, environment: dict[str, str]) -> Iterator[Figure]:
-    """Measure a project of 20 flows, each with a schedule.
+def dev(scale: float) -> Iterator[Figure]:
+    """Measure a project of 20 flows, each with a schedule."""
+    yield from _dev(scale, "SQLite", {})
 
-    Args:
-        scale: Of the time for which it is watched.
-        store: What it is called in the table.
-        environment: Variables by which it is chosen.
-    """
+
+def _dev(scale: float, store: str, environment: dict[str, str]) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "ostinato.yaml").write_text("name: bench\n")

@@ -69,7 +69,7 @@ def test_code_that_is_written_is_a_change(files: CodeFiles, root: Path, name: st
         "flows/etl.py~",
         "flows/4913",
         "flows/.#etl.py",
-        "flows/result.csv",
+        "flows/result.duckdb",
         "flows/result.parquet",
         "result.txt",
         "lib/data.sql",

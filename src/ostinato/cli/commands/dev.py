@@ -1,5 +1,6 @@
 """This module is ``ostinato dev``: a whole service in one process, for a project at hand."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,9 @@ def command(
     # What it does is printed; what goes wrong is logged.
     set_up_log(log_format, level=logging.WARNING)
     # First: it forks what must be forked before threads, and before much is imported.
-    with DevLock() as lock, serve_project(project, admit=lock.take) as served:
+    with ExitStack() as closing:
+        lock = closing.enter_context(DevLock())
+        served = closing.enter_context(serve_project(project, admit=lock.take))
         from ostinato.cli.dev_view import DevView
         from ostinato.cli.http import http_server
         from ostinato.cli.service import Service
@@ -64,7 +67,9 @@ def command(
         lock.tell(server.url)
         parts: list[Part] = [worker, served.reload, server]
         if not no_scheduler:
-            parts += _schedulers(served)
+            from ostinato.cli.scheduling import scheduling
+
+            parts += closing.enter_context(scheduling(served))
         service = Service(
             parts,
             main=worker,
@@ -85,8 +90,3 @@ def _worker(served: "ServedProject", view: "DevView") -> "Worker":
     from ostinato.coordinator.worker import Worker
 
     return Worker(served.opened.project, served.opened.store, served.code, on_run=view.tell)
-
-
-def _schedulers(served: "ServedProject") -> "list[Part]":
-    """Return what fires by itself."""
-    return []
