@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -12,6 +13,21 @@ import pytest
 from tests.cli.conftest import TIMEOUT_S, Ostinato
 
 pytestmark = pytest.mark.slow
+
+
+ETL = """
+from ostinato import dag, task
+
+@task
+def load():
+    pass
+
+@dag
+def etl():
+    load()
+
+etl()
+"""
 
 
 @pytest.fixture
@@ -43,6 +59,40 @@ def test_server_answers_until_it_is_told_to_end(server: tuple["Popen[str]", str]
     assert process.wait(TIMEOUT_S) == 0
     assert set(ready.json()["parts"]) == {"server", "store"}
     assert runs.json() == {"items": [], "next_cursor": ""}
+
+
+def test_metrics_of_a_server_are_those_of_the_service(
+    server: tuple["Popen[str]", str], ostinato: Ostinato, shop: Path
+) -> None:
+    (shop / "flows").mkdir()
+    (shop / "flows" / "etl.py").write_text(ETL)
+    ostinato("trigger", "etl")
+
+    text = httpx.get(f"{server[1]}/metrics").text
+
+    assert 'ostinato_waiting_runs{flow="etl"} 1\n' in text
+
+
+def test_worker_shows_health_and_metrics(
+    shop: Path, begin: Callable[..., "Popen[str]"], ostinato: Ostinato
+) -> None:
+    (shop / "flows").mkdir()
+    (shop / "flows" / "etl.py").write_text(ETL)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    worker = begin("worker", "--port", str(port))
+    try:
+        ostinato("trigger", "etl", "--wait")
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        ready = httpx.get(f"http://127.0.0.1:{port}/health/ready").json()
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=TIMEOUT_S)
+
+    assert 'ostinato_task_runs_ended_total{flow="etl",state="succeeded"} 1\n' in metrics
+    assert "ostinato_queue_delay_seconds_count 1\n" in metrics
+    assert ready["parts"]["worker"]["is_ready"]
 
 
 def test_port_in_use_is_one_line(server: tuple["Popen[str]", str], ostinato: Ostinato) -> None:

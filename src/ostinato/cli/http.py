@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ostinato.cli.opening import Opened
+from ostinato.clock import SystemClock
 from ostinato.model.health import PartHealth
 from ostinato.model.measure import Measured
 from ostinato.project.discovery import Project
 from ostinato.server.http_server import Address, HttpServer
+from ostinato.server.service_measures import ServiceMeasures
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -41,7 +43,6 @@ def http_server(
         from ostinato.cli.version import version_number
         from ostinato.client.flows import FlowDirectory
         from ostinato.client.vault import Vault
-        from ostinato.clock import SystemClock
         from ostinato.server.api.interface import Access, interface_routes
 
         access = Access(
@@ -54,14 +55,20 @@ def http_server(
         )
         return interface_routes(access)
 
-    return HttpServer(address, health=with_store(health, opened), measured=measured, routes=routes)
+    service = ServiceMeasures(opened.client, opened.project.name, SystemClock())
+    return HttpServer(
+        address,
+        health=with_store(health, opened),
+        measured=[*measured, service],
+        routes=routes,
+    )
 
 
 def monitor(
     opened: Opened,
     *,
     host: str | None,
-    port: int,
+    port: int | None,
     health: Health,
     measured: Sequence[Measured] = (),
 ) -> HttpServer:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
@@ -17,6 +18,9 @@ from ostinato.project.target import Target
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
 from ostinato.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from ostinato.store.observed import StoreObserver
 
 _UNFINISHED = {RunState.PAUSED: "suspended", RunState.QUEUED: "waiting for who serves it"}
 
@@ -38,12 +42,22 @@ class Opened(Struct, frozen=True):
 
 
 @contextmanager
-def open_project(project: Project) -> Iterator[Opened]:
-    """Open the store of a project, made if it is missing."""
+def open_project(project: Project, *, observer: "StoreObserver | None" = None) -> Iterator[Opened]:
+    """Open the store of a project, made if it is missing.
+
+    Args:
+        project: The project.
+        observer: Told of what this process writes; None for nobody.
+    """
     prepare_data(project)
-    store = open_store(project.store_path, durability=project.settings.store.durability)
+    store: Store = open_store(project.store_path, durability=project.settings.store.durability)
     try:
-        yield Opened(project, store, client_of(project, store))
+        seen = store
+        if observer is not None:
+            from ostinato.store.observed import observed
+
+            seen = observed(store, observer)
+        yield Opened(project, seen, client_of(project, seen))
     finally:
         store.close()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ostinato.executors.served_code import CodeChange, Save, ServedCode, ServedManifest
     from ostinato.model.manifest import DefinitionProblem
     from ostinato.project.discovery import Project
+    from ostinato.store.measures import StoreMeasures
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +28,13 @@ class ServedProject(Struct, frozen=True):
         opened: The project, its store, a client.
         code: What is in force of it.
         reload: The part of the service that follows its files.
+        measures: What this process writes to the store; None where nobody looks.
     """
 
     opened: "Opened"
     code: "ServedCode"
     reload: "Reload"
+    measures: "StoreMeasures | None" = None
 
 
 @contextmanager
@@ -40,6 +43,7 @@ def serve_project(
     *,
     overrides: Mapping[str, str] | None = None,
     admit: "Callable[[Project], None]" = lambda _: None,
+    is_measured: bool = False,
 ) -> Iterator[ServedProject]:
     """Load a project and open its store; call this before threads are started.
 
@@ -50,6 +54,7 @@ def serve_project(
         folder: In the project; None for the working directory.
         overrides: Settings from command-line flags.
         admit: Called with the project before anything is done with it; may raise.
+        is_measured: Whether what this process writes to the store is measured.
 
     Raises:
         UsageError: There is no project.
@@ -59,7 +64,7 @@ def serve_project(
     # First thing: this process has no threads yet, and little that the other would keep.
     nursery = Nursery.fork()
     try:
-        with _serve(nursery, folder, overrides or {}, admit) as served:
+        with _serve(nursery, folder, overrides or {}, admit, is_measured=is_measured) as served:
             yield served
     finally:
         nursery.close()
@@ -71,6 +76,8 @@ def _serve(
     folder: Path | None,
     overrides: Mapping[str, str],
     admit: "Callable[[Project], None]",
+    *,
+    is_measured: bool,
 ) -> Iterator[ServedProject]:
     # After the nursery was forked: it needs none of this.
     from ostinato.cli.opening import open_project
@@ -92,7 +99,8 @@ def _serve(
     try:
         host = code.begin()
         # While the code is loaded.
-        with open_project(project) as opened:
+        measures = _measures() if is_measured else None
+        with open_project(project, observer=measures) as opened:
             saving = _saving(opened)
             try:
                 host.loaded()
@@ -100,9 +108,15 @@ def _serve(
                 code.refuse(error)
             else:
                 code.accept(host)
-            yield ServedProject(opened, code, reload)
+            yield ServedProject(opened, code, reload, measures)
     finally:
         code.close()
+
+
+def _measures() -> "StoreMeasures":
+    from ostinato.store.measures import StoreMeasures
+
+    return StoreMeasures()
 
 
 def log_changes(code: "ServedCode") -> None:

@@ -29,6 +29,7 @@ from ostinato.store.protocol import RunFilter, Store
 from ostinato.store.records import (
     ArtifactRow,
     AttemptRow,
+    Claimable,
     CoordinatorRow,
     ExpansionRow,
     LoggedEvent,
@@ -207,6 +208,10 @@ class LocalClient:
             run_id, task_id=task_id, states=states, cursor=cursor, limit=limit
         )
         return [_task_run(row) for row in page], after
+
+    def claimable(self, project: str) -> list[Claimable]:
+        """Return how many runs wait for a worker, by flow and version."""
+        return self._store.claimable(project)
 
     def coordinators(self) -> list[CoordinatorRow]:
         """Return the processes that drive runs or fire schedules."""

@@ -124,6 +124,10 @@ class Limits:
         if self._find_pools is not None:
             self._add_pools(self._find_pools())
 
+    def pool_use(self) -> dict[str, tuple[int, int]]:
+        """Return by pool how many slots are taken here, and how many there are."""
+        return {name: (pool.used, _total(pool)) for name, pool in list(self._pools.items())}
+
     def _add_pools(self, pools: Mapping[str, int]) -> None:
         for name, slots in pools.items():
             pool = self._pools.get(name)

@@ -118,6 +118,8 @@ class Owner:
             registry: What others want to be told.
         """
         settings = self._project.settings
+        #: What all its runs share.
+        self.limits = self._limits()
         nested = NestedRuns(self._store, self)
         registry = registry or Registry()
         registry.calls |= {
@@ -132,7 +134,7 @@ class Owner:
             executors={**executors, NESTED: nested},
             aliases=aliases,
             clock=self._clock,
-            limits=self._limits(),
+            limits=self.limits,
             nested=nested,
             registry=registry,
             triggers=triggers,

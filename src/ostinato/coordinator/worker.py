@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ostinato.clock import SystemClock
 from ostinato.coordinator.run_news import OnRun
@@ -10,6 +10,7 @@ from ostinato.coordinator.tenure import Tenure
 from ostinato.errors import OwnershipLost, StoreError
 from ostinato.executors.served_code import ServedCode
 from ostinato.model.health import PartHealth
+from ostinato.model.measure import Labels, Measure, gauge
 from ostinato.project.discovery import Project
 from ostinato.store.protocol import Store
 
@@ -115,6 +116,18 @@ class Worker:
         """How many runs it drives."""
         tenure = self._tenure
         return 0 if tenure is None else tenure.live_runs
+
+    def measures(self) -> Iterable[Measure]:
+        """Return what it drives, and what of the pools it uses."""
+        tenure = self._tenure
+        pools = {} if tenure is None else tenure.limits.pool_use()
+        yield gauge("live_runs", "Runs that this worker drives.", {(): self.live_runs})
+        used: dict[Labels, float] = {}
+        slots: dict[Labels, float] = {}
+        for name, numbers in pools.items():
+            used[("pool", name),], slots[("pool", name),] = numbers
+        yield gauge("pool_slots_used", "Slots of pools that this worker uses.", used)
+        yield gauge("pool_slots", "Slots that pools have in all.", slots)
 
     def _is_over(self) -> bool:
         return self._is_stopped or self._is_draining

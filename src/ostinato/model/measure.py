@@ -7,7 +7,7 @@ next to nothing, and nothing at all where nobody counts.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -70,6 +70,7 @@ class Measure(Struct, frozen=True):
     samples: tuple[Sample, ...] | tuple[Spread, ...]
 
 
+@runtime_checkable
 class Measured(Protocol):
     """Something that can be measured."""
 

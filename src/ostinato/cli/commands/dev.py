@@ -53,7 +53,7 @@ def command(
     # First: it forks what must be forked before threads, and before much is imported.
     with ExitStack() as closing:
         lock = closing.enter_context(DevLock())
-        served = closing.enter_context(serve_project(project, admit=lock.take))
+        served = closing.enter_context(serve_project(project, admit=lock.take, is_measured=True))
         from ostinato.cli.dev_view import DevView
         from ostinato.cli.http import http_server
         from ostinato.cli.service import Service
@@ -61,11 +61,16 @@ def command(
         view = DevView()
         worker = _worker(served, view)
         services: list[Service] = []
+        assert served.measures is not None
         server = http_server(
-            served.opened, host=host, port=port, health=lambda: services[0].health()
+            served.opened,
+            host=host,
+            port=port,
+            health=lambda: services[0].health(),
+            measured=[served.measures, worker],
         )
         lock.tell(server.url)
-        parts: list[Part] = [worker, served.reload, server]
+        parts: list[Part] = [worker, served.reload]
         if not no_scheduler:
             from ostinato.cli.scheduling import scheduling
 
@@ -73,7 +78,7 @@ def command(
         service = Service(
             parts,
             main=worker,
-            attendants=[view],
+            attendants=[view, server],
             drain_timeout_s=drain_timeout_s,
             on_drain=lambda _: view.ending(),
         )

@@ -38,10 +38,16 @@ def command(
     set_up_log(log_format)
     logger = logging.getLogger(__name__)
     code.use_environment(environment)
-    with serve_project(project) as served, scheduling(served) as parts:
+    with serve_project(project, is_measured=port is not None) as served, scheduling(served) as parts:
         attendants: list[Part] = []
-        if port is not None:
-            server = monitor(served.opened, host=host, port=port, health=lambda: service.health())
+        if served.measures is not None:
+            server = monitor(
+                served.opened,
+                host=host,
+                port=port,
+                health=lambda: service.health(),
+                measured=[served.measures],
+            )
             logger.info("health and metrics are served", extra={"url": server.url})
             attendants.append(server)
         for problem in served.code.problems:

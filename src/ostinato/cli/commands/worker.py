@@ -25,13 +25,17 @@ from ostinato.cli import options
     default=0,
     help="Processes for tasks at a time; by default the setting.",
 )
+@options.monitoring
 @options.environment
 @options.project
 @options.service
 def command(
+    *,
     title: str,
     flows: tuple[str, ...],
     max_children: int,
+    host: str | None,
+    port: int | None,
     environment: str | None,
     project: Path | None,
     drain_timeout_s: float,
@@ -49,8 +53,9 @@ def command(
     use_environment(environment)
     set_up_log(log_format)
     # First: it forks what must be forked before threads, and before much is imported.
-    with serve_project(project) as served:
-        from ostinato.cli.service import Service
+    with serve_project(project, is_measured=port is not None) as served:
+        from ostinato.cli.http import monitor
+        from ostinato.cli.service import Part, Service
         from ostinato.coordinator.worker import Worker
 
         log_changes(served.code)
@@ -63,7 +68,22 @@ def command(
             flows=flows,
             max_children=max_children,
         )
-        service = Service([worker, served.reload], main=worker, drain_timeout_s=drain_timeout_s)
+        attendants: list[Part] = []
+        if served.measures is not None:
+            server = monitor(
+                opened,
+                host=host,
+                port=port,
+                health=lambda: service.health(),
+                measured=[served.measures, worker],
+            )
+            attendants.append(server)
+        service = Service(
+            [worker, served.reload],
+            main=worker,
+            attendants=attendants,
+            drain_timeout_s=drain_timeout_s,
+        )
         name = opened.project.name
         click.echo(f"worker of project {name!r} is ready; Ctrl-C lets it finish", err=True)
         service.run()
