@@ -38,7 +38,10 @@ def command(
     set_up_log(log_format)
     logger = logging.getLogger(__name__)
     code.use_environment(environment)
-    with serve_project(project, is_measured=port is not None) as served, scheduling(served) as parts:
+    with (
+        serve_project(project, is_measured=port is not None) as served,
+        scheduling(served) as parts,
+    ):
         attendants: list[Part] = []
         if served.measures is not None:
             server = monitor(
