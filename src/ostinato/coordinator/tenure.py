@@ -188,7 +188,12 @@ class Tenure(Owner):
     # Where runs execute
 
     def _make_place(self, host: CodeHost) -> Place:
-        processes = ProcessExecutor(host, self._answer, max_children=self._max_children)
+        processes = ProcessExecutor(
+            host,
+            self._answer,
+            max_children=self._max_children,
+            busy_elsewhere=lambda: self._versions.busy(besides=processes),
+        )
         return Place(processes, StepChildren(processes))
 
     def _open_places(self, version: str) -> Executors:

@@ -8,6 +8,7 @@ from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.nested_runs import NESTED
 from ostinato.coordinator.pinned import changed_shape
 from ostinato.executors.code_host import CodeHost
+from ostinato.executors.process import ProcessExecutor
 from ostinato.executors.protocol import STEPS, Executor
 from ostinato.executors.served_code import InForce, ServedManifest
 from ostinato.model.flow import FlowDefinition
@@ -75,7 +76,7 @@ class Place(NamedTuple):
         steps: Executes steps of its flows.
     """
 
-    processes: Executor
+    processes: ProcessExecutor
     steps: Executor
 
 
@@ -196,6 +197,11 @@ class Versions:
             floor.add(steps, place.steps)
         aliases = dict.fromkeys(_STOOD_IN, processes)
         return Executors(frozenset({processes, NESTED}), aliases, default, steps)
+
+    def busy(self, *, besides: ProcessExecutor) -> int:
+        """Return how many children of other versions execute attempts."""
+        places = self._open.values()
+        return sum(each.processes.busy for each in places if each.processes is not besides)
 
     def executor(self, places: Executors | None) -> Executor | None:
         """Return what executes callbacks and alerts of runs with these places, or of any run."""

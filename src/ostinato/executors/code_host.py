@@ -5,6 +5,7 @@ definitions, sends the manifest back, freezes the garbage collector (so that for
 heap) and then forks a child whenever it is asked.
 """
 
+import itertools
 import os
 import select
 import socket
@@ -107,6 +108,7 @@ class CodeHost:
         self._birth = birth
         self._sending = threading.Lock()
         self._process: HostProcess | None = None
+        self._numbers = itertools.count(1)
         self.socket: socket.socket
         self._start()
 
@@ -158,6 +160,10 @@ class CodeHost:
     def manifest(self) -> Manifest:
         """The definitions, once they are loaded."""
         return decode_manifest(self.loaded()[0])
+
+    def next_number(self) -> int:
+        """Return a number for a child that no other one of this host has had."""
+        return next(self._numbers)
 
     def fork_child(self, number: int, connection: socket.socket) -> None:
         """Ask for a child that serves a socket; answered by ``Forked`` with the same number."""

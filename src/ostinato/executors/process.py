@@ -6,7 +6,7 @@ import selectors
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -118,6 +118,8 @@ class ProcessExecutor:
         answer: Answers the calls of attempts.
         max_children: Children at a time; 0 for one per core.
         clock: Measures how long attempts last.
+        busy_elsewhere: Returns how many children of other executors are at work, which count
+            among those that there may be; one is always its own.
     """
 
     def __init__(
@@ -127,17 +129,18 @@ class ProcessExecutor:
         *,
         max_children: int = 0,
         clock: Clock | None = None,
+        busy_elsewhere: Callable[[], int] | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._host = host
         self._answer = answer
-        self._max_children = max_children or os.cpu_count() or 1
+        self._all_children = max_children or os.cpu_count() or 1
+        self._busy_elsewhere = busy_elsewhere
         self._children: dict[int, _Child] = {}
         self._by_token: dict[int, _Child] = {}
         self._fresh: deque[tuple[msg.AttemptSpec, msg.RunInfo]] = deque()
         self._credit = Credit()
         self._reports: list[msg.Report] = []
-        self._numbers = 0
         self._selector: selectors.BaseSelector | None = None
         self._host_is_gone = False
         #: When the code host was started again, None once it has loaded.
@@ -233,14 +236,34 @@ class ProcessExecutor:
         now_s = self._clock.monotonic_s()
         return min((at_s - now_s for at_s in self._moments()), default=None)
 
+    @property
+    def busy(self) -> int:
+        """How many of its children execute attempts of tasks."""
+        return sum(1 for child in self._children.values() if child.attempts and child.is_warm)
+
+    @property
+    def _max_children(self) -> int:
+        if self._busy_elsewhere is None:
+            return self._all_children
+        return max(self._all_children - self._busy_elsewhere(), 1)
+
     def close(self) -> None:
         """End all children and what they have started; idle ones close their resources first."""
         self._await_resources()
         for child in list(self._children.values()):
             self._kill(child)
-            child.connection.close()
+            if child.gone_s is None:
+                self._unregister(child.connection)
+                child.connection.close()
         self._children.clear()
         self._by_token.clear()
+        if not self._host_is_gone:
+            self._unregister(self._host.socket)
+
+    def _unregister(self, connection: socket.socket) -> None:
+        """Wait for a socket no more: the loop may go on, and the host with other executors."""
+        if self._selector is not None:
+            self._selector.unregister(connection)
 
     def _await_resources(self) -> None:
         closing = [
@@ -362,11 +385,10 @@ class ProcessExecutor:
     def _fork(
         self, *, is_fresh: bool, is_for_notices: bool = False, is_for_steps: bool = False
     ) -> _Child:
-        self._numbers += 1
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
         child = _Child(
-            self._numbers,
+            self._host.next_number(),
             ours,
             is_fresh=is_fresh,
             is_for_notices=is_for_notices,

@@ -1,0 +1,276 @@
+"""Tests of workers: they claim runs of the service, and drive them by the code of each run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ostinato.engine import events as ev
+from ostinato.model.state import RunState
+from tests.unit.coordinator.workers import Works, opened_works, until, values_of
+from tests.unit.executors.projects import served, write_flow, write_project
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Works]:
+    write_project(tmp_path, etl=1)
+    with served(tmp_path) as code, opened_works(tmp_path, code) as opened:
+        yield opened
+
+
+def test_runs_that_wait_are_claimed_and_end(works: Works) -> None:
+    rows = works.ask("etl", count=3)
+
+    with works.worker():
+        ended = [works.ended(row) for row in rows]
+
+    assert [row.state for row in ended] == [RunState.SUCCEEDED] * 3
+    assert values_of(works, rows[0], "work") == [1]
+
+
+def test_runs_that_are_asked_for_later_are_claimed_at_once(works: Works) -> None:
+    with works.worker():
+        first = works.ended(works.ask("etl")[0])
+        second = works.ended(works.ask("etl")[0])
+
+    assert first.state is second.state is RunState.SUCCEEDED
+
+
+def test_a_drained_worker_ends_and_leaves_what_waits(works: Works) -> None:
+    with works.worker() as worker:
+        works.ended(works.ask("etl")[0])
+        worker.drain()
+    row = works.ask("etl")[0]
+
+    assert works.run(row).owner == 0
+    assert works.store.coordinators() == []
+
+
+def test_only_runs_of_chosen_flows_are_taken(works: Works, tmp_path: Path) -> None:
+    write_flow(tmp_path, "other", 2)
+    works.code.load()
+    row, other = works.ask("etl")[0], works.ask("other")[0]
+
+    with works.worker(flows=("other",)):
+        works.ended(other)
+
+    assert works.state(row) is RunState.QUEUED
+
+
+def test_a_run_goes_on_by_newer_code_of_the_same_shape(works: Works, tmp_path: Path) -> None:
+    row = works.ask("etl")[0]
+    write_flow(tmp_path, "etl", 2)
+    works.code.load()
+
+    with works.worker():
+        ended = works.ended(row)
+
+    assert ended.state is RunState.SUCCEEDED
+    assert values_of(works, row, "work") == [2]
+    version = works.code.flows["etl"].version
+    assert [each.version for each in works.events(row) if isinstance(each, ev.CodeChanged)] == [
+        version
+    ]
+
+
+def test_a_run_whose_code_is_gone_fails_and_says_so(works: Works, tmp_path: Path) -> None:
+    row = works.ask("etl")[0]
+    file = write_flow(tmp_path, "etl", 2)
+    file.write_text(file.read_text().replace("work", "labour"))
+    works.code.load()
+
+    with works.worker():
+        ended = works.ended(row)
+
+    assert ended.state is RunState.FAILED
+    assert ended.reason == (
+        "code_unavailable: its code is gone, and that of today differs: task 'work' is gone"
+    )
+
+
+def test_a_run_of_a_flow_whose_file_is_broken_waits_until_it_is_mended(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with served(tmp_path) as code, opened_works(tmp_path, code) as works:
+        row = works.ask("etl")[0]
+    (tmp_path / "flows" / "etl.py").write_text("def broken(:\n")
+    with served(tmp_path) as code, opened_works(tmp_path, code) as works, works.worker():
+        write_flow(tmp_path, "etl", 2)
+        works.code.load()
+
+        assert works.ended(row).state is RunState.SUCCEEDED
+
+
+def test_a_run_of_newer_code_is_left_to_those_who_have_it(works: Works, tmp_path: Path) -> None:
+    with served(tmp_path) as newer:
+        write_flow(tmp_path, "etl", 2)
+        newer.load()
+        manifest = newer.manifests[-1]
+    works.store.save_manifest(manifest.version, "shop", manifest.data)
+    row = works.ask("etl", version=manifest.version)[0]
+
+    with works.worker():
+        works.ended(works.ask("etl")[0])
+
+    assert works.state(row) is RunState.QUEUED
+
+
+FLOWS = """
+import os
+import time
+from pathlib import Path
+
+from ostinato import dag, flow, task
+
+HERE = Path(__file__).parent
+
+
+def note(line):
+    descriptor = os.open(HERE / "ledger.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, f"{line}\\n".encode())
+    os.close(descriptor)
+
+
+@task
+def first():
+    note("first")
+
+
+@task
+def waits():
+    note("waits")
+    while not (HERE / "go").exists():
+        time.sleep(0.005)
+
+
+@task
+def last():
+    note("last")
+
+
+@dag
+def slow():
+    first() >> waits() >> last()
+
+
+@dag(max_active_runs=1)
+def alone():
+    first() >> waits()
+
+
+@task
+def doubled(number):
+    return 2 * number
+
+
+@flow
+def inner(number: int = 2):
+    return doubled(number)
+
+
+@flow
+def outer():
+    return inner(3)
+
+
+@flow
+def starts():
+    started = inner.start(4)
+    return started.wait().result()
+
+
+slow()
+alone()
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Works]:
+    write_project(tmp_path)
+    (tmp_path / "flows" / "flows.py").write_text(FLOWS)
+    with served(tmp_path) as code, opened_works(tmp_path, code) as opened:
+        yield opened
+
+
+def ledger(works: Works) -> list[str]:
+    file = works.project.root / "flows" / "ledger.txt"
+    return file.read_text().split() if file.exists() else []
+
+
+def go(works: Works) -> None:
+    (works.project.root / "flows" / "go").touch()
+
+
+def test_a_drained_worker_finishes_attempts_and_leaves_the_rest_to_others(slow: Works) -> None:
+    row = slow.ask("slow")[0]
+    with slow.worker() as worker:
+        until(lambda: ledger(slow) == ["first", "waits"])
+        worker.drain()
+        go(slow)
+        until(lambda: not slow.store.coordinators())
+    assert ledger(slow) == ["first", "waits"]
+
+    with slow.worker():
+        assert slow.ended(row).state is RunState.SUCCEEDED
+
+    assert ledger(slow) == ["first", "waits", "last"]
+
+
+def test_a_stopped_worker_leaves_its_runs_to_others(slow: Works) -> None:
+    row = slow.ask("slow")[0]
+    with slow.worker():
+        until(lambda: ledger(slow) == ["first", "waits"])
+    go(slow)
+
+    with slow.worker():
+        assert slow.ended(row).state is RunState.SUCCEEDED
+
+    assert ledger(slow) == ["first", "waits", "waits", "last"]
+
+
+def test_a_run_is_cancelled_at_the_request_of_others(slow: Works) -> None:
+    row = slow.ask("slow")[0]
+    with slow.worker():
+        until(lambda: ledger(slow) == ["first", "waits"])
+
+        slow.store.request(row.id, "cancel", "somebody")
+
+        assert slow.ended(row).reason == "cancelled by somebody"
+
+
+def test_no_more_runs_of_a_flow_are_under_way_than_may_be(slow: Works) -> None:
+    rows = slow.ask("alone", count=3)
+    with slow.worker(), slow.worker():
+        until(lambda: ledger(slow) == ["first", "waits"])
+        states = sorted(slow.state(row).label for row in rows)
+        go(slow)
+        for row in rows:
+            slow.ended(row)
+
+    assert states == ["queued", "queued", "running"]
+
+
+@pytest.mark.parametrize("name", ["outer", "starts"])
+def test_flows_run_other_flows(slow: Works, name: str) -> None:
+    row = slow.ask(name)[0]
+
+    with slow.worker(max_children=1):
+        ended = slow.ended(row)
+
+    print(*slow.events(row), sep="\n")
+    assert (ended.state, ended.reason) == (RunState.SUCCEEDED, "")
+
+
+def test_a_coordinator_that_was_shut_out_changes_nothing_and_registers_anew(slow: Works) -> None:
+    row = slow.ask("slow")[0]
+    with slow.worker() as worker:
+        until(lambda: ledger(slow) == ["first", "waits"])
+        owner = slow.store.coordinators()[0]
+        with slow.store._database.writing() as connection:  # type: ignore[attr-defined]
+            connection.execute("UPDATE coordinators SET epoch = epoch + 1")
+        go(slow)
+
+        assert slow.ended(row).state is RunState.SUCCEEDED
+        assert [each.id for each in slow.store.coordinators() if each.is_alive] != [owner.id]
+        assert worker.health().is_ready
+
+    assert ledger(slow).count("last") == 1
