@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ostinato.clock import Clock
+from ostinato.coordinator.patience import PASSING
 from ostinato.coordinator.versions import Never, Serving, Versions
 from ostinato.store.protocol import Store
 from ostinato.store.records import Claimable, CoordinatorLease, RunRow
@@ -97,6 +98,13 @@ class Claims:
         if not self._is_open or not self._is_due or not self._has_room():
             return
         self._is_due = False
+        try:
+            self._look()
+        except PASSING as error:
+            # The next look is as good, and what is driven goes on.
+            logger.warning("no runs can be claimed: %s", error)
+
+    def _look(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s >= self._reap_at_s:
             self._reap_at_s = now_s + REAP_EVERY_S

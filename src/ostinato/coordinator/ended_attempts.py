@@ -14,6 +14,44 @@ from ostinato.model.state import TaskRunState
 from ostinato.runtime import messages as msg
 
 
+def successful(
+    run: LiveRun,
+    task_run: TaskRun,
+    report: msg.Succeeded,
+    now_us: int,
+    *,
+    is_timed: bool,
+    source: str,
+) -> ev.Input:
+    """Return that a task run succeeded, and note in its run what its attempt left.
+
+    Args:
+        run: Its run.
+        task_run: The task run.
+        report: Of its attempt, which is the current one.
+        now_us: The time.
+        is_timed: Whether times of the report mean anything.
+        source: Where its result came from, if it was computed earlier.
+    """
+    if report.inputs is not None:
+        run.inputs[task_run] = report.inputs
+    resumption = task_run.resumption
+    if resumption is not None and resumption.by:
+        run.reasons[task_run] = f"answered by {resumption.by}"
+    return ev.AttemptSucceeded(
+        now_us,
+        task_run.task_id,
+        task_run.path,
+        task_run.attempt,
+        report.length,
+        report.chosen,
+        report.stop,
+        report.started_us if is_timed else 0,
+        report.ended_us if is_timed else 0,
+        source=source,
+    )
+
+
 def unsuccessful(
     run: LiveRun,
     task_run: TaskRun,

@@ -4,6 +4,7 @@ import msgspec
 
 from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.values import RunValues
+from ostinato.engine.commands import ArchiveAttempt
 from ostinato.engine.machine import RunMachine
 from ostinato.engine.plan import Plan
 from ostinato.engine.priority import priority_weights
@@ -124,25 +125,19 @@ class LiveRun:
         attempt = (task_run.generation, task_run.attempt)
         return ValueRow(self.id, task_run.task_id, path, *attempt, value)
 
-    def attempt_row(
-        self,
-        task_run: TaskRun,
-        *,
-        attempt: int,
-        generation: int,
-        state: str,
-        times: tuple[int, int],
-    ) -> AttemptRow:
+    def attempt_row(self, kept: ArchiveAttempt) -> AttemptRow:
         """Return an attempt that is followed by another, as it is to be kept."""
+        task_run = kept.task_run
         failure = self.failures.get(task_run)
         return AttemptRow(
             self.id,
             task_run.task_id,
             format_path(task_run.path),
-            generation,
-            attempt,
-            state,
-            *times,
+            kept.generation,
+            kept.attempt,
+            kept.state,
+            kept.started_us,
+            kept.ended_us,
             None if failure is None else _failure_encoder.encode(failure),
         )
 

@@ -6,7 +6,7 @@ is its own commit; under load many tasks share one. The loop belongs to one thre
 """
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
@@ -19,7 +19,7 @@ from ostinato.coordinator.cached_results import CachedResults
 from ostinato.coordinator.calls import Calls
 from ostinato.coordinator.calm_collector import calm_collector
 from ostinato.coordinator.earlier_runs import EarlierRuns
-from ostinato.coordinator.ended_attempts import explain_loss, unsuccessful
+from ostinato.coordinator.ended_attempts import explain_loss, successful, unsuccessful
 from ostinato.coordinator.executor_set import ExecutorSet
 from ostinato.coordinator.held_runs import HeldRuns
 from ostinato.coordinator.limits import Executors, Limits
@@ -28,6 +28,7 @@ from ostinato.coordinator.nested_runs import NestedRuns
 from ostinato.coordinator.notices import LINGER_S, UNSAID_S, Describe, ForNotices, Outbox
 from ostinato.coordinator.other_runs import OtherRuns, TakeUp
 from ostinato.coordinator.past import Past, Settled
+from ostinato.coordinator.patience import Commits, Patience
 from ostinato.coordinator.pauses import Pauses
 from ostinato.coordinator.placed_steps import PlacedSteps
 from ostinato.coordinator.registry import Registry
@@ -95,6 +96,7 @@ class Coordinator:
         gate: It is inside of it while it does not wait.
         nested: Gives the attempts of subflows to the bodies that call them.
         registry: What others want to be told, and the calls that they answer.
+        patience: Bears a store that cannot be written; None if nobody does.
         on_question: Told of what people are asked.
     """
 
@@ -120,6 +122,7 @@ class Coordinator:
         wake: socket.socket | None = None,
         gate: Gate,
         registry: Registry | None = None,
+        patience: Patience | None = None,
         on_question: OnQuestion | None = None,
     ) -> None:
 
@@ -134,6 +137,7 @@ class Coordinator:
         self.executors = ExecutorSet(executors, self._bell.selector)
         self._registry = registry = registry or Registry()
         self._gate = gate
+        self._commits = Commits(store, lease, clock, patience)
         self._runs: dict[int, LiveRun] = {}
         self._queue = ReadyQueue()
         self._budgets = Budgets(store, lease, limits, self._queue, clock)
@@ -227,13 +231,20 @@ class Coordinator:
     def close(self) -> None:
         """Kill what runs and free everything; the runs stay as they were committed."""
         self.executors.close()
-        self._budgets.close()
-        self._waits.close()
-        self._bell.close()
+        try:
+            self._budgets.close()
+        finally:
+            self._waits.close()
+            self._bell.close()
 
     def drives(self, run_id: int) -> bool:
         """Whether a run is one of its own that has not ended."""
         return run_id in self._runs
+
+    @property
+    def runs(self) -> Iterable[LiveRun]:
+        """Its runs that have not ended."""
+        return self._runs.values()
 
     @property
     def live_runs(self) -> int:
@@ -492,25 +503,11 @@ class Coordinator:
         if type(report) is msg.Succeeded:
             for value in report.values:
                 self.keep(run, task_run, value)
-            if report.inputs is not None:
-                run.inputs[task_run] = report.inputs
-            times = (report.started_us, report.ended_us) if self._uses_reported_times else (0, 0)
-            resumption = task_run.resumption
-            if resumption is not None and resumption.by:
-                run.reasons[task_run] = f"answered by {resumption.by}"
             source = ""
             if report.caching is not None:
                 source = self._cached.note(run, task_run, report, self._batch)
-            event = ev.AttemptSucceeded(
-                now_us,
-                task_id,
-                path,
-                attempt,
-                report.length,
-                report.chosen,
-                report.stop,
-                *times,
-                source=source,
+            event = successful(
+                run, task_run, report, now_us, is_timed=self._uses_reported_times, source=source
             )
         else:
             is_timed = self._uses_reported_times
@@ -631,16 +628,7 @@ class Coordinator:
             case cmd.CancelAttempt(task_run, reason):
                 self._cancels.append((task_run, reason))
             case cmd.ArchiveAttempt():
-                times = (command.started_us, command.ended_us)
-                batch.attempts.append(
-                    run.attempt_row(
-                        command.task_run,
-                        attempt=command.attempt,
-                        generation=command.generation,
-                        state=command.state,
-                        times=times,
-                    )
-                )
+                batch.attempts.append(run.attempt_row(command))
                 run.values.drop(command.task_run.task_id, command.task_run.path)
             case cmd.Notify(moment, told_of):
                 self._outbox.tell(run, moment, told_of, self._now_us, batch)
@@ -704,7 +692,7 @@ class Coordinator:
         if self._placed:
             self._placed.write()
         if batch:
-            self._store.commit(batch, self._lease)
+            self._commits.write(batch)
             batch.clear()
             self._outbox.committed()
             for tell in self._registry.committed:

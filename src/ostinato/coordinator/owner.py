@@ -17,6 +17,7 @@ from ostinato.coordinator.nested_runs import NESTED, NestedRuns
 from ostinato.coordinator.new_runs import leave_run
 from ostinato.coordinator.notices import ForNotices
 from ostinato.coordinator.outside import outside_values
+from ostinato.coordinator.patience import Patience
 from ostinato.coordinator.pinned import budget_of, info_of, pinned_flow
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.registry import Registry
@@ -24,7 +25,7 @@ from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.engine import events as ev
-from ostinato.errors import RunNotFound, RunOwned
+from ostinato.errors import RunNotFound, RunOwned, StoreError
 from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import Executor
 from ostinato.executors.trigger_host import Triggers
@@ -83,11 +84,18 @@ class Owner:
         self._lease = store.register_coordinator(
             wake_address=self._wake.address, kind=self.kind, name=name
         )
-        self._closing.callback(store.unregister_coordinator, self._lease)
+        self._closing.callback(self._sign_off)
         #: Lets its loop into the coordinator, and who asks in the loop's place.
         self._gate = Gate()
         #: Runs that tasks asked for and that the loop takes up at its next turn.
         self._coming: set[int] = set()
+
+    def _sign_off(self) -> None:
+        """Leave runs and identity to others, if need be by being gone."""
+        try:
+            self._store.unregister_coordinator(self._lease)
+        except StoreError:
+            self._store.abandon_coordinator(self._lease)
 
     def _compose(
         self,
@@ -102,6 +110,7 @@ class Owner:
         is_sending: bool = True,
         on_question: OnQuestion | None = None,
         registry: Registry | None = None,
+        patience: Patience | None = None,
     ) -> None:
         """Make the coordinator.
 
@@ -116,6 +125,7 @@ class Owner:
             is_sending: Whether messages really go out.
             on_question: Told of what people are asked.
             registry: What others want to be told.
+            patience: Bears a store that cannot be written.
         """
         settings = self._project.settings
         #: What all its runs share.
@@ -137,6 +147,7 @@ class Owner:
             limits=self.limits,
             nested=nested,
             registry=registry,
+            patience=patience,
             triggers=triggers,
             for_notices=for_notices,
             answers=answers,

@@ -1,6 +1,7 @@
 """This module is what a worker is while its lease lasts: a coordinator that claims runs."""
 
 import logging
+import threading
 from collections.abc import Collection
 
 import msgspec
@@ -13,6 +14,7 @@ from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NESTED
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.owner import Owner
+from ostinato.coordinator.patience import Patience
 from ostinato.coordinator.pinned import pinned_flow
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.registry import Registry
@@ -48,6 +50,7 @@ class Tenure(Owner):
         flows: The only ones whose runs it takes; empty for all.
         max_children: Children at a time; 0 for the project's setting.
         on_run: Told of each run that is taken up, and of its end.
+        giving_up: Set when it is to wait for nothing any more.
     """
 
     kind = "worker"
@@ -61,10 +64,13 @@ class Tenure(Owner):
         name: str,
         flows: Collection[str],
         max_children: int,
+        giving_up: threading.Event,
         on_run: OnRun | None = None,
     ) -> None:
         super().__init__(project, store, name=name)
         self._on_run = on_run
+        #: Bears a store that is full, locked or slow.
+        self.patience = Patience(self._clock, giving_up)
         self._code_in_force = code
         self._max_children = max_children or project.settings.max_children
         self._versions = Versions(code, store, project.name, self._make_place)
@@ -82,6 +88,7 @@ class Tenure(Owner):
         registry = Registry()
         registry.turns.append(self._claims)
         registry.looked.append(self._claims.look)
+        registry.looked.append(self._retire)
         registry.run_ended.append(self._note_end)
         if on_run is not None:
             registry.run_ended.append(lambda run: on_run(end_of(run)))
@@ -93,6 +100,7 @@ class Tenure(Owner):
             default=project.settings.executor,
             aliases={},
             registry=registry,
+            patience=self.patience,
         )
 
     # Its life
@@ -131,7 +139,7 @@ class Tenure(Owner):
 
     def has_room(self) -> bool:
         """Whether more could be executed than there is."""
-        return self._coordinator.executors.is_hungry
+        return self.patience.is_willing and self._coordinator.executors.is_hungry
 
     def take(self, row: RunRow, serving: Serving) -> None:
         """Drive a run that was claimed."""
@@ -185,6 +193,13 @@ class Tenure(Owner):
             self._claims.look()
             self._store.wake_workers()
 
+    def _retire(self) -> None:
+        """End the executors of code that is no longer needed."""
+        if self._versions.are_many:
+            live = self._coordinator.runs
+            needed = {run.places.steps for run in live if run.places is not None}
+            self._versions.retire(needed, self._coordinator.executors)
+
     # Where runs execute
 
     def _make_place(self, host: CodeHost) -> Place:
@@ -215,7 +230,8 @@ class Tenure(Owner):
 
     def _executor_for(self, run: LiveRun | None) -> Executor | None:
         found = self._versions.executor(None if run is None else run.places)
-        if found is None and run is None:
+        if found is None:
+            # There is none yet, or that of the run's code has ended with it.
             for in_force in self._code_in_force.flows.values():
                 self._open_places(in_force.version)
                 return self._versions.executor(None)

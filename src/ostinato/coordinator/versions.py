@@ -203,6 +203,12 @@ class Versions:
         places = self._open.values()
         return sum(each.processes.busy for each in places if each.processes is not besides)
 
+    @property
+    def are_many(self) -> bool:
+        """Whether there are executors of several versions, or of one that is not in force."""
+        in_force = {flow.version for flow in self._code.flows.values()}
+        return any(version not in in_force for version in self._open)
+
     def executor(self, places: Executors | None) -> Executor | None:
         """Return what executes callbacks and alerts of runs with these places, or of any run."""
         for version, place in reversed(self._open.items()):
@@ -220,7 +226,7 @@ class Versions:
         in_force = {flow.version for flow in self._code.flows.values()}
         for version in [each for each in self._open if each not in in_force]:
             names = _names(version)
-            if names[1] not in needed:
+            if names[1] not in needed and not self._open[version].processes.is_busy:
                 del self._open[version]
                 for name in names:
                     floor.remove(name)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from ostinato.clock import SystemClock
 from ostinato.coordinator.run_news import OnRun
 from ostinato.coordinator.tenure import Tenure
-from ostinato.errors import OwnershipLost, StoreError
+from ostinato.errors import CodeUnavailable, LoadError, OwnershipLost, StoreError
 from ostinato.executors.served_code import ServedCode
 from ostinato.model.health import PartHealth
 from ostinato.model.measure import Labels, Measure, gauge
@@ -24,8 +24,9 @@ PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 class Worker:
     """Claim runs of the service and drive them, until it is told to end; a part of a service.
 
-    What goes wrong with the store costs it its lease and what it executes, not its life: it
-    registers anew, and the runs come back as any others that nobody drives.
+    A store that is out of reach, and a code host that cannot be started again, cost it its lease
+    and what it executes, not its life: it registers anew, and the runs come back as any others
+    that nobody drives.
 
     Args:
         project: Whose runs.
@@ -61,6 +62,7 @@ class Worker:
         self._is_draining = self._is_stopped = False
         #: Set when it is to end, so that pauses end too.
         self._ending = threading.Event()
+        self._giving_up = threading.Event()
         self._trouble = ""
         self._clock = SystemClock()
         code.subscribe(lambda _: self.look())
@@ -73,11 +75,11 @@ class Worker:
             began_s = self._clock.monotonic_s()
             try:
                 self._serve_once()
-            except (StoreError, OwnershipLost) as error:
+            except (StoreError, OwnershipLost, LoadError, CodeUnavailable) as error:
                 if self._clock.monotonic_s() - began_s > PAUSES_S[-1]:
                     failures = 0
                 self._trouble = str(error)
-                logger.warning("the store is lost to this worker, which tries again: %s", error)
+                logger.warning("the worker begins anew: %s", error)
                 self._ending.wait(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
 
@@ -99,6 +101,7 @@ class Worker:
         """End ``serve`` soon; what it drives is left to others."""
         self._is_stopped = True
         self._ending.set()
+        self._giving_up.set()
         tenure = self._tenure
         if tenure is not None:
             tenure.stop()
@@ -109,7 +112,11 @@ class Worker:
             return PartHealth(is_ready=False, detail=self._trouble)
         if self._is_draining:
             return PartHealth(is_ready=False, detail="it is draining")
-        return PartHealth(is_ready=self._tenure is not None)
+        tenure = self._tenure
+        if tenure is None:
+            return PartHealth(is_ready=False, detail="it has not registered")
+        trouble = tenure.patience.trouble
+        return PartHealth(is_ready=not trouble, detail=trouble)
 
     @property
     def live_runs(self) -> int:
@@ -141,6 +148,7 @@ class Worker:
             flows=self._flows,
             max_children=self._max_children,
             on_run=self._on_run,
+            giving_up=self._giving_up,
         ) as tenure:
             self._tenure = tenure
             self._trouble = ""

@@ -237,6 +237,11 @@ class ProcessExecutor:
         return min((at_s - now_s for at_s in self._moments()), default=None)
 
     @property
+    def is_busy(self) -> bool:
+        """Whether it executes anything, callbacks and alerts included."""
+        return bool(self._by_token or self._fresh)
+
+    @property
     def busy(self) -> int:
         """How many of its children execute attempts of tasks."""
         return sum(1 for child in self._children.values() if child.attempts and child.is_warm)

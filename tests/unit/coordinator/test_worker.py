@@ -1,14 +1,20 @@
 """Tests of workers: they claim runs of the service, and drive them by the code of each run."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ostinato.clock import VirtualClock
+from ostinato.coordinator.patience import Patience
 from ostinato.engine import events as ev
+from ostinato.model.health import PartHealth
 from ostinato.model.state import RunState
-from tests.unit.coordinator.workers import Works, opened_works, until, values_of
+from tests.unit.coordinator.workers import FullStore, Works, opened_works, until, values_of
 from tests.unit.executors.projects import served, write_flow, write_project
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -174,7 +180,7 @@ def outer():
 
 @flow
 def starts():
-    started = inner.start(4)
+    started = inner.start(number=4)
     return started.wait().result()
 
 
@@ -256,7 +262,6 @@ def test_flows_run_other_flows(slow: Works, name: str) -> None:
     with slow.worker(max_children=1):
         ended = slow.ended(row)
 
-    print(*slow.events(row), sep="\n")
     assert (ended.state, ended.reason) == (RunState.SUCCEEDED, "")
 
 
@@ -265,7 +270,7 @@ def test_a_coordinator_that_was_shut_out_changes_nothing_and_registers_anew(slow
     with slow.worker() as worker:
         until(lambda: ledger(slow) == ["first", "waits"])
         owner = slow.store.coordinators()[0]
-        with slow.store._database.writing() as connection:  # type: ignore[attr-defined]
+        with slow.store._database.writing() as connection:  # type: ignore[attr-defined]  # what shuts out is rough here
             connection.execute("UPDATE coordinators SET epoch = epoch + 1")
         go(slow)
 
@@ -274,3 +279,54 @@ def test_a_coordinator_that_was_shut_out_changes_nothing_and_registers_anew(slow
         assert worker.health().is_ready
 
     assert ledger(slow).count("last") == 1
+
+
+def test_nothing_is_lost_when_the_store_is_full_for_a_while(slow: Works) -> None:
+    store = FullStore(slow.project.store_path)
+    row = slow.ask("slow")[0]
+    with slow.worker(store=store) as worker:
+        until(lambda: ledger(slow) == ["first", "waits"])
+        store.is_full = True
+        go(slow)
+        until(lambda: bool(worker.health().detail))
+        health = worker.health()
+        store.is_full = False
+
+        assert slow.ended(row).state is RunState.SUCCEEDED
+        until(lambda: worker.health() == PartHealth())
+
+    assert health == PartHealth(is_ready=False, detail="the store has no room left")
+    assert ledger(slow) == ["first", "waits", "last"]
+    store.close()
+
+
+def test_a_worker_that_loses_its_store_begins_anew(slow: Works) -> None:
+    store = FullStore(slow.project.store_path)
+    row = slow.ask("slow")[0]
+    with slow.worker(store=store) as worker:
+        until(lambda: ledger(slow) == ["first", "waits"])
+        store.is_lost = True
+        go(slow)
+        until(lambda: "cannot be reached" in worker.health().detail)
+        store.is_lost = False
+
+        assert slow.ended(row).state is RunState.SUCCEEDED
+
+    assert ledger(slow) == ["first", "waits", "waits", "last"]
+    store.close()
+
+
+def test_a_store_that_is_slow_is_asked_for_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock(0)
+    patience = Patience(clock, threading.Event())
+
+    patience.note(10.0)
+    was_willing = patience.is_willing
+    clock.advance_to(6_000_000)
+
+    assert (was_willing, patience.is_willing) == (False, True)
+    assert patience.trouble == "the store is slow: a commit takes 3.0 s"
+    for _ in range(10):
+        patience.note(0.0)
+    assert patience.trouble == ""
+    assert "the store is fast enough again" in caplog.text

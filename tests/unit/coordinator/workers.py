@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 
 from ostinato.client.new_runs import SERVICE, run_to_create
+from ostinato.clock import SystemClock
 from ostinato.coordinator.worker import Worker
+from ostinato.errors import StoreError, StoreFull
 from ostinato.executors.served_code import ServedCode
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.target import Target
 from ostinato.store.protocol import Store
-from ostinato.store.records import RunRow
-from ostinato.store.sqlite import open_store
+from ostinato.store.records import Batch, CoordinatorLease, RunRow
+from ostinato.store.sqlite import BUSY_TIMEOUT_S, SqliteStore, open_store
 
 #: Seconds after which what is waited for will not come.
 PATIENCE_S = 20.0
@@ -51,9 +53,9 @@ class Works:
         return self.store.create_runs([new] * count)
 
     @contextmanager
-    def worker(self, **options: object) -> Iterator[Worker]:
+    def worker(self, store: Store | None = None, **options: object) -> Iterator[Worker]:
         """Give a worker that serves in a thread; it is stopped in the end."""
-        worker = Worker(self.project, self.store, self.code, **options)  # type: ignore[arg-type]  # options of tests
+        worker = Worker(self.project, store or self.store, self.code, **options)  # type: ignore[arg-type]  # options of tests
         thread = threading.Thread(target=worker.serve)
         thread.start()
         try:
@@ -120,3 +122,36 @@ def values_of(works: Works, row: RunRow, task_id: str) -> list[object]:
         None if value.data is None else msgspec.json.decode(value.data)
         for _, value in works.store.values(row.id, task_id)
     ]
+
+
+class FullStore(SqliteStore):
+    """A store that has no room, or is out of reach, while it is told so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            str(path),
+            durability="relaxed",
+            clock=SystemClock(),
+            busy_timeout_s=BUSY_TIMEOUT_S,
+        )
+        self.is_full = self.is_lost = False
+
+    def commit(self, batch: Batch, lease: CoordinatorLease) -> None:
+        """Commit unless told otherwise."""
+        if self.is_full:
+            raise StoreFull("the store has no room left")
+        if self.is_lost:
+            raise StoreError("the store cannot be reached")
+        super().commit(batch, lease)
+
+    def register_coordinator(self, **options: str) -> CoordinatorLease:
+        """Register unless told otherwise."""
+        if self.is_lost:
+            raise StoreError("the store cannot be reached")
+        return super().register_coordinator(**options)
+
+    def unregister_coordinator(self, lease: CoordinatorLease) -> None:
+        """Sign off unless told otherwise."""
+        if self.is_lost:
+            raise StoreError("the store cannot be reached")
+        super().unregister_coordinator(lease)
