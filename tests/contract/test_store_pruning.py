@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ostinato.clock import SystemClock
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.store.pruning import OldRun
 from ostinato.store.records import NewRun, RunRow
@@ -133,3 +134,31 @@ def test_unused_definitions_are_found_and_deleted(house: House) -> None:
     assert unused == ["unused"]
     assert house.store.load_manifest("unused") is None
     assert house.store.pruning.unused_manifests("shop", START_US) == []
+
+
+def test_old_events_go_by_themselves(house: House) -> None:
+    run = ended(house)
+    in_two_days_us = SystemClock().now_us() + 2 * 24 * 3600 * 1_000_000
+
+    none = house.store.pruning.delete_events(1, limit=10)
+    some = house.store.pruning.delete_events(in_two_days_us, limit=10)
+
+    house.commit(started(run.id))
+    assert none == 0
+    assert some >= 1
+    assert len(house.store.events(run_id=run.id)) == 1
+    assert house.store.pruning.count_events(in_two_days_us) == 1
+
+
+def test_store_tells_what_it_is(house: House) -> None:
+    empty = house.store.inspect()
+    ended(house)
+
+    found = house.store.inspect()
+
+    assert found.kind.split()[0] in ("SQLite", "PostgreSQL")
+    assert (found.counts["runs"], found.counts["live runs"]) == (1, 0)
+    assert found.size_bytes > 0
+    assert found.schema == empty.schema > 0
+    assert empty.oldest_us == 0
+    assert found.oldest_us == found.newest_us >= START_US
