@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dev, files, limits, steps, suspended, waiting
+from benchmarks import dev, files, large, limits, steps, suspended, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,19 +186,27 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "dev": dev.dev,
 }
 
+#: Measured only when it is named: it takes many minutes and gigabytes.
+LARGE = "large"
+
 
 def main() -> None:
     """Run the chosen benchmarks and print the table."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument(
+        "large", nargs="?", choices=[LARGE], help="a store with a million runs, and nothing else"
+    )
     parser.add_argument("--only", default="", help=f"of {', '.join(GROUPS)}; commas between")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
-    chosen = [name for name in options.only.split(",") if name] or list(GROUPS)
+    groups = GROUPS | {LARGE: large.large}
+    named = [name for name in options.only.split(",") if name] or list(GROUPS)
+    chosen = [LARGE] if options.large else named
     figures: list[Figure] = []
     for name in chosen:
         print(f"measuring {name} ...", file=sys.stderr)
-        figures.extend(GROUPS[name](options.scale))
+        figures.extend(groups[name](options.scale))
     print(format_table(figures))
     if options.json:
         rows = [vars(figure) | {"share": figure.share} for figure in figures]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import GROUPS
+from benchmarks.__main__ import GROUPS, LARGE
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", [*GROUPS, LARGE])
 def test_a_benchmark_runs_at_a_small_scale(group: str, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
 
