@@ -32,11 +32,19 @@ from ostinato.authoring.ports import RunHandle
 from ostinato.authoring.quantities import seconds_of
 from ostinato.authoring.references import ParameterReference
 from ostinato.authoring.run_names import check_name_template, name_template
-from ostinato.authoring.schedules import check_timezone, moment_us, schedule_text, zone_name_of
+from ostinato.authoring.schedule_checks import (
+    check_bounds,
+    check_timezone,
+    moment_us,
+    reading_of,
+    zone_name_of,
+)
+from ostinato.authoring.schedules import schedule_text
 from ostinato.authoring.signatures import UNTYPED, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.authoring.template_checks import check_templates
 from ostinato.authoring.templates import FlowTemplates
+from ostinato.authoring.timetables import Schedule, Timetable
 from ostinato.authoring.wiring import Node
 from ostinato.errors import DefinitionError, DuplicateTask, InvalidArgument, Place
 from ostinato.model.event_source import EventSource
@@ -54,6 +62,10 @@ NO_LIMIT_S = FlowDefinition("").timeout_s
 
 Moment = datetime | date | str
 
+#: What a schedule may be: one of these, or several.
+OneSchedule = str | timedelta | datetime | date | Schedule
+Scheduled = OneSchedule | Timetable | Sequence[OneSchedule] | Mapping[str, Any] | None
+
 Callbacks = CallbackFunction | Sequence[CallbackFunction] | None
 
 
@@ -65,13 +77,18 @@ class DAG:
         dag_id: The same.
         description: One line for people.
         doc_md: Markdown for people.
-        schedule: Cron expression, preset such as ``@daily``, timedelta, or None for none.
-            Airflow 2: ``schedule_interval``.
+        schedule: Cron expression, preset such as ``@daily``, timedelta, an object of
+            ``ostinato.schedules``, several of them, datetimes, or None for none. Airflow 2:
+            ``schedule_interval``.
         schedule_interval: The same.
         on: Whose messages start runs, such as ``Webhook("orders")``; one or several.
         start_date: First moment that it is scheduled for.
         end_date: Last moment.
         catchup: Whether missed schedules run afterwards.
+        schedule_reading: ``tick`` where a scheduled run stands for the moment at which it is due,
+            ``interval_start`` for the begin of its data interval, as in Airflow 2.
+        schedule_params: Parameters of scheduled runs, by name.
+        jitter: By how much a scheduled run starts later at most: seconds, a timedelta, ``"5m"``.
         timezone: IANA name; by default that of ``start_date``, else the project's.
         default_args: Policies of its tasks where they say nothing, and arguments of their
             operators; each takes those that it knows.
@@ -116,12 +133,15 @@ class DAG:
         dag_id: str = "",
         description: str = "",
         doc_md: str | None = None,
-        schedule: str | timedelta | None = None,
-        schedule_interval: str | timedelta | None = None,
+        schedule: Scheduled = None,
+        schedule_interval: Scheduled = None,
         on: EventSource | Sequence[EventSource] | None = None,
         start_date: Moment | None = None,
         end_date: Moment | None = None,
         catchup: bool = False,
+        schedule_reading: str = "",
+        schedule_params: Mapping[str, Any] | None = None,
+        jitter: float | timedelta | str | None = None,
         timezone: str = "",
         default_args: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | type | None = None,
@@ -167,6 +187,12 @@ class DAG:
         zone = timezone or zone_name_of(start, end)
         if zone:
             check_timezone(zone, place)
+        start_us = moment_us(start, "start_date", zone, place)
+        end_us = moment_us(end, "end_date", zone, place)
+        check_bounds(start_us, end_us, place)
+        fired = _either("schedule", schedule, "schedule_interval", schedule_interval)
+        #: What computes its moments, if that is code of the user.
+        self.timetable = fired if isinstance(fired, Timetable) else None
         limit = _either("timeout", timeout, "dagrun_timeout", dagrun_timeout)
         self.source_root = session.source_root.get()
         inherited = session.defaults_for(self.place.file)
@@ -205,13 +231,14 @@ class DAG:
         #: The definition without its tasks.
         self._shell = FlowDefinition(
             self.name,
-            schedule=schedule_text(
-                _either("schedule", schedule, "schedule_interval", schedule_interval), place
-            ),
+            schedule=schedule_text(fired, place, timezone=zone),
             timezone=zone,
-            start_at_us=moment_us(start, "start_date", zone, place),
-            end_at_us=moment_us(end, "end_date", zone, place),
+            start_at_us=start_us,
+            end_at_us=end_us,
             catchup=catchup,
+            schedule_reading=reading_of(schedule_reading, place),
+            schedule_params=dict(schedule_params or {}),
+            jitter_s=0.0 if jitter is None else _seconds("jitter", jitter),
             max_active_runs=_count("max_active_runs", max_active_runs),
             max_active_tasks=_count("max_active_tasks", max_active_tasks),
             priority=_priority(priority, place),

@@ -14,7 +14,7 @@ from ostinato.authoring.groups import check_id
 from ostinato.authoring.places import calling_place, relative_place
 from ostinato.authoring.policies import Duration
 from ostinato.authoring.quantities import seconds_of
-from ostinato.authoring.schedules import moment_us
+from ostinato.authoring.schedule_checks import moment_us
 from ostinato.authoring.signatures import name_of, signature_of
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, Place, SensorError

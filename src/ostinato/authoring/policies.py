@@ -35,6 +35,7 @@ from ostinato.model.policy import (
     TriggerRule,
     WeightRule,
 )
+from ostinato.model.schedule import is_custom
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -502,7 +503,7 @@ def _condition(value: object) -> str:
 
 def _ticks(value: object) -> str:
     text = schedule_text(value)
-    if text in WITHOUT_TICKS:
+    if text in WITHOUT_TICKS or is_custom(text):
         message = f"{text!r} has no ticks; write a cron expression, a preset or a timedelta"
         raise ValueError(message)
     return text

@@ -346,6 +346,11 @@ class BuiltFlow(Protocol):
         ...
 
     @property
+    def timetable(self) -> Any:
+        """What computes the moments of its schedule, None if no code of a user does."""
+        ...
+
+    @property
     def templates(self) -> FlowTemplates:
         """What the templates of its tasks share."""
         ...

@@ -1,186 +1,170 @@
 """This module turns the schedules that users write into the text of the model."""
 
-import re
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
 
+from ostinato.authoring.quantities import seconds_of
+from ostinato.authoring.schedule_checks import check_timezone, cron_problem, every, rule_problem
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.authoring.timetables import Cron, Dates, Interval, RRule, Schedule, Timetable
 from ostinato.errors import InvalidArgument, Place
+from ostinato.model import schedule as model
+from ostinato.model.schedule import CONTINUOUS, ONCE, CronPart, CustomPart, Part
 
 #: Schedules by name.
-PRESETS = (
-    "@once",
-    "@continuous",
-    "@hourly",
-    "@daily",
-    "@midnight",
-    "@weekly",
-    "@monthly",
-    "@quarterly",
-    "@yearly",
-    "@annually",
-)
+PRESETS = (ONCE, CONTINUOUS, *model.PRESETS)
 
 #: Schedules that name no moments.
-WITHOUT_TICKS = frozenset({"@once", "@continuous"})
+WITHOUT_TICKS = frozenset({ONCE, CONTINUOUS})
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_ZONE = "CRON_TZ="
+_RULES = ("RRULE:", "DTSTART:", "DTSTART;", "RDATE", "EXRULE:", "EXDATE", "FREQ=")
 
-#: The fields of a cron expression: name, smallest and largest value, names of values.
-_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
-    ("minute", 0, 59, {}),
-    ("hour", 0, 23, {}),
-    ("day", 1, 31, {}),
-    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
-    ("weekday", 0, 7, dict(zip(_WEEKDAYS, range(7), strict=True))),
-)
-_PART = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\w+))?")
-_LAST_DAYS = re.compile(r"L|LW|L-\d+|\d+W", re.IGNORECASE)
-_NTH_WEEKDAY = re.compile(r"(\w+)(?:#[1-5]|L)", re.IGNORECASE)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: What a mapping says, as files write it: by the key that tells its kind.
+_KINDS: Mapping[str, Any] = {"cron": Cron, "interval": Interval, "rrule": RRule, "dates": Dates}
 
 
-def schedule_text(schedule: object, place: Place | None = None) -> str:
+def schedule_text(schedule: object, place: Place | None = None, *, timezone: str = "") -> str:
     """Return a schedule as the model keeps it.
 
     Args:
-        schedule: A cron expression, a preset such as ``@daily``, a timedelta, ``every <seconds>``,
-            or None.
+        schedule: A cron expression, a preset such as ``@daily``, a timedelta, ``every 90m``, a
+            recurrence rule, an object of ``ostinato.schedules``, several of them, datetimes, or
+            None; in files a mapping such as ``{cron: 0 6 * * *, timezone: Europe/Berlin}``.
         place: Where it stands.
+        timezone: Of the flow; moments without a zone are in it. Empty for UTC.
 
     Raises:
         InvalidArgument: If it is none of these.
     """
     if schedule is None:
         return ""
+    if isinstance(schedule, Timetable):
+        return str(CustomPart(" ".join(repr(schedule).split())))
+    if isinstance(schedule, str):
+        text = " ".join(schedule.split())
+        if text in WITHOUT_TICKS:
+            return text
+    return model.joined(_parts(schedule, place, timezone))
+
+
+def _parts(schedule: object, place: Place | None, timezone: str) -> list[Part]:
+    if isinstance(schedule, Schedule):
+        return [schedule.part(timezone, place)]
     if isinstance(schedule, timedelta):
-        return _every(schedule.total_seconds(), place)
-    if not isinstance(schedule, str):
-        message = f"schedule {schedule!r} is neither a cron expression, a preset nor a timedelta"
-        raise InvalidArgument(message, place=place)
-    text = " ".join(schedule.split())
-    if text.startswith("every "):
+        return [every(schedule.total_seconds(), place)]
+    if isinstance(schedule, str):
+        return [_of_text(text, schedule, place) for text in _split(schedule)]
+    if isinstance(schedule, date):
+        return [Dates(schedule).part(timezone, place)]
+    if isinstance(schedule, Mapping):
+        return [_of_mapping(schedule, place).part(timezone, place)]
+    if type(schedule).__module__ == "dateutil.rrule":
+        return [RRule(schedule).part(timezone, place)]
+    if isinstance(schedule, list | tuple | set | frozenset):
+        return _of_several(schedule, place, timezone)
+    message = f"schedule {schedule!r} is neither a cron expression, a preset nor a timedelta"
+    raise InvalidArgument(message, place=place, hint=_hint(schedule))
+
+
+def _of_several(several: Iterable[object], place: Place | None, timezone: str) -> list[Part]:
+    each = list(several)
+    if not each:
+        hint = "None is no schedule"
+        raise InvalidArgument("a schedule of no parts never fires", place=place, hint=hint)
+    moments = [one for one in each if isinstance(one, datetime | date)]
+    parts: list[Part] = [Dates(moments).part(timezone, place)] if moments else []
+    for one in each:
+        if isinstance(one, Timetable):
+            message = f"{one!r} does not combine with other schedules"
+            raise InvalidArgument(message, place=place, hint="have its class do so")
+        if isinstance(one, str) and one.strip() in WITHOUT_TICKS:
+            message = f"{one} does not combine with other schedules"
+            raise InvalidArgument(message, place=place)
+        if not isinstance(one, datetime | date):
+            parts += _parts(one, place, timezone)
+    return parts
+
+
+def _of_mapping(said: Mapping[Any, Any], place: Place | None) -> Schedule:
+    given = {str(key): value for key, value in said.items()}
+    kind = next((key for key in _KINDS if key in given), None)
+    if kind is None:
+        wrong = next(iter(given), "")
+        hint = did_you_mean(wrong, _KINDS) or f"it has one of {', '.join(_KINDS)}"
+        raise InvalidArgument(f"schedule {dict(said)!r} has no kind", place=place, hint=hint)
+    value = given.pop(kind)
+    try:
+        made: Schedule = _KINDS[kind](value, **given)
+    except (TypeError, AttributeError):
+        message = f"schedule {dict(said)!r} cannot be read"
+        hint = f"such as {_EXAMPLES[kind]}"
+        raise InvalidArgument(message, place=place, hint=hint) from None
+    return made
+
+
+_EXAMPLES = {
+    "cron": "{cron: '0 6 * * *', timezone: Europe/Berlin}",
+    "interval": "{interval: 90m, anchor: 2025-01-01T06:00}",
+    "rrule": "{rrule: 'FREQ=MONTHLY;BYDAY=-1FR', timezone: Europe/Berlin}",
+    "dates": "{dates: [2025-01-31, 2025-02-28]}",
+}
+
+
+def _split(schedule: str) -> list[str]:
+    return [" ".join(text.split()) for text in schedule.split("|")]
+
+
+def _of_text(text: str, schedule: str, place: Place | None) -> Part:
+    if text.startswith("every ") and " from " not in text:
         try:
-            seconds = float(text.removeprefix("every "))
+            seconds = _seconds(text.removeprefix("every "))
         except ValueError:
             raise InvalidArgument(
                 f"schedule {schedule!r} is no interval", place=place, hint="write 'every <seconds>'"
             ) from None
-        return _every(seconds, place)
+        return every(seconds, place)
+    if text.startswith(("every ", "dates ", *_RULES)):
+        if text.startswith(_RULES) and (problem := rule_problem(text.split())):
+            message = f"schedule {schedule!r} is no recurrence rule: {problem}"
+            raise InvalidArgument(message, place=place)
+        return _of_model(text, place)
+    if text in WITHOUT_TICKS:
+        message = f"{text} does not combine with other schedules"
+        raise InvalidArgument(message, place=place)
     if text.startswith("@"):
         if text not in PRESETS:
             hint = did_you_mean(text, PRESETS) or f"presets are {', '.join(PRESETS)}"
             raise InvalidArgument(f"schedule {schedule!r} is unknown", place=place, hint=hint)
-        return text
+        return CronPart(text)
+    zone = ""
+    if text.startswith(_ZONE):
+        zone, _, text = text.removeprefix(_ZONE).partition(" ")
+        check_timezone(zone, place)
     problem = cron_problem(text)
     if problem:
         message = f"schedule {schedule!r} is no cron expression: {problem}"
         raise InvalidArgument(message, place=place)
-    return text
+    return CronPart(text, zone)
 
 
-def cron_problem(expression: str) -> str:
-    """Return what is wrong with a cron expression of five fields, or nothing.
-
-    >>> cron_problem("61 * * * *")
-    'minute 61 is not from 0 to 59'
-    """
-    fields = expression.split()
-    if len(fields) != len(_FIELDS):
-        wanted = " ".join(field[0] for field in _FIELDS)
-        return f"it has {len(fields)} fields instead of 5: {wanted}"
-    for text, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
-        for part in text.split(","):
-            problem = _part_problem(part, name, low, high, names)
-            if problem:
-                return problem
-    return ""
-
-
-def _part_problem(part: str, name: str, low: int, high: int, names: dict[str, int]) -> str:
-    if name == "day" and _LAST_DAYS.fullmatch(part):
-        return ""
-    nth = _NTH_WEEKDAY.fullmatch(part) if name == "weekday" else None
-    match = _PART.fullmatch(nth[1] if nth else part)
-    if match is None:
-        return f"{name} {part!r} cannot be read"
-    first, last, step = match.groups()
-    bounds = [] if first == "*" else [first, *([last] if last else [])]
-    if first == "*" and last:
-        return f"{name} {part!r} cannot be read"
-    values = []
-    for bound in bounds:
-        value = names.get(bound.upper(), int(bound) if bound.isdecimal() else None)
-        if value is None:
-            guess = did_you_mean(bound.upper(), names)
-            return f"{name} {bound!r} is no number{f' ({guess})' if guess else ''}"
-        if not low <= value <= high:
-            return f"{name} {bound} is not from {low} to {high}"
-        values.append(value)
-    # A week may go over its end: FRI-MON.
-    if len(values) == 2 and values[0] > values[1] and name != "weekday":
-        return f"{name} {part!r} ends before it begins"
-    if step is not None and not (step.isdecimal() and int(step) > 0):
-        return f"the step of {name} {part!r} is no number above 0"
-    return ""
-
-
-def _every(seconds: float, place: Place | None) -> str:
-    if not 0 < seconds < float("inf"):
-        message = f"schedule of {seconds:g} seconds never fires"
-        raise InvalidArgument(message, place=place)
-    return f"every {int(seconds) if seconds == int(seconds) else seconds}"
-
-
-def check_timezone(name: str, place: Place | None = None) -> None:
-    """Refuse a time zone that the system does not know.
-
-    Raises:
-        InvalidArgument: If there is none of that name.
-    """
+def _of_model(text: str, place: Place | None) -> Part:
     try:
-        ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
-        message = f"there is no time zone {name!r}"
-        raise InvalidArgument(message, place=place, hint="such as Europe/Berlin") from None
+        (part,) = model.parts_of(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.message, place=place, hint=error.hint) from None
+    return part
 
 
-def zone_name_of(*moments: object) -> str:
-    """Return the IANA name of the first time zone that the moments carry, or nothing."""
-    for moment in moments:
-        zone = moment.tzinfo if isinstance(moment, datetime) else None
-        name = getattr(zone, "key", None) or getattr(zone, "name", None)
-        if isinstance(name, str):
-            return name
-    return ""
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return seconds_of(text)
 
 
-def moment_us(moment: object, name: str, timezone: str, place: Place | None = None) -> int | None:
-    """Return a moment in microseconds since the epoch.
-
-    Args:
-        moment: A datetime, a date, ISO 8601 text, or None.
-        name: Of the argument, for the message.
-        timezone: In which a moment without one is read; empty for UTC.
-        place: Where it stands.
-
-    Raises:
-        InvalidArgument: If it is none of these.
-    """
-    if moment is None:
-        return None
-    read: object = moment
-    if isinstance(moment, str):
-        try:
-            read = datetime.fromisoformat(moment)
-        except ValueError:
-            message = f"{name} {moment!r} is no date"
-            raise InvalidArgument(message, place=place, hint="such as 2025-01-31") from None
-    elif isinstance(moment, date) and not isinstance(moment, datetime):
-        read = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - the zone follows
-    if not isinstance(read, datetime):
-        raise InvalidArgument(f"{name} {moment!r} is no date", place=place)
-    if read.tzinfo is None:
-        read = read.replace(tzinfo=ZoneInfo(timezone) if timezone else UTC)
-    return (read - _EPOCH) // timedelta(microseconds=1)
+def _hint(schedule: object) -> str:
+    if hasattr(schedule, "uri") or hasattr(schedule, "task_id") or callable(schedule):
+        return "schedules of assets and tasks do not exist yet"
+    return "see ostinato.schedules"

@@ -3,15 +3,17 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from ostinato.automation.schedules import Agenda, Firing, FlowInForce
+from ostinato.automation.schedules import Agenda, Entry, Firing, FlowInForce
+from ostinato.automation.user_timetables import UserTimetables
 from ostinato.client.local import LocalClient
-from ostinato.client.new_runs import NewRun
+from ostinato.client.records import NewRun
 from ostinato.clock import Clock, SystemClock
 from ostinato.engine.occurrences import Occurrence
 from ostinato.errors import OstinatoError, StoreError
 from ostinato.model.health import PartHealth
-from ostinato.model.schedule_tick import ScheduleRow, ScheduleTickRow, TickOutcome
+from ostinato.model.schedule_tick import MomentsInput, ScheduleRow, ScheduleTickRow, TickOutcome
 from ostinato.project.discovery import Project
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,12 @@ LOOK_S = 1.0
 
 #: By how much the clock may go back before it counts as set, in microseconds.
 SET_BACK_US = 500_000
+
+#: Moments that the timetable of a user is asked for at a time.
+ASKED = 10
+
+#: How long after it has failed it is asked again, in microseconds.
+ASKED_AGAIN_US = 30_000_000
 
 #: Seconds until the next try once the store has failed: the first time, and at most.
 FAILED_S, MAX_FAILED_S = 0.2, 5.0
@@ -45,6 +53,8 @@ class Scheduler:
         flows: Returns the flows in force by name.
         clock: The time.
         is_active: Whether it is this one that fires, of several.
+        asks_users: Whether timetables of users are asked; then the flows in force say where
+            their code is.
     """
 
     name = "scheduler"
@@ -57,6 +67,7 @@ class Scheduler:
         flows: Callable[[], Mapping[str, FlowInForce]],
         clock: Clock | None = None,
         is_active: Callable[[], bool] = lambda: True,
+        asks_users: bool = False,
     ) -> None:
         self._client = client
         self._schedules = client.schedules
@@ -66,6 +77,7 @@ class Scheduler:
         self._is_active = is_active
         self._agenda = Agenda(project)
         self._wake = threading.Event()
+        self._users = UserTimetables(self._wake.set) if asks_users else None
         self._is_stopped = False
         #: Whether flows or the store have to be looked at; it begins so.
         self._is_changed = True
@@ -80,9 +92,13 @@ class Scheduler:
 
     def serve(self) -> None:
         """Fire until it is stopped."""
-        while not self._is_stopped:
-            self._wake.wait(self._look())
-            self._wake.clear()
+        try:
+            while not self._is_stopped:
+                self._wake.wait(self._look())
+                self._wake.clear()
+        finally:
+            if self._users is not None:
+                self._users.close()
 
     def stop(self) -> None:
         """Have ``serve`` return soon."""
@@ -118,6 +134,7 @@ class Scheduler:
                 logger.error("schedules wait for the store: %s", error)
             self._problem = str(error)
             # What is in memory may be ahead of what was written.
+            self._agenda.forget_all()
             self._agenda, self._is_changed = Agenda(self._project), True
             self._failed_s = min(max(self._failed_s * 2, FAILED_S), MAX_FAILED_S)
             return self._failed_s
@@ -142,13 +159,15 @@ class Scheduler:
         if self._is_changed:
             self._is_changed = False
             self._refresh(now_us)
+        if self._users is not None:
+            self._ask_users(self._users, now_us)
         firings = list(self._agenda.due(now_us))
         if firings:
             self._fire(firings, now_us)
         now_us = self._clock.now_us()
         if self._agenda.prepare(now_us, limit=PREPARED_AT_ONCE):
             return 0.0
-        moments = (self._agenda.next_us, self._agenda.prepare_us)
+        moments = (self._agenda.next_us, self._agenda.prepare_us, self._agenda.ask_us)
         next_us = min((at_us for at_us in moments if at_us is not None), default=None)
         if next_us is None:
             return LOOK_S
@@ -159,6 +178,8 @@ class Scheduler:
         rows = self._schedules.all(self._project.name)
         flows = self._flows()
         changed = self._agenda.replace(flows, rows, now_us)
+        if self._users is not None:
+            self._users.keep({id(getattr(flow, "host", None)) for flow in flows.values()})
         gone = [
             row._replace(schedule="", next_us=0)
             for name, row in rows.items()
@@ -167,6 +188,30 @@ class Scheduler:
         # A project of which nothing could be loaded has lost nothing.
         if changed or (gone and flows):
             self._schedules.record(self._project.name, [*changed, *gone])
+
+    def _ask_users(self, users: UserTimetables, now_us: int) -> None:
+        """Have timetables of users say when they fire, and learn what they have said."""
+        for (entry, after_us), answer in users.answers():
+            if entry.is_gone:
+                continue
+            if isinstance(answer, str):
+                self._note_failure(entry, answer, now_us)
+                self._agenda.ask_later(entry, after_us, at_us=now_us + ASKED_AGAIN_US)
+            else:
+                self._agenda.learn(entry, answer, after_us)
+        for entry, after_us in self._agenda.to_ask(now_us):
+            timezone = entry.flow.timezone or self._project.settings.timezone
+            asked = MomentsInput(after_us, timezone, now_us, ASKED, has_all=entry.flow.catchup)
+            # Whoever has users' code has the process that it is in.
+            served: Any = entry.served
+            users.ask(served, asked, (entry, after_us))
+
+    def _note_failure(self, entry: Entry, problem: str, now_us: int) -> None:
+        logger.error("the timetable of %r does not answer: %s", entry.flow.name, problem)
+        row = entry.row
+        tick = ScheduleTickRow(row.name, row.ticks, 0, now_us, TickOutcome.FAILED, 0, problem)
+        entry.row = row._replace(ticks=row.ticks + 1)
+        self._schedules.record(self._project.name, [entry.row], [tick])
 
     def _fire(self, firings: Sequence[Firing], now_us: int) -> None:
         paused = self._schedules.paused(self._project.name)

@@ -5,23 +5,26 @@ are one write.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
 
-from ostinato.client.new_runs import SERVICE, NewRun, code_version, run_to_create
+from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
+from ostinato.client.records import NewRun
 from ostinato.engine.occurrences import (
     FlowTimetable,
+    KnownMoments,
     Occurrence,
+    Timetable,
     due_at,
     has_ticks,
     tick_key,
 )
 from ostinato.errors import OstinatoError
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.schedule import ONCE, moment_text
+from ostinato.model.schedule import ONCE, is_custom, moment_text
 from ostinato.model.schedule_tick import ScheduleRow
 from ostinato.project.discovery import Project
 
@@ -48,28 +51,11 @@ class FlowInForce(Protocol):
         ...
 
 
-class Timetable(Protocol):
-    """The occurrences of one flow; ``FlowTimetable`` is one."""
-
-    def following(self, occurrence: Occurrence) -> Occurrence | None:
-        """Return the occurrence after another one, None if that was the last."""
-        ...
-
-    def next(self, after_us: int) -> Occurrence | None:
-        """Return the first occurrence whose tick is after a moment, None if there is none."""
-        ...
-
-    def fires_us(self, tick_us: int) -> int:
-        """Return when a tick fires."""
-        ...
-
-
 class Entry:
     """A flow on the agenda.
 
     Args:
-        flow: Its definition.
-        version: Of its definitions.
+        served: The flow as it is in force.
         row: How its schedule stands.
 
     Attributes:
@@ -79,13 +65,13 @@ class Entry:
         ticket: Of its newest place in the order of all.
     """
 
-    __slots__ = ("flow", "is_gone", "next", "row", "run", "ticket", "timetable", "version")
+    __slots__ = ("flow", "is_gone", "next", "row", "run", "served", "ticket", "timetable")
 
-    def __init__(self, flow: FlowDefinition, version: str, row: ScheduleRow) -> None:
-        self.flow = flow
-        self.version = version
+    def __init__(self, served: FlowInForce, row: ScheduleRow) -> None:
+        self.served = served
+        self.flow = served.definition
         self.row = row
-        self.timetable: FlowTimetable | None = None
+        self.timetable: Timetable | None = None
         self.next: Occurrence | None = None
         self.run: NewRun | None = None
         self.is_gone = False
@@ -152,6 +138,8 @@ class Agenda:
         #: When, in which order among equals, and what.
         self._heap: list[tuple[int, int, Entry]] = []
         self._to_prepare: list[tuple[int, int, Entry]] = []
+        #: When to ask the code of a user, and for moments after which.
+        self._unknown: list[tuple[int, int, Entry, int]] = []
         self._order = count()
         self._code: str | None = None
         #: Values of the parameters of scheduled runs by flow, of the version in force.
@@ -173,6 +161,11 @@ class Agenda:
         """When something is to be filled in, None if nothing is."""
         self._drop_gone(self._to_prepare)
         return self._to_prepare[0][0] if self._to_prepare else None
+
+    @property
+    def ask_us(self) -> int | None:
+        """When a timetable of a user is to be asked, None if none is."""
+        return self._unknown[0][0] if self._unknown else None
 
     def replace(
         self, flows: Mapping[str, FlowInForce], rows: Mapping[str, ScheduleRow], now_us: int
@@ -196,21 +189,29 @@ class Agenda:
             row = rows.get(name) or ScheduleRow(name)
             before = self._entries.get(name)
             if before is not None and before.flow == definition and not _is_resumed(before, row):
-                if before.version != flow.version:
-                    before.version, before.run = flow.version, None
-                    self._put(before)
-                continue
+                is_same = before.served.version == flow.version
+                if is_same or not is_custom(definition.schedule):
+                    before.served = flow
+                    if not is_same:
+                        before.run = None
+                        self._put(before)
+                    continue
             if row.schedule != definition.schedule:
                 row = row._replace(schedule=definition.schedule, since_us=now_us)
-            entry = self._place(definition, flow.version, row, now_us)
+            entry = self._place(flow, row, now_us)
             if entry.row != rows.get(name):
                 changed.append(entry.row)
         return changed
 
+    def forget_all(self) -> None:
+        """Let go of all entries: what is still asked of them is answered to nobody."""
+        for name in list(self._entries):
+            self._forget(name)
+
     def rewind(self, now_us: int) -> None:
         """Look for what fires next anew, because the clock was set back."""
         for entry in list(self._entries.values()):
-            self._place(entry.flow, entry.version, entry.row, now_us)
+            self._place(entry.served, entry.row, now_us)
 
     def prepare(self, now_us: int, *, limit: int) -> bool:
         """Fill in runs that are due soon, and return whether there are more of them."""
@@ -255,6 +256,8 @@ class Agenda:
         if row is not None:
             entry.row = row._replace(next_us=entry.at_us)
         self._put(entry)
+        if entry.next is None and is_custom(entry.flow.schedule):
+            self.ask_later(entry, firing.fired[-1].tick_us, at_us=0)
 
     def run_of(self, entry: Entry, occurrence: Occurrence) -> NewRun:
         """Return the run of an occurrence.
@@ -272,7 +275,7 @@ class Agenda:
             self._code = code_version(self._project)
         return run_to_create(
             flow,
-            entry.version,
+            entry.served.version,
             params,
             project=self._project,
             date_us=occurrence.logical_us,
@@ -283,15 +286,48 @@ class Agenda:
             logical_key=entry.key(occurrence),
         )
 
-    def _place(self, flow: FlowDefinition, version: str, row: ScheduleRow, now_us: int) -> Entry:
+    def to_ask(self, now_us: int) -> Iterator[tuple[Entry, int]]:
+        """Take what is to be asked for its next moments, each with the moment before them."""
+        while self._unknown and self._unknown[0][0] <= now_us:
+            _, _, entry, after_us = heappop(self._unknown)
+            if not entry.is_gone:
+                yield entry, after_us
+
+    def learn(self, entry: Entry, moments: Sequence[tuple[int, int, int]], after_us: int) -> None:
+        """Take over the moments that a user's timetable has given.
+
+        Args:
+            entry: Of its flow.
+            moments: Tick, begin and end of the interval of each; none for never again.
+            after_us: The moment after which they are.
+        """
+        entry.timetable = known = KnownMoments(entry.flow, moments)
+        entry.next = known.first
+        entry.row = entry.row._replace(next_us=entry.at_us)
+        self._put(entry)
+        if entry.next is None and moments and not self._is_over(entry, moments[-1][0]):
+            self.ask_later(entry, max(moments[-1][0], after_us), at_us=0)
+
+    def ask_later(self, entry: Entry, after_us: int, *, at_us: int) -> None:
+        """Have a user's timetable asked for moments after one, at a moment."""
+        heappush(self._unknown, (at_us, next(self._order), entry, after_us))
+
+    def _is_over(self, entry: Entry, tick_us: int) -> bool:
+        return entry.flow.end_at_us is not None and tick_us > entry.flow.end_at_us
+
+    def _place(self, served: FlowInForce, row: ScheduleRow, now_us: int) -> Entry:
+        flow = served.definition
         self._forget(flow.name)
-        entry = self._entries[flow.name] = Entry(flow, version, row)
+        entry = self._entries[flow.name] = Entry(served, row)
         try:
             if flow.schedule == ONCE:
                 entry.next = _once(flow, row)
             elif has_ticks(flow.schedule):
-                entry.timetable = FlowTimetable(flow, self._timezone)
-                entry.next = entry.timetable.next(_base_us(flow, row, now_us))
+                timetable = entry.timetable = FlowTimetable(flow, self._timezone)
+                entry.next = timetable.next(_base_us(flow, row, now_us))
+            elif is_custom(flow.schedule):
+                base_us = max(_base_us(flow, row, now_us), (flow.start_at_us or 0) - 1)
+                self.ask_later(entry, base_us, at_us=0)
         except OstinatoError as error:
             logger.error("flow %r does not fire: %s", flow.name, error)
         entry.row = row._replace(next_us=entry.at_us)

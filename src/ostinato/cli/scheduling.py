@@ -28,7 +28,9 @@ def scheduling(served: ServedProject) -> Iterator[list[Part]]:
     directory = FlowDirectory(opened.store, project, SystemClock())
     role = SchedulerRole(opened.store, project.name, version=version_number())
     try:
-        scheduler = Scheduler(client, project, flows=lambda: code.flows, is_active=role.is_active)
+        scheduler = Scheduler(
+            client, project, flows=lambda: code.flows, is_active=role.is_active, asks_users=True
+        )
         backfills = BackfillDriver(client, project, directory, is_active=role.is_active)
         sensors = SensorDriver(client, project, code, is_active=role.is_active)
         retention = Retention(

@@ -11,7 +11,7 @@ from ostinato.engine.timetable import data_interval
 from ostinato.model.flow import FlowDefinition
 from ostinato.project.commit import read_commit
 from ostinato.project.discovery import Project
-from ostinato.store.records import NewRun as NewRun  # of the interface of clients
+from ostinato.store.records import NewRun
 
 #: Who drives a run: the process that created it, or whoever serves its flow.
 LOCAL = "local"

@@ -5,8 +5,8 @@ Under ``interval_start``, Airflow 2's reading, it stands for the tick before T, 
 begins, and is started at T all the same.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 from ostinato.engine.timetable.reading import Ticks, ticks_of
@@ -100,10 +100,7 @@ class FlowTimetable:
 
     def fires_us(self, tick_us: int) -> int:
         """Return when a tick fires: by its jitter later, the same for each that asks."""
-        if not self._jitter_us:
-            return tick_us
-        chance = crc32(f"{self._name}:{tick_us}".encode()) / 2**32
-        return tick_us + int(chance * self._jitter_us)
+        return jittered(self._name, tick_us, self._jitter_us)
 
     def _before_us(self, tick_us: int) -> int:
         """Return the tick before another one, itself where there is none."""
@@ -119,6 +116,62 @@ class FlowTimetable:
         return Occurrence(tick_us, logical_us, before_us, tick_us)
 
 
+class KnownMoments:
+    """Moments that the code of a user has computed, between a flow's start and end.
+
+    Args:
+        flow: The flow.
+        moments: Tick, begin and end of the interval of each, ascending.
+    """
+
+    def __init__(self, flow: FlowDefinition, moments: Sequence[tuple[int, int, int]]) -> None:
+        self._name = flow.name
+        self._jitter_us = round(flow.jitter_s * 1_000_000)
+        start_us, end_us = flow.start_at_us, flow.end_at_us
+        starts_before = flow.schedule_reading == INTERVAL_START
+        every = [
+            Occurrence(tick_us, begin_us if starts_before else tick_us, begin_us, over_us)
+            for tick_us, begin_us, over_us in moments
+        ]
+        self._known = [
+            each
+            for each in every
+            if (start_us is None or each.logical_us >= start_us)
+            and (end_us is None or each.logical_us <= end_us)
+        ]
+
+    @property
+    def first(self) -> Occurrence | None:
+        """The first of them, None if there is none."""
+        return self._known[0] if self._known else None
+
+    def following(self, occurrence: Occurrence) -> Occurrence | None:
+        """Return the occurrence after another one, None if it is not known."""
+        later = (each for each in self._known if each.tick_us > occurrence.tick_us)
+        return next(later, None)
+
+    def latest(self, at_us: int) -> Occurrence | None:
+        """Return the latest occurrence whose tick is at or before a moment."""
+        return max((each for each in self._known if each.tick_us <= at_us), default=None)
+
+    def fires_us(self, tick_us: int) -> int:
+        """Return when a tick fires."""
+        return jittered(self._name, tick_us, self._jitter_us)
+
+
+def jittered(name: str, tick_us: int, jitter_us: int) -> int:
+    """Return a tick, later by chance that is the same for each that asks.
+
+    Args:
+        name: Of the flow.
+        tick_us: The tick.
+        jitter_us: By how much at most.
+    """
+    if not jitter_us:
+        return tick_us
+    return tick_us + int(crc32(f"{name}:{tick_us}".encode()) / 2**32 * jitter_us)
+
+
 def has_ticks(schedule: str) -> bool:
     """Whether the moments of a schedule can be computed without the code of a user."""
     return schedule not in WITHOUT_TICKS and not is_custom(schedule)
@@ -131,6 +184,22 @@ def tick_key(name: str, tick_us: int) -> str:
     'schedule:etl:1970-01-01T00:00:00Z'
     """
     return f"schedule:{name}:{moment_text(tick_us)}"
+
+
+class Timetable(Protocol):
+    """The occurrences of one flow."""
+
+    def following(self, occurrence: Occurrence) -> Occurrence | None:
+        """Return the occurrence after another one, None if that was the last."""
+        ...
+
+    def latest(self, at_us: int) -> Occurrence | None:
+        """Return the latest occurrence whose tick is at or before a moment, None if none is."""
+        ...
+
+    def fires_us(self, tick_us: int) -> int:
+        """Return when a tick fires."""
+        ...
 
 
 class Due(NamedTuple):
@@ -148,7 +217,7 @@ class Due(NamedTuple):
 
 
 def due_at(
-    timetable: FlowTimetable, first: Occurrence, now_us: int, *, catchup: bool, limit: int = 1000
+    timetable: Timetable, first: Occurrence, now_us: int, *, catchup: bool, limit: int = 1000
 ) -> Due:
     """Return what is to be done when an occurrence is due, or was due while nobody looked.
 

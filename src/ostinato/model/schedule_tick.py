@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 
 class TickOutcome(StrEnum):
     """What became of a tick."""
@@ -60,3 +62,21 @@ class ScheduleTickRow(NamedTuple):
     outcome: str
     run_id: int = 0
     reason: str = ""
+
+
+class MomentsInput(Struct, frozen=True):
+    """What a timetable of a user is asked.
+
+    Attributes:
+        after_us: For moments after this one.
+        timezone: Of the flow; empty for UTC.
+        now_us: The present.
+        count: For at most so many.
+        has_all: Whether all that lies before the present is wanted, and not only the newest.
+    """
+
+    after_us: int
+    timezone: str
+    now_us: int
+    count: int
+    has_all: bool = False

@@ -21,9 +21,10 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from ostinato.authoring.ports import BuiltSensor
-from ostinato.errors import ExecutionError, SensorError
+from ostinato.authoring.ports import BuiltFlow, BuiltSensor
+from ostinato.errors import ExecutionError, SensorError, UnknownFlow
 from ostinato.model.failure import Failure, FailureKind
+from ostinato.model.schedule_tick import MomentsInput
 from ostinato.model.sensor_tick import TickInput
 from ostinato.runtime import messages as msg
 from ostinato.runtime.failures import describe_failure
@@ -39,6 +40,11 @@ _READ_BYTES = 256 * 1024
 
 class Loaded(Protocol):
     """What a project declares, with its code; ``project.loading.Loaded`` is one."""
+
+    @property
+    def flows(self) -> Mapping[str, BuiltFlow]:
+        """The flows by name."""
+        ...
 
     @property
     def sensors(self) -> Mapping[str, BuiltSensor]:
@@ -93,6 +99,7 @@ FromEvaluator = Ready | Evaluated | NotEvaluated | msg.Call
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ToEvaluator).decode
 _decode_tick = msgspec.msgpack.Decoder(TickInput).decode
+_decode_moments = msgspec.msgpack.Decoder(MomentsInput).decode
 
 
 class EvaluationTimeout(BaseException):
@@ -136,8 +143,40 @@ def evaluate_sensor(loaded: Loaded, name: str, payload: bytes) -> bytes:
     return _encode(sensor.tick(_decode_tick(payload)))
 
 
+def evaluate_timetable(loaded: Loaded, name: str, payload: bytes) -> bytes:
+    """Ask a user's timetable for moments.
+
+    Args:
+        loaded: The project.
+        name: Of the flow.
+        payload: A ``MomentsInput``.
+
+    Raises:
+        UnknownFlow: There is no such flow, or its schedule is no timetable of a user.
+    """
+    flow = loaded.flows.get(name)
+    if flow is None or flow.timetable is None:
+        raise UnknownFlow(f"there is no timetable of flow {name!r} in this version of the code")
+    asked = _decode_moments(payload)
+    # Only a flow with a timetable needs it.
+    from ostinato.authoring.timetables import moments_after  # noqa: PLC0415 - see above
+
+    found = moments_after(
+        flow.timetable,
+        asked.after_us,
+        timezone=asked.timezone,
+        now_us=asked.now_us,
+        count=asked.count,
+        has_all=asked.has_all,
+    )
+    return _encode(found)
+
+
 #: What can be evaluated: by kind, a function of the project, a name and a payload.
-EVALUATIONS: Mapping[str, Callable[[Loaded, str, bytes], bytes]] = {"sensor": evaluate_sensor}
+EVALUATIONS: Mapping[str, Callable[[Loaded, str, bytes], bytes]] = {
+    "sensor": evaluate_sensor,
+    "timetable": evaluate_timetable,
+}
 
 
 class Evaluator:

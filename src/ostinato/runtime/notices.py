@@ -227,6 +227,7 @@ class _UnloadedFlow:
         self.callbacks: tuple[WrittenCallback, ...] = ()
         self.templates = FlowTemplates()
         self.parameter_model = None
+        self.timetable = None
 
 
 def execute_notice(spec: AttemptSpec, context: NoticeContext, dag: BuiltFlow | None) -> str | None:

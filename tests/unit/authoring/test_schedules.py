@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.authoring.schedules import PRESETS, cron_problem, schedule_text
+from ostinato.authoring.schedule_checks import cron_problem
+from ostinato.authoring.schedules import PRESETS, schedule_text
 from ostinato.engine.timetable import check_schedule
 from ostinato.errors import InvalidArgument
 
@@ -55,7 +56,7 @@ def test_schedule_is_kept_as_text(schedule: Any, text: str) -> None:
         ("every day", "write 'every <seconds>'"),
         ("every -5", "schedule of -5 seconds never fires"),
         (timedelta(0), "schedule of 0 seconds never fires"),
-        (["@daily"], "neither a cron expression, a preset nor a timedelta"),
+        (5, "neither a cron expression, a preset nor a timedelta"),
     ],
 )
 def test_wrong_schedule_is_told_with_its_reason(schedule: Any, reason: str) -> None:
