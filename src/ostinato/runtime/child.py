@@ -126,7 +126,7 @@ class Child:
     def _read(self) -> bool:
         """Wait for frames and take them; False when the coordinator is gone."""
         with self._reading:
-            data = self._connection.recv(_READ_BYTES)
+            data = self._receive()
             if not data:
                 return False
             self._take(data)
@@ -138,7 +138,7 @@ class Child:
         while self._has_missed_signal and self._reading.acquire(blocking=False):
             try:
                 self._has_missed_signal = False
-                data = self._connection.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+                data = self._receive(socket.MSG_DONTWAIT)
                 if not data:
                     end_group()
                 self._take(data)
@@ -146,6 +146,14 @@ class Child:
                 continue
             finally:
                 self._reading.release()
+
+    def _receive(self, flags: int = 0) -> bytes:
+        """Return what has come, nothing when the coordinator is gone."""
+        try:
+            return self._connection.recv(_READ_BYTES, flags)
+        except ConnectionResetError:
+            # It was killed before it had read all that was sent to it.
+            return b""
 
     def _take(self, data: bytes) -> None:
         for message in self._reader.feed(data):

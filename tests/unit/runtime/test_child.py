@@ -450,3 +450,23 @@ def test_a_resource_that_raises_fails_the_attempt_and_is_tried_again(tmp_path: P
         assert isinstance(first, msg.Failed)
         assert first.failure.message == "not yet"
         assert driven.value("use") == b'"the open one"'
+
+
+ORPHAN = """
+import socket
+
+from ostinato.runtime.child import Child
+
+coordinator, child = socket.socketpair()
+child.sendall(b"a report that nobody reads")
+coordinator.close()
+Child(child, {}, {}).serve()
+"""
+
+
+def test_a_child_whose_coordinator_was_killed_with_reports_unread_ends_quietly() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ORPHAN], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert ended.returncode == 0
