@@ -86,10 +86,18 @@ def _load(connection: socket.socket, load: "Callable[[], Loaded]") -> "Loaded | 
     try:
         loaded = load()
     except OstinatoError as error:
-        connection.sendall(frame(encode(NotLoaded(error.code, str(error)))))
+        _send(connection, NotLoaded(error.code, str(error)))
         return None
-    connection.sendall(frame(encode(Manifested(loaded.data, loaded.version))))
-    return loaded
+    return loaded if _send(connection, Manifested(loaded.data, loaded.version)) else None
+
+
+def _send(connection: socket.socket, message: FromHost) -> bool:
+    """Send a message, and return whether there is anybody to read it."""
+    try:
+        connection.sendall(frame(encode(message)))
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
 
 
 class _Host:
@@ -181,11 +189,8 @@ class _Host:
                 kill(pid)
 
     def _tell(self, message: FromHost) -> None:
-        try:
-            self._connection.sendall(frame(encode(message)))
-        except (BrokenPipeError, ConnectionResetError):
-            # The parent is gone: the next read says so.
-            return
+        # Where the parent is gone the next read says so.
+        _send(self._connection, message)
 
 
 def _run_child(descriptor: int, host: int, loaded: "Loaded", resources: Mapping[str, Any]) -> None:
