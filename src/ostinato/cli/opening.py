@@ -15,9 +15,9 @@ from ostinato.model.flow import FlowDefinition
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.target import Target
+from ostinato.store.opening import open_store_of
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
-from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from ostinato.store.observed import StoreObserver
@@ -50,7 +50,7 @@ def open_project(project: Project, *, observer: "StoreObserver | None" = None) -
         observer: Told of what this process writes; None for nobody.
     """
     prepare_data(project)
-    store: Store = open_store(project.store_path, durability=project.settings.store.durability)
+    store = open_store_of(project)
     try:
         seen = store
         if observer is not None:
@@ -73,7 +73,7 @@ def open_runs(folder: Path | None) -> Iterator[Opened]:
         RunNotFound: Nothing has ever been recorded there.
     """
     project = find_project(Target(path=folder.resolve()) if folder is not None else None)
-    if not project.store_path.exists():
+    if not project.has_store:
         where = "outside of projects" if project.is_implicit else f"in project {project.name!r}"
         hint = "go to its folder, or use --project FOLDER"
         raise RunNotFound(f"no run has been recorded {where}", hint=hint)
@@ -83,9 +83,9 @@ def open_runs(folder: Path | None) -> Iterator[Opened]:
 
 def stored_pools(project: Project) -> dict[str, int]:
     """Return the slots of the pools that the store of a project has."""
-    if not project.store_path.exists():
+    if not project.has_store:
         return {}
-    store = open_store(project.store_path)
+    store = open_store_of(project)
     try:
         return {row.name: row.slots for row in store.vault.pools()}
     finally:
@@ -94,9 +94,9 @@ def stored_pools(project: Project) -> dict[str, int]:
 
 def stored_connections(project: Project) -> set[str]:
     """Return the ids of the connections that the store of a project has; nothing is decrypted."""
-    if not project.store_path.exists():
+    if not project.has_store:
         return set()
-    store = open_store(project.store_path)
+    store = open_store_of(project)
     try:
         return {row.conn_id for row in store.vault.connections()}
     finally:

@@ -54,7 +54,7 @@ def with_service_flow(
     project = find_project(Target(path=folder.resolve()) if folder is not None else None)
     if project.is_implicit:
         return _use_known(name, project, use)
-    if project.store_path.exists():
+    if project.has_store:
         with open_project(project) as opened:
             served = _served(name, opened)
             if served is not None:
@@ -96,7 +96,7 @@ def _use_known(name: str, project: Project, use: Callable[[ServiceFlow], Answer]
     from ostinato.coordinator.new_runs import known_manifest
     from ostinato.model.manifest import encode_manifest, version_of
 
-    if not project.store_path.exists():
+    if not project.has_store:
         hint = "go to the folder of its project, or use --project FOLDER"
         raise UnknownFlow(f"there is no flow {name!r} outside of projects", hint=hint)
     with open_project(project) as opened:

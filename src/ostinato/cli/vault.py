@@ -15,7 +15,7 @@ from ostinato.client.vault_files import format_of, write_entries
 from ostinato.errors import UsageError
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.target import Target
-from ostinato.store.sqlite import open_store
+from ostinato.store.opening import open_memory
 
 if TYPE_CHECKING:
     from ostinato.client.vault import Found
@@ -33,9 +33,9 @@ def open_vault(
         is_writing: Whether a store is made where there is none.
     """
     project = project_of(folder, environment)
-    if not is_writing and not project.store_path.exists():
+    if not is_writing and not project.has_store:
         # Looking leaves nothing behind.
-        store = open_store(":memory:")
+        store = open_memory()
         try:
             yield Vault(store.vault, project)
         finally:

@@ -36,9 +36,9 @@ from ostinato.project.discovery import Project, find_project
 from ostinato.project.loading import Loaded
 from ostinato.project.target import Target
 from ostinato.runtime.values import decode_value
+from ostinato.store.opening import open_store_of
 from ostinato.store.protocol import Store
 from ostinato.store.records import RunRow
-from ostinato.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
@@ -64,7 +64,7 @@ class EmbeddedSession:
 
     def __init__(self, show: Show | None = None) -> None:
         self._show = show
-        self._stores: dict[Path, Store] = {}
+        self._stores: dict[str, Store] = {}
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -338,10 +338,11 @@ class EmbeddedSession:
                 host.close()
 
     def _open(self, project: Project) -> Store:
-        store = self._stores.get(project.store_path)
+        place = project.store_url or str(project.store_path)
+        store = self._stores.get(place)
         if store is None:
-            store = open_store(project.store_path, durability=project.settings.store.durability)
-            self._stores[project.store_path] = store
+            store = open_store_of(project)
+            self._stores[place] = store
         return store
 
 

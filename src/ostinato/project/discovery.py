@@ -50,6 +50,26 @@ class Project(Struct, frozen=True):
     logs_root: Path
     is_implicit: bool
 
+    @property
+    def store_url(self) -> str:
+        """The URL of the database with its durable state; empty for the SQLite file.
+
+        Raises:
+            SettingsError: It names a variable that is not set.
+        """
+        url = self.settings.store.url
+        if "${" not in url:
+            return url
+        # Few projects say it so, and each command finds its project.
+        from ostinato.project.interpolation import fill_uri  # noqa: PLC0415 - see above
+
+        return fill_uri(url, os.environ, subject="store.url")
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there may be something in the store: a file that is not there holds nothing."""
+        return bool(self.settings.store.url) or self.store_path.exists()
+
     def readable(self, file: str) -> str:
         """Return a file of the project as one would write it here.
 

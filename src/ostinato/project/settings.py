@@ -32,15 +32,21 @@ Durability = Literal["fsync", "relaxed"]
 
 
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the durable state is kept.
+    """Where the durable state is kept; a text alone is the URL or the path.
 
     Attributes:
+        url: PostgreSQL database that is used instead of a file. ``${NAME}`` in it stands for an
+            environment variable.
         path: SQLite file; relative to the project. Empty for ``.ostinato/store.db``.
         durability: When a commit is acknowledged.
+        lease_s: Seconds without a word to PostgreSQL after which a worker's tasks are ended, so
+            that others can go on with them; the same for all processes.
     """
 
+    url: str = ""
     path: str = ""
     durability: Durability = "fsync"
+    lease_s: Annotated[float, Meta(gt=0)] = 8.0
 
 
 class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,10 +55,12 @@ class StorageSettings(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         values: Folder; relative to the project. Empty for ``.ostinato/values``.
         logs: Folder; relative to the project. Empty for ``.ostinato/logs``.
+        shared: Whether all machines that use the store have these folders.
     """
 
     values: str = ""
     logs: str = ""
+    shared: bool = False
 
 
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -66,6 +66,7 @@ def read_settings(
     raw: dict[str, Any] = {}
     if file is not None:
         document = read_document(file, _readable(file))
+        _spell_out_store(document)
         _check_document(document)
         raw = {key: value for key, value in document.content.items() if key != "environments"}
         given.update({path: document.place(path) for path in document.lines})
@@ -82,6 +83,20 @@ def read_settings(
         _check_defaults(settings.defaults, locate)
         read_alerts(settings.alerts, settings.timezone, locate)
     return settings
+
+
+def _spell_out_store(document: Document) -> None:
+    """Write ``store: postgresql://...`` as the setting that it stands for, and a path too."""
+    environments = document.content.get("environments")
+    outer: list[tuple[KeyPath, Any]] = [((), document.content)]
+    if isinstance(environments, dict):
+        outer += [(("environments", name), each) for name, each in environments.items()]
+    for path, content in outer:
+        text = content.get("store") if isinstance(content, dict) else None
+        if isinstance(text, str):
+            key = "url" if "://" in text or text.startswith("${") else "path"
+            content["store"] = {key: text}
+            document.lines[*path, "store", key] = document.lines[*path, "store"]
 
 
 def _check_document(document: Document) -> None:

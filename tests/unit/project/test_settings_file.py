@@ -65,7 +65,7 @@ def test_every_key_is_read(read: Read) -> None:
         executor="thread",
         max_children=4,
         pools={"dw": 4},
-        store=StoreSettings("/data/store.db", "relaxed"),
+        store=StoreSettings(path="/data/store.db", durability="relaxed"),
         storage=StorageSettings("big/values", "big/logs"),
         environments=settings.environments,
     )
@@ -85,7 +85,7 @@ def test_environment_lies_over_the_file(read: Read) -> None:
 
     assert settings.timezone == "UTC"
     assert settings.pools == {"dw": 8, "api": 2}
-    assert settings.store == StoreSettings("/data/store.db", "fsync")
+    assert settings.store == StoreSettings(path="/data/store.db")
 
 
 def test_variable_lies_over_the_environment_and_flag_over_the_variable(read: Read) -> None:
@@ -105,7 +105,11 @@ def test_variable_lies_over_the_environment_and_flag_over_the_variable(read: Rea
         ("OSTINATO_FLOWS", "a, b/c.py", {"flows": ("a", "b/c.py")}),
         ("OSTINATO_NAME", "other", {"name": "other"}),
         ("OSTINATO_TIMEZONE", "Asia/Tokyo", {"timezone": "Asia/Tokyo"}),
-        ("OSTINATO_STORE__PATH", "/x.db", {"store": StoreSettings("/x.db", "relaxed")}),
+        (
+            "OSTINATO_STORE__PATH",
+            "/x.db",
+            {"store": StoreSettings(path="/x.db", durability="relaxed")},
+        ),
         ("OSTINATO_STORAGE__LOGS", "l", {"storage": StorageSettings("big/values", "l")}),
         ("OSTINATO_POOLS__DW", "9", {"pools": {"dw": 9}}),
         ("OSTINATO_POOLS__API", "2", {"pools": {"dw": 4, "api": 2}}),
@@ -173,7 +177,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
         ("flows: flows", "ostinato.yaml:1: flows: must be a list, not text"),
         ("flows: [a, 3]", "ostinato.yaml:1: flows.1: must be text, not an integer"),
         ("pools:\n  a: 1\n  b: 0", "ostinato.yaml:3: pools.b: must be an integer >= 1"),
-        ("store: here", "ostinato.yaml:1: store: must be keys and values, not text"),
+        ("store: [here]", "ostinato.yaml:1: store: must be keys and values, not a list"),
         ("version: 2", "ostinato.yaml:1: version: must be an integer <= 1"),
         (
             "executor: proces",
@@ -331,3 +335,24 @@ def test_connection_that_cannot_be_read_is_said_with_its_line(
 
     assert str(caught.value).startswith(message)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "store"),
+    [
+        ("store: postgresql://ann@db/shop", StoreSettings(url="postgresql://ann@db/shop")),
+        ("store: ${STORE}", StoreSettings(url="${STORE}")),
+        ("store: data/x.db", StoreSettings(path="data/x.db")),
+    ],
+)
+def test_store_is_a_url_or_a_path_in_a_word(
+    tmp_path: Path, text: str, store: StoreSettings
+) -> None:
+    file = tmp_path / "ostinato.yaml"
+    file.write_text(f"{text}\nenvironments:\n  live:\n    store: postgresql://db/live\n")
+
+    alone = read_settings(file, overrides={}, environ={})
+    live = read_settings(file, overrides={}, environ={"OSTINATO_ENVIRONMENT": "live"})
+
+    assert alone.store == store
+    assert live.store.url == "postgresql://db/live"

@@ -59,7 +59,7 @@ def held(environment: str | None, project: Path | None, output: str) -> None:
 
     found = project_of(project, environment)
     rows = []
-    if found.store_path.exists():
+    if found.has_store:
         with open_project(found) as opened:
             rows = list(_holders(opened.store))
     if output == "json":

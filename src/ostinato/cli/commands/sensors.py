@@ -138,7 +138,7 @@ def _steer(name: str, folder: Path | None, verb: str, *more: Any) -> None:
     from ostinato.errors import UsageError
 
     found = project_of(folder, None)
-    if found.store_path.exists():
+    if found.has_store:
         with open_project(found) as opened:
             try:
                 _call(opened, verb, name, *more)

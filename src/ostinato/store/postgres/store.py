@@ -1,5 +1,6 @@
 """This module is the store on PostgreSQL: one database, any number of machines."""
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -41,6 +42,9 @@ LEASE_S = 8.0
 #: Days ahead for which the log has partitions.
 DAYS_AHEAD = 3
 
+#: Kinds of coordinators that write and read large values.
+_WITH_VALUES = ("run", "worker")
+
 _DURABILITIES = ("fsync", "relaxed")
 
 
@@ -51,6 +55,7 @@ def open_postgres(
     clock: Clock | None = None,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     lease_s: float = LEASE_S,
+    is_storage_shared: bool = True,
 ) -> "PostgresStore":
     """Open a store, and make or migrate it where that is needed.
 
@@ -62,6 +67,8 @@ def open_postgres(
         busy_timeout_s: Seconds that a statement waits for a lock of another process.
         lease_s: Seconds that a coordinator's lease is valid after a beat; the same for all
             that use the store.
+        is_storage_shared: Whether large values and logs are seen by all machines; where not,
+            coordinators of one machine alone are registered.
 
     Raises:
         StoreError: It cannot be opened; one of its kinds.
@@ -72,7 +79,12 @@ def open_postgres(
         raise UsageError(message, hint=f"it is {' or '.join(_DURABILITIES)}")
     connector = Connector(url, durability=durability, busy_timeout_s=busy_timeout_s)
     migrate(connector, load_migrations())
-    return PostgresStore(connector, clock=clock or SystemClock(), lease_s=lease_s)
+    return PostgresStore(
+        connector,
+        clock=clock or SystemClock(),
+        lease_s=lease_s,
+        is_storage_shared=is_storage_shared,
+    )
 
 
 class PostgresStore(SqlStore):
@@ -82,11 +94,15 @@ class PostgresStore(SqlStore):
         connector: Makes connections to a database that has our tables.
         clock: Stamps rows and ids.
         lease_s: Seconds that a coordinator's lease is valid after a beat.
+        is_storage_shared: Whether large values and logs are seen by all machines.
     """
 
     _database: PostgresDatabase
 
-    def __init__(self, connector: Connector, *, clock: Clock, lease_s: float) -> None:
+    def __init__(
+        self, connector: Connector, *, clock: Clock, lease_s: float, is_storage_shared: bool
+    ) -> None:
+        self._is_storage_shared = is_storage_shared
         sql = load_statements("postgres")
         database = PostgresDatabase(connector)
         # Leases are measured by the machine's own clock, also where rows are stamped by another.
@@ -155,11 +171,29 @@ class PostgresStore(SqlStore):
         self, *, wake_address: str = "", kind: str = "run", name: str = "", version: str = ""
     ) -> CoordinatorLease:
         """Register a coordinator of this process and lock its identity for life."""
+        if kind in _WITH_VALUES and not self._is_storage_shared:
+            self._refuse_other_machines()
         with self._database.writing() as connection:
             connection.execute(self._sql["make_event_partitions"], (DAYS_AHEAD,))
         return super().register_coordinator(
             wake_address=wake_address, kind=kind, name=name, version=version
         )
+
+    def _refuse_other_machines(self) -> None:
+        """Refuse to work where the values of others are not to be seen.
+
+        Raises:
+            StoreError: A living coordinator works on another machine.
+        """
+        here = socket.gethostname()
+        for row in self.coordinators():
+            if row.is_alive and row.kind in _WITH_VALUES and row.host != here:
+                raise StoreError(
+                    f"the store {self.path} is used by process {row.pid} on {row.host}, and "
+                    "large values and logs are kept on each machine for itself",
+                    hint="put storage.values and storage.logs on a disk that all machines have, "
+                    "and say so: storage.shared: true",
+                )
 
     # The event log
 
