@@ -2,12 +2,15 @@
 
 import os
 import signal
+import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.result import Figure
@@ -26,6 +29,24 @@ def flow{number}():
 flow{number}()
 """
 
+EACH_SECOND = """
+from datetime import timedelta
+from ostinato import dag, task
+
+@task
+def greet():
+    return "hello"
+
+@dag(schedule=timedelta(seconds=1))
+def flow{number}():
+    greet()
+
+flow{number}()
+"""
+
+#: Flows that fire each second while others are loaded.
+TICKING = 20
+
 #: Flows of the project, as many as a laptop's has.
 FLOWS = 20
 
@@ -36,7 +57,8 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def dev(scale: float) -> Iterator[Figure]:
-    """Measure a project of 20 flows, each with a schedule."""
+    """Measure a project of 20 flows, each with a schedule, and one of 1,000 that changes."""
+    yield from reload(scale)
     yield from _dev(scale, "SQLite", {})
 
 
@@ -68,6 +90,49 @@ def _dev(scale: float, store: str, environment: dict[str, str]) -> Iterator[Figu
     yield Figure(f"dev, {store}: the same after a request by HTTP", after, "MB", 140)
     yield Figure(f"dev, {store}: idle processes", len(pids), "", 3)
     yield Figure(f"dev, {store}: idle CPU", share, "%", 0.5)
+
+
+def reload(scale: float) -> Iterator[Figure]:
+    """Measure a project of 1,000 files of which one is saved, again and again.
+
+    Twenty of its flows fire each second meanwhile.
+    """
+    files, saves = max(int(1_000 * scale), 20), max(int(10 * scale), 2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "ostinato.yaml").write_text("name: bench\n")
+        (folder / "flows").mkdir()
+        for number in range(files):
+            text = FLOW if number >= TICKING else EACH_SECOND
+            (folder / "flows" / f"flow{number}.py").write_text(text.format(number=number))
+        _, process, _ = _start(folder, {})
+        assert process.stdout is not None
+        taken: list[float] = []
+        try:
+            for number in range(saves):
+                time.sleep(0.7)
+                with open(folder / "flows" / f"flow{files - 1}.py", "a") as file:
+                    file.write(f"# {number}\n")
+                saved_s = time.perf_counter()
+                while "the code has changed" not in process.stdout.readline():
+                    pass
+                taken.append(time.perf_counter() - saved_s)
+        finally:
+            _end(process)
+        late_ms = _lateness_ms(folder / ".ostinato" / "store.db")
+    work = f"one of {files:,} files is saved"
+    yield Figure(f"{work}: in force, median", statistics.median(taken) * 1000, "ms", 1000)
+    yield Figure(f"{work}: latest tick meanwhile", late_ms, "ms", 100)
+
+
+def _lateness_ms(store: Path) -> float:
+    """Return how late the latest run of a schedule was recorded, the first second apart."""
+    with closing(sqlite3.connect(store)) as connection:
+        ((late,),) = connection.execute(
+            "SELECT max(created_us - logical_date_us) FROM runs WHERE logical_date_us > "
+            "(SELECT min(logical_date_us) FROM runs)"
+        )
+    return float(late) / 1000
 
 
 def _start(folder: Path, environment: dict[str, str]) -> tuple[float, "subprocess.Popen[str]", str]:

@@ -61,6 +61,7 @@ README = """\
     ostinato run hello -p 'names=["Alan"]'
     ostinato show last          # what became of it
     ostinato logs last          # what its tasks printed
+    ostinato dev                # serve it: schedules fire, files are followed as they change
 """
 
 
