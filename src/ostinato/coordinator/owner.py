@@ -81,9 +81,13 @@ class Owner:
         self._closing = ExitStack()
         self._wake = WakeSocket()
         self._closing.callback(self._wake.close)
-        self._lease = store.register_coordinator(
-            wake_address=self._wake.address, kind=self.kind, name=name
-        )
+        try:
+            self._lease = store.register_coordinator(
+                wake_address=self._wake.address, kind=self.kind, name=name
+            )
+        except BaseException:
+            self._closing.close()
+            raise
         self._closing.callback(self._sign_off)
         #: Lets its loop into the coordinator, and who asks in the loop's place.
         self._gate = Gate()

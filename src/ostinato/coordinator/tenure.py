@@ -9,6 +9,7 @@ import msgspec
 from ostinato.client.new_runs import SERVICE, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.coordinator.claims import Claims
+from ostinato.coordinator.fence import Fence
 from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.nested_runs import NESTED
@@ -85,8 +86,9 @@ class Tenure(Owner):
             flows=flows,
             live=lambda: self._coordinator.live_runs,
         )
+        self._fence = Fence(store, self._lease, self._clock, lambda: self._versions.hosts)
         registry = Registry()
-        registry.turns.append(self._claims)
+        registry.turns += [self._claims, self._fence]
         registry.looked.append(self._claims.look)
         registry.looked.append(self._retire)
         registry.run_ended.append(self._note_end)
@@ -203,13 +205,14 @@ class Tenure(Owner):
     # Where runs execute
 
     def _make_place(self, host: CodeHost) -> Place:
+        self._fence.beat()
         processes = ProcessExecutor(
             host,
             self._answer,
             max_children=self._max_children,
             busy_elsewhere=lambda: self._versions.busy(besides=processes),
         )
-        return Place(processes, StepChildren(processes))
+        return Place(host, processes, StepChildren(processes))
 
     def _open_places(self, version: str) -> Executors:
         default = self._project.settings.executor

@@ -72,10 +72,12 @@ class Place(NamedTuple):
     """The executors of a version.
 
     Attributes:
+        host: Has its code.
         processes: Executes its tasks, callbacks and alerts.
         steps: Executes steps of its flows.
     """
 
+    host: CodeHost
     processes: ProcessExecutor
     steps: Executor
 
@@ -202,6 +204,11 @@ class Versions:
         """Return how many children of other versions execute attempts."""
         places = self._open.values()
         return sum(each.processes.busy for each in places if each.processes is not besides)
+
+    @property
+    def hosts(self) -> list[CodeHost]:
+        """The hosts in which something may run."""
+        return [place.host for place in self._open.values()]
 
     @property
     def are_many(self) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ostinato.clock import SystemClock
 from ostinato.errors import LoadError, OstinatoError
 from ostinato.executors.host_messages import (
+    Beat,
     Exited,
     ForkChild,
     Forked,
@@ -187,6 +188,15 @@ class CodeHost:
         """
         with connection:
             self._ask(ForkEvaluator(), connection)
+
+    def beat(self, until_s: float) -> None:
+        """Let children live until a moment of the monotonic clock; safe in all threads."""
+        with self._sending:
+            try:
+                self.socket.sendall(frame(encode(Beat(until_s))))
+            except OSError:
+                # The host is gone, and its children with it.
+                return
 
     def _ask(self, what: ToHost, connection: socket.socket) -> None:
         message = frame(encode(what))

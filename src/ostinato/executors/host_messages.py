@@ -24,6 +24,16 @@ class ForkEvaluator(Struct, frozen=True, tag="fork_evaluator"):
     """Fork a process that calls users' functions for its socket, which comes along."""
 
 
+class Beat(Struct, frozen=True, tag="beat"):
+    """Let children that execute attempts live until a moment, unless a later one is told.
+
+    Attributes:
+        until_s: Of the monotonic clock, which all processes of a machine share.
+    """
+
+    until_s: float
+
+
 class Manifested(Struct, frozen=True, tag="manifest"):
     """The definitions were loaded."""
 
@@ -52,7 +62,7 @@ class Exited(Struct, frozen=True, tag="exited"):
     status: int
 
 
-ToHost = ForkChild | ForkTriggers | ForkEvaluator
+ToHost = ForkChild | ForkTriggers | ForkEvaluator | Beat
 FromHost = Manifested | NotLoaded | Forked | Exited
 
 encode = msgspec.msgpack.Encoder().encode

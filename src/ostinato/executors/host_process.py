@@ -15,8 +15,10 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ostinato.clock import SystemClock
 from ostinato.errors import OstinatoError
 from ostinato.executors.host_messages import (
+    Beat,
     Exited,
     ForkChild,
     Forked,
@@ -25,7 +27,6 @@ from ostinato.executors.host_messages import (
     FromHost,
     Manifested,
     NotLoaded,
-    ToHost,
     decode_to_host,
     encode,
 )
@@ -111,6 +112,10 @@ class _Host:
         self._loaded = loaded
         self._resources = resources
         self._children: set[int] = set()
+        #: Those that execute attempts, and until when they may; None for ever.
+        self._executing: set[int] = set()
+        self._until_s: float | None = None
+        self._clock = SystemClock()
         #: What users' files have started while they were loaded; it lives as long as this.
         self._started = _children_of_this()
         self._reader = FrameReader()
@@ -129,15 +134,27 @@ class _Host:
         selector.register(self._wake_read, selectors.EVENT_READ)
         is_wanted = True
         while is_wanted:
-            for key, _ in selector.select():
+            for key, _ in selector.select(self._left_s()):
                 if key.fileobj is self._connection:
                     is_wanted = self._read(selector)
                 else:
                     drain(self._wake_read)
                     self._reap()
+            self._keep_time()
         for pid in self._children:
             kill_group(pid)
         _end_children()
+
+    def _left_s(self) -> float | None:
+        """Return for how many seconds children may live; None for ever."""
+        return None if self._until_s is None else max(self._until_s - self._clock.monotonic_s(), 0)
+
+    def _keep_time(self) -> None:
+        """End what executes attempts for a coordinator that is dead to others."""
+        if self._until_s is not None and self._clock.monotonic_s() >= self._until_s:
+            self._until_s = None
+            for pid in self._executing:
+                kill_group(pid)
 
     def _read(self, selector: selectors.BaseSelector) -> bool:
         try:
@@ -150,10 +167,19 @@ class _Host:
             return False
         self._descriptors.extend(descriptors)
         for message in self._reader.feed(data):
-            self._fork(decode_to_host(message), self._descriptors.pop(0), selector)
+            what = decode_to_host(message)
+            if isinstance(what, Beat):
+                self._until_s = what.until_s
+            else:
+                self._fork(what, self._descriptors.pop(0), selector)
         return True
 
-    def _fork(self, what: ToHost, descriptor: int, selector: selectors.BaseSelector) -> None:
+    def _fork(
+        self,
+        what: ForkChild | ForkTriggers | ForkEvaluator,
+        descriptor: int,
+        selector: selectors.BaseSelector,
+    ) -> None:
         host = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -172,6 +198,7 @@ class _Host:
         os.close(descriptor)
         self._children.add(pid)
         if isinstance(what, ForkChild):
+            self._executing.add(pid)
             self._tell(Forked(what.number, pid))
 
     def _reap(self) -> None:
@@ -186,6 +213,7 @@ class _Host:
             has_ended = True
             if pid in self._children:
                 self._children.discard(pid)
+                self._executing.discard(pid)
                 self._tell(Exited(pid, status))
         if has_ended:
             for pid in _children_of_this() - self._children - self._started:

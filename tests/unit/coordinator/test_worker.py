@@ -11,16 +11,31 @@ from ostinato.coordinator.patience import Patience
 from ostinato.engine import events as ev
 from ostinato.model.health import PartHealth
 from ostinato.model.state import RunState
-from tests.unit.coordinator.workers import FullStore, Works, opened_works, until, values_of
+from tests.unit.coordinator.workers import (
+    FullStore,
+    Works,
+    opened_works,
+    shut_out,
+    until,
+    values_of,
+)
 from tests.unit.executors.projects import served, write_flow, write_project
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def uri(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return ""
+    found: str = request.getfixturevalue("postgres_store_uri")
+    return found
+
+
 @pytest.fixture
-def works(tmp_path: Path) -> Iterator[Works]:
+def works(tmp_path: Path, uri: str) -> Iterator[Works]:
     write_project(tmp_path, etl=1)
-    with served(tmp_path) as code, opened_works(tmp_path, code) as opened:
+    with served(tmp_path) as code, opened_works(tmp_path, code, uri) as opened:
         yield opened
 
 
@@ -190,10 +205,10 @@ alone()
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[Works]:
+def slow(tmp_path: Path, uri: str) -> Iterator[Works]:
     write_project(tmp_path)
     (tmp_path / "flows" / "flows.py").write_text(FLOWS)
-    with served(tmp_path) as code, opened_works(tmp_path, code) as opened:
+    with served(tmp_path) as code, opened_works(tmp_path, code, uri) as opened:
         yield opened
 
 
@@ -270,8 +285,7 @@ def test_a_coordinator_that_was_shut_out_changes_nothing_and_registers_anew(slow
     with slow.worker() as worker:
         until(lambda: ledger(slow) == ["first", "waits"])
         owner = slow.store.coordinators()[0]
-        with slow.store._database.writing() as connection:  # type: ignore[attr-defined]  # what shuts out is rough here
-            connection.execute("UPDATE coordinators SET epoch = epoch + 1")
+        shut_out(slow, owner.id)
         go(slow)
 
         assert slow.ended(row).state is RunState.SUCCEEDED
@@ -281,6 +295,7 @@ def test_a_coordinator_that_was_shut_out_changes_nothing_and_registers_anew(slow
     assert ledger(slow).count("last") == 1
 
 
+@pytest.mark.parametrize("uri", [""])
 def test_nothing_is_lost_when_the_store_is_full_for_a_while(slow: Works) -> None:
     store = FullStore(slow.project.store_path)
     row = slow.ask("slow")[0]
@@ -300,6 +315,7 @@ def test_nothing_is_lost_when_the_store_is_full_for_a_while(slow: Works) -> None
     store.close()
 
 
+@pytest.mark.parametrize("uri", [""])
 def test_a_worker_that_loses_its_store_begins_anew(slow: Works) -> None:
     store = FullStore(slow.project.store_path)
     row = slow.ask("slow")[0]

@@ -16,6 +16,7 @@ from ostinato.executors.served_code import ServedCode
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.project.target import Target
+from ostinato.store.postgres.store import open_postgres
 from ostinato.store.protocol import Store
 from ostinato.store.records import Batch, CoordinatorLease, RunRow
 from ostinato.store.sqlite import BUSY_TIMEOUT_S, SqliteStore, open_store
@@ -96,6 +97,14 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def shut_out(works: Works, coordinator_id: int) -> None:
+    """Take the right to commit from a coordinator, as whoever takes over does."""
+    ownership = works.store._ownership  # type: ignore[attr-defined]  # nobody else is so rough
+    with works.store._database.writing() as connection:  # type: ignore[attr-defined]  # as above
+        connection.execute("UPDATE coordinators SET epoch = epoch + 1")
+    ownership._liveness.shut_out(coordinator_id)
+
+
 def keep(store: Store, project: str, code: ServedCode) -> None:
     """Keep the definitions that are in force."""
     for served in code.manifests:
@@ -103,11 +112,13 @@ def keep(store: Store, project: str, code: ServedCode) -> None:
 
 
 @contextmanager
-def opened_works(root: Path, code: ServedCode) -> Iterator[Works]:
-    """Give a project whose code is loaded, with a store."""
+def opened_works(root: Path, code: ServedCode, uri: str = "") -> Iterator[Works]:
+    """Give a project whose code is loaded, with a store: its own file, or on PostgreSQL."""
     project = find_project(Target(path=root))
     project.data_dir.mkdir(exist_ok=True)
-    store = open_store(project.store_path, durability="relaxed")
+    store: Store = (
+        open_postgres(uri) if uri else open_store(project.store_path, durability="relaxed")
+    )
     code.subscribe(lambda _: keep(store, project.name, code))
     code.load()
     try:

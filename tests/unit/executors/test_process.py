@@ -890,3 +890,20 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         driven.until(lambda: len(driven.reports) == 20)
 
     assert descriptors() == before
+
+
+def test_what_runs_is_ended_when_its_host_is_not_told_in_time(
+    tmp_path: Path, clock: LeapingClock
+) -> None:
+    ignore = stubborn(tmp_path / "pid")
+
+    with DrivenProcesses(tmp_path, flow_of(ignore, nothing), clock=clock) as driven:
+        driven.host.beat(clock.monotonic_s() + PATIENCE_S)
+        token = driven.start("ignore", timeout_s=PATIENCE_S)[0]
+        child = int(driven.until_written("pid"))
+        driven.host.beat(clock.monotonic_s() - 1)
+
+        assert isinstance(driven.report(token), msg.Lost)
+        await_end(child)
+        driven.host.beat(clock.monotonic_s() + PATIENCE_S)
+        assert isinstance(driven.run("nothing"), msg.Succeeded)
