@@ -108,6 +108,10 @@ def _asked(runs: int) -> dict[str, List]:
         "live runs": lambda store, _: page(store, states=live),
         "failed runs of a flow": lambda store, c: page(store, flow=flow(c), states=failed),
         "cancelled runs of a flow": lambda store, c: page(store, flow=flow(c), states=rare),
+        "failed runs of the largest flow": lambda store, _: page(
+            store, flow="flow_0", states=failed
+        ),
+        "failed runs by trigger": lambda store, _: page(store, trigger="manual", states=failed),
         "runs by trigger": lambda store, c: page(store, cursor(c), trigger="manual"),
         "runs with a tag": lambda store, c: page(store, cursor(c), tag="team_7"),
         "runs with a rare tag": lambda store, c: page(store, tag="rare"),

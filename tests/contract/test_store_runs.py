@@ -3,6 +3,7 @@
 import pytest
 
 from ostinato.errors import OwnershipLost, UsageError
+from ostinato.model.identity import RunId
 from ostinato.model.state import RunState
 from ostinato.store.protocol import RunFilter, Store
 from ostinato.store.records import (
@@ -387,3 +388,19 @@ def test_newest_run_with_a_value_is_found_by_logical_date(house: House) -> None:
     assert newest("x", third, "k") == second.id
     assert newest("x", third) == 0
     assert newest("load", third, flow="other") == 0
+
+
+def test_runs_of_a_flow_that_are_live_or_went_wrong_are_found_together(house: House) -> None:
+    states = (RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+    runs = [house.run(flow) for flow in ("etl", "report") for _ in states]
+    for run, state in zip(runs, states * 2, strict=True):
+        house.commit(update(run.id, state, ended_us=20 if state.is_terminal else 0))
+
+    def found(*wanted: RunState) -> list[RunId]:
+        page, _ = house.store.runs(RunFilter(flow="etl", states=wanted))
+        return [run.id for run in page]
+
+    assert found(RunState.FAILED) == [runs[2].id]
+    assert found(RunState.FAILED, RunState.CANCELLED) == [runs[3].id, runs[2].id]
+    assert found(RunState.RUNNING, RunState.FAILED) == [runs[2].id, runs[0].id]
+    assert found(*RunState) == [run.id for run in runs[3::-1]]

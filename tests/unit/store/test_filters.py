@@ -13,6 +13,7 @@ from ostinato.store.statements import load_statements
 
 SQL = load_statements("sqlite")
 RUNS = SQL["select_runs"]
+ENDED_BADLY = (RunState.FAILED, RunState.CANCELLED)
 LIVE = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -48,7 +49,11 @@ def plan(store: SqliteStore, query: Query) -> list[str]:
             RunFilter(params=(("day", '"mon"'),)),
             "SEARCH run_params USING PRIMARY KEY (name=? AND value=? AND run_id<?)",
         ),
-        (RunFilter(flow="a", states=LIVE), "USING INDEX runs_by_flow"),
+        (RunFilter(flow="a", states=LIVE), "SEARCH runs USING INDEX runs_by_state (state=? AND"),
+        (RunFilter(flow="a", states=ENDED_BADLY), "USING INDEX runs_unsuccessful (flow=? AND"),
+        (RunFilter(flow="a", states=(*LIVE, *ENDED_BADLY)), "USING INDEX runs_unsuccessful"),
+        (RunFilter(flow="a", states=tuple(RunState)), "USING INDEX runs_by_flow"),
+        (RunFilter(trigger="api", states=ENDED_BADLY), "USING INDEX runs_by_state"),
         (RunFilter(tag="x", flow="a", states=LIVE, trigger="api"), "SEARCH run_tags"),
         (
             RunFilter(created_from_us=1),

@@ -20,7 +20,7 @@ def test_each_statement_is_used() -> None:
 
 
 def test_each_statement_says_in_a_line_what_it_is_for() -> None:
-    texts = [*SHARED.values(), (SQL / "sqlite" / "queries.sql").read_text()]
+    texts = [*SHARED.values(), *(file.read_text() for file in (SQL / "sqlite").glob("*.sql"))]
     blocks = [block.splitlines() for text in texts for block in text.split("-- name: ")[1:]]
 
     silent = [lines[0] for lines in blocks if not lines[1].startswith("-- ")]

@@ -19,7 +19,9 @@ SELECT 'runs', count(*) FROM runs
 UNION ALL
 SELECT 'live runs', count(*) FROM runs WHERE state < 4
 UNION ALL
-SELECT 'events', coalesce(max(position) - min(position) + 1, 0) FROM events
+SELECT 'events', coalesce(
+    (SELECT max(position) FROM events) - (SELECT min(position) FROM events) + 1, 0
+)
 UNION ALL
 SELECT 'definitions', count(*) FROM manifests
 UNION ALL
