@@ -117,6 +117,16 @@ def test_message_is_kept_once_until_its_runs_are_there(house: House) -> None:
     assert sensors.messages("shop", "webhook orders") == found[1:]
 
 
+def test_files_are_known_until_they_are_gone(house: House) -> None:
+    sensors = house.store.sensors
+    sensors.note_files("shop", "files in/*", arrived=["a", "b"], gone=[])
+    sensors.note_files("shop", "files other", arrived=["c"], gone=[])
+
+    sensors.note_files("shop", "files in/*", arrived=["b", "c"], gone=["a", "d"])
+
+    assert house.other().sensors.seen_files("shop", "files in/*") == {"b", "c"}
+
+
 def test_events_of_runs_are_read_without_those_of_their_task_runs(house: House) -> None:
     run = house.run()
     batch = Batch()

@@ -193,6 +193,18 @@ class Sensors:
         """Delete messages whose runs are there."""
         self._sensors.forget_messages([message.id for message in messages])
 
+    # Files
+
+    def seen_files(self, project: str, source: str) -> set[str]:
+        """Return the files of a source that have arrived and are still there."""
+        return self._sensors.seen_files(project, source)
+
+    def note_files(
+        self, project: str, source: str, *, arrived: Collection[str], gone: Collection[str]
+    ) -> None:
+        """Keep that files have arrived, and forget those that are gone, in one commit."""
+        self._sensors.note_files(project, source, arrived=arrived, gone=gone)
+
     def _unknown(self, project: str, name: str) -> UsageError:
         names = [state.name for state in self._sensors.all(project)]
         some = f"sensors are {', '.join(names[:10])}" if names else "a scheduler makes them known"

@@ -31,10 +31,13 @@ class PostgresNotify(Struct, frozen=True, tag="postgres_notify", omit_defaults=T
     Attributes:
         conn_id: Connection to the database.
         channel: That is listened to.
+        id_key: Key of a message that is JSON under which its id is: one that is sent twice
+            starts one run. Empty to take each as another one.
     """
 
     conn_id: str
     channel: str
+    id_key: str = ""
 
     @property
     def label(self) -> str:
@@ -71,11 +74,15 @@ class RedisMessage(Struct, frozen=True, tag="redis", omit_defaults=True):
         conn_id: Connection to the server.
         stream: That is read, as one consumer group for the project.
         channel: That is subscribed to, where no stream is named; may hold wildcards.
+        id_key: Key of a message that is JSON under which its id is: one that is sent twice
+            starts one run. Empty for the id
+            of the entry; messages of a channel have none.
     """
 
     conn_id: str
     stream: str = ""
     channel: str = ""
+    id_key: str = ""
 
     @property
     def label(self) -> str:
@@ -91,11 +98,15 @@ class NatsMessage(Struct, frozen=True, tag="nats", omit_defaults=True):
         subject: That is subscribed to; may hold wildcards ``*`` and ``>``.
         stream: Of JetStream, which keeps messages until they were taken: none is missed. Empty
             for plain NATS, whose messages reach those that listen at the moment.
+        id_key: Key of a message that is JSON under which its id is: one that is sent twice
+            starts one run. Empty for the
+            header ``Nats-Msg-Id``, or the place in the stream.
     """
 
     conn_id: str
     subject: str
     stream: str = ""
+    id_key: str = ""
 
     @property
     def label(self) -> str:

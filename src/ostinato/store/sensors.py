@@ -1,6 +1,6 @@
 """This module keeps event sensors, their ticks, and messages that are to start runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ostinato.clock import Clock
 from ostinato.model.sensor_state import ReceivedMessage, SensorState, TickOutcome, TickRow
@@ -130,6 +130,22 @@ class SensorStore:
         """Delete messages whose runs are there."""
         with self._database.writing() as connection:
             connection.executemany(self._sql["delete_message"], [(each,) for each in ids])
+
+    # Files
+
+    def seen_files(self, project: str, source: str) -> set[str]:
+        """Return the files of a source that have arrived and are still there."""
+        found = self._database.read(self._sql["select_seen_files"], (project, source))
+        return {file for (file,) in found}
+
+    def note_files(
+        self, project: str, source: str, *, arrived: Collection[str], gone: Collection[str]
+    ) -> None:
+        """Keep that files have arrived, and forget those that are gone, in one commit."""
+        key = (project, source)
+        with self._database.writing() as connection:
+            connection.executemany(self._sql["insert_seen_file"], [(*key, f) for f in arrived])
+            connection.executemany(self._sql["delete_seen_file"], [(*key, f) for f in gone])
 
     def _change(self, statement: str, values: tuple[object, ...]) -> bool:
         with self._database.writing() as connection:

@@ -75,3 +75,15 @@ FROM received_messages WHERE project = ? AND source = ? ORDER BY id LIMIT ?
 -- name: delete_message
 -- A message has started its runs. Primary key.
 DELETE FROM received_messages WHERE id = ?
+
+-- name: select_seen_files
+-- Files of a source that have arrived and are still there. Primary key.
+SELECT file FROM seen_files WHERE project = ? AND source = ?
+
+-- name: insert_seen_file
+-- A file has arrived. Primary key.
+INSERT INTO seen_files (project, source, file) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: delete_seen_file
+-- A file is gone. Primary key.
+DELETE FROM seen_files WHERE project = ? AND source = ? AND file = ?

@@ -40,3 +40,11 @@ CREATE TABLE received_messages (
 );
 
 CREATE UNIQUE INDEX received_messages_by_key ON received_messages (project, source, message_id);
+
+-- Files that have arrived and are still there.
+CREATE TABLE seen_files (
+    project TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    file TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (project, source, file)
+);

@@ -40,3 +40,11 @@ CREATE TABLE received_messages (
 ) STRICT;
 
 CREATE UNIQUE INDEX received_messages_by_key ON received_messages (project, source, message_id);
+
+-- Files that have arrived and are still there.
+CREATE TABLE seen_files (
+    project TEXT NOT NULL,
+    source TEXT NOT NULL,
+    file TEXT NOT NULL,
+    PRIMARY KEY (project, source, file)
+) STRICT, WITHOUT ROWID;
