@@ -35,7 +35,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
-_SECTIONS = ("compute", "defaults", "pools", "retention", "storage", "store")
+_SECTIONS = ("compute", "defaults", "pools", "retention", "server", "storage", "store")
 _PLAIN_KEYS = ("executor", "flows", "max_children", "name", "timezone")
 
 #: Begin the names of variables that are no settings.

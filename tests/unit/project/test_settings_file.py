@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from ostinato.errors import SettingsError
-from ostinato.project.settings import RESERVED, Settings, StorageSettings, StoreSettings
+from ostinato.project.settings import (
+    RESERVED,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    StoreSettings,
+)
 from ostinato.project.settings_file import read_settings
 
 Read = Callable[..., Settings]
@@ -111,6 +117,8 @@ def test_variable_lies_over_the_environment_and_flag_over_the_variable(read: Rea
             {"store": StoreSettings(path="/x.db", durability="relaxed")},
         ),
         ("OSTINATO_STORAGE__LOGS", "l", {"storage": StorageSettings("big/values", "l")}),
+        ("OSTINATO_SERVER__TOKEN", "t", {"server": ServerSettings(token="t")}),
+        ("OSTINATO_SERVER__PORT", "0", {"server": ServerSettings(port=0)}),
         ("OSTINATO_POOLS__DW", "9", {"pools": {"dw": 9}}),
         ("OSTINATO_POOLS__API", "2", {"pools": {"dw": 4, "api": 2}}),
         ("OSTINATO_HOME", "/somewhere", {}),
