@@ -245,7 +245,7 @@ def test_key_of_a_later_version_is_refused_as_such(read: Read, key: str) -> None
             "OSTINATO_A__B",
             "x",
             "OSTINATO_A__B: there is no section 'a' (sections are compute, defaults, pools, "
-            "retention, storage, store)",
+            "retention, server, storage, store)",
         ),
         (
             "OSTINATO_MAX_CHILDREN",
