@@ -131,15 +131,18 @@ def _page(select: str, which: RunFilter, source: _Source, *, before_id: int, lim
     if which.states and "runs_by_state" not in source.table:
         clauses.append(f"runs.state IN ({_marks(len(which.states))})")
         values.extend(int(state) for state in which.states)
-    if which.created_from_us:
-        clauses.append(_FROM_MOMENT.format(id=source.id))
-        values.append(which.created_from_us)
-    if which.created_to_us:
-        clauses.append(_TO_MOMENT.format(id=source.id))
-        values.append(which.created_to_us)
-    if before_id:
-        clauses.append(f"{source.id} < ?")
-        values.append(before_id)
+    # What is read in step with the runs says the same of them again: PostgreSQL would begin with
+    # the newest run of all.
+    for name in dict.fromkeys((source.id, "id" if source.id == "id" else "runs.id")):
+        if which.created_from_us:
+            clauses.append(_FROM_MOMENT.format(id=name))
+            values.append(which.created_from_us)
+        if which.created_to_us:
+            clauses.append(_TO_MOMENT.format(id=name))
+            values.append(which.created_to_us)
+        if before_id:
+            clauses.append(f"{name} < ?")
+            values.append(before_id)
     sql = f"{select} FROM {source.table}{_where(clauses)} ORDER BY {source.id} DESC LIMIT ?"
     return Query(sql, [*values, limit])
 
