@@ -46,6 +46,7 @@ COMMANDS = (
     "answer",
     "resume",
     "retry",
+    "schedules",
     "sensors",
     "alerts",
     "connections",
