@@ -304,7 +304,13 @@ BEGIN
         wanted := (now() AT TIME ZONE 'UTC')::date + ahead;
         CONTINUE WHEN to_regclass(format('events_%s', to_char(wanted, 'YYYYMMDD'))) IS NOT NULL;
         PERFORM pg_advisory_xact_lock(1332966506, 2);
-        CONTINUE WHEN to_regclass(format('events_%s', to_char(wanted, 'YYYYMMDD'))) IS NOT NULL;
+        -- Another session may have made it while this one waited. A query sees it, for it takes
+        -- a lock and so hears what has changed; to_regclass would repeat what it knew.
+        CONTINUE WHEN EXISTS (
+            SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = pg_inherits.inhrelid
+            WHERE pg_inherits.inhparent = 'events'::regclass
+              AND pg_class.relname = format('events_%s', to_char(wanted, 'YYYYMMDD'))
+        );
         EXECUTE format(
             'CREATE TABLE events_%s PARTITION OF events FOR VALUES FROM (%L) TO (%L)',
             to_char(wanted, 'YYYYMMDD'), wanted, wanted + 1
