@@ -34,7 +34,8 @@ POOL_SLOTS, TASK_SLOTS, RUN_SLOTS = {POOL_SLOTS}, {TASK_SLOTS}, {RUN_SLOTS}
 
 def note(word, place):
     context = get_current_context()
-    words = [word, context.flow, context.run_id, place, context.attempt, os.getpid()]
+    at = datetime.now().strftime("%H:%M:%S.%f")
+    words = [word, context.flow, context.run_id, place, context.attempt, os.getpid(), at]
     line = " ".join(map(str, words)) + "\\n"
     file = os.open(HERE / "ledger.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
@@ -199,7 +200,7 @@ def read_ledger(path: Path) -> list[Line]:
         return []
     found = []
     for text in path.read_text().splitlines():
-        word, flow, run, place, attempt, pid = text.split()
+        word, flow, run, place, attempt, pid, _ = text.split()
         found.append(Line(word, flow, run, place, int(attempt), int(pid)))
     return found
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +19,9 @@ from ostinato.errors import OstinatoError, StoreError, UnknownFlow
 from ostinato.model.state import RunState
 from ostinato.project.discovery import find_project
 from ostinato.project.target import Target
+from ostinato.store.opening import open_store_of
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import RunRow
-from ostinato.store.sqlite import open_store
 from tests.survival.chaos_ledger import KINDS, NOTES, POOL_SLOTS, STEPS, findings, read_ledger
 from tests.survival.hurt_postgres import HurtPostgres
 
@@ -29,6 +29,9 @@ SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 #: Seconds that a process that has ended stays away, as under a supervisor that starts it again.
 AWAY_S = 0.3
+
+#: Seconds after which a process that was started is up: from then on it ends only if it is told.
+UP_S = 5.0
 
 #: Seconds between two ticks of a flow that has a schedule.
 TICK_S = 4
@@ -50,7 +53,7 @@ class Shape(NamedTuple):
         is_clock_false: Whether processes can be shown another time.
     """
 
-    roles: dict[str, Sequence[str]]
+    roles: Mapping[str, Sequence[str]]
     flows: int
     scheduled: int = 3
     is_clock_false: bool = False
@@ -75,6 +78,10 @@ class Process:
         self._away_until_s = 0.0
         #: Monotonic moment at which it goes on, if it was stopped.
         self.stopped_until_s: float | None = None
+        self._began_s = 0.0
+        self._is_hurt = False
+        #: How it ended though nobody told it to, once it was up.
+        self.ends: list[str] = []
 
     @property
     def pid(self) -> int | None:
@@ -87,10 +94,15 @@ class Process:
         """Start it if it does not run, and let it go on if it was stopped for long enough."""
         now_s = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
+            lived_s = now_s - self._began_s
+            if not self._is_hurt and lived_s > UP_S:
+                self.ends.append(f"with {self._process.returncode} after {lived_s:.1f} s")
             self._process = None
             self.stopped_until_s = None
             self._away_until_s = now_s + AWAY_S
         if self._process is None and now_s >= self._away_until_s:
+            self._is_hurt = False
+            self._began_s = now_s
             with open(self.log, "ab") as log:
                 self._process = subprocess.Popen(
                     self._command,
@@ -106,6 +118,7 @@ class Process:
 
     def send(self, number: int) -> None:
         """Send it a signal."""
+        self._is_hurt |= number in (signal.SIGKILL, signal.SIGTERM)
         if self.pid is not None:
             os.kill(self.pid, number)
 
@@ -204,7 +217,9 @@ class World:
         """
         ticks = int(lasts_s / TICK_S)
         self._end = self._begin + timedelta(seconds=ticks * TICK_S)
-        store = f"store: {self._server.url!r}\n" if self._server else ""
+        store = ""
+        if self._server:
+            store = f"store:\n  url: {self._server.url!r}\n  lease_s: {self._lease_s}\n"
         pools = f"pools: {{narrow: {POOL_SLOTS}}}\n"
         (self.folder / "locks").mkdir()
         (self.folder / "flows").mkdir()
@@ -214,6 +229,10 @@ class World:
         for number, name in enumerate(self._names()):
             (self.folder / "flows" / f"{name}.py").write_text(self._source(number, name))
         self.tend()
+
+    def wait(self, seconds: float) -> None:
+        """Let it live for some seconds."""
+        self._live(time.monotonic() + seconds)
 
     def hurt(self, count: int, *, pause_s: float, until_s: float) -> None:
         """Do harm at random.
@@ -317,6 +336,8 @@ class World:
         """Yield what processes say that nobody should ever read."""
         for process in self._processes:
             text = process.log.read_text(errors="replace") if process.log.exists() else ""
+            for end in process.ends:
+                yield f"{process.name} ended by itself {end}"
             for word in ("Traceback", "InternalError", "report it"):
                 if word in text:
                     start = text.index(word)
@@ -339,6 +360,7 @@ class World:
             for each in [each for each in self._ends if each[0] <= now_s]:
                 self._ends.remove(each)
                 each[2]()
+                self._tell(f"over: {each[1]}")
             if now_s >= until_s:
                 return
             if datetime.now(UTC) < self._end:
@@ -365,7 +387,7 @@ class World:
             return
         with suppress(StoreError, UnknownFlow, OstinatoError):
             project = find_project(Target(path=self.folder))
-            store = open_store(project.store_path)
+            store = open_store_of(project)
             try:
                 directory = FlowDirectory(store, project, SystemClock())
                 while self._pending:
@@ -377,7 +399,7 @@ class World:
                 store.close()
 
     def _runs(self) -> list[RunRow]:
-        store = open_store(find_project(Target(path=self.folder)).store_path)
+        store = open_store_of(find_project(Target(path=self.folder)))
         try:
             found: list[RunRow] = []
             cursor = ""
@@ -440,10 +462,16 @@ class World:
                 found["disk full"] = (0.3, lambda: self._for_a_while(server.fill, server.empty))
         return found
 
+    def _tell(self, what: str) -> None:
+        """Write down what was done, with its moment, for whoever looks for the cause."""
+        with open(self.folder / "faults.log", "a") as file:
+            file.write(f"{datetime.now(UTC).isoformat()} {what}\n")
+
     def _kill_process(self) -> bool:
         process = self._chance.choice(self._processes)
         if process.pid is None:
             return False
+        self._tell(f"kill {process.name} {process.pid}")
         process.send(signal.SIGKILL)
         # It may be stopped.
         process.send(signal.SIGCONT)
@@ -453,6 +481,7 @@ class World:
         process = self._chance.choice(self._processes)
         if process.pid is None or process.stopped_until_s is not None:
             return False
+        self._tell(f"end {process.name} {process.pid}")
         process.send(signal.SIGTERM)
         return True
 
@@ -461,20 +490,26 @@ class World:
         below = [*descendants(process.pid)] if process.pid is not None else []
         if not below:
             return False
+        victim = self._chance.choice(below)
+        self._tell(f"kill {victim} below {process.name} {process.pid}")
         with suppress(ProcessLookupError):
-            os.kill(self._chance.choice(below), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
         return True
 
     def _stop_process(self, seconds: float) -> bool:
         awake = [each for each in self._processes if each.pid and each.stopped_until_s is None]
         if len(awake) < 2:
             return False
-        self._chance.choice(awake).stop_for(seconds)
+        process = self._chance.choice(awake)
+        self._tell(f"stop {process.name} {process.pid} for {seconds} s")
+        process.stop_for(seconds)
         return True
 
     def _set_clock(self) -> bool:
         process = self._chance.choice(self._processes)
-        process.show_time(self._chance.choice([-3600, -30, -3, 3, 30, 3600]))
+        offset_s = self._chance.choice([-3600, -30, -3, 3, 30, 3600])
+        self._tell(f"show {process.name} {offset_s}")
+        process.show_time(offset_s)
         self._later(3.0, "clock", lambda: process.show_time(0))
         return True
 
@@ -484,6 +519,7 @@ class World:
     def _outage(self, server: HurtPostgres, mode: str, seconds: float) -> bool:
         if self._is_out():
             return False
+        self._tell(f"stop the server {mode}")
         with suppress(subprocess.SubprocessError):
             server.stop(mode)
         self._later(seconds, "server", server.heal)
@@ -492,6 +528,7 @@ class World:
     def _for_a_while(self, begin: Callable[[], None], end: Callable[[], None]) -> bool:
         if self._is_out():
             return False
+        self._tell(begin.__name__)
         try:
             begin()
         except subprocess.SubprocessError:
@@ -502,6 +539,7 @@ class World:
     def _freeze(self, server: HurtPostgres) -> bool:
         if self._is_out():
             return False
+        self._tell("freeze the server")
         stopped = server.freeze()
         self._later(
             self._chance.uniform(0.5, self._lease_s), "server", lambda: server.thaw(stopped)
@@ -511,6 +549,7 @@ class World:
     def _backend(self, kill: Callable[[float], None]) -> bool:
         if self._is_out():
             return False
+        self._tell(kill.__name__)
         kill(self._chance.random())
         return True
 

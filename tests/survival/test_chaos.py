@@ -1,0 +1,77 @@
+"""Whatever is done to its processes and its database, a service loses nothing and repeats nothing.
+
+Each test starts real processes, hurts one of them at random moments, and lets what the tasks
+wrote themselves judge. The seed is in its name: the harm is the same each time, its moments are
+not quite.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.survival.chaos_world import FAKETIME, Shape, World
+from tests.survival.hurt_postgres import HurtPostgres, programs
+
+pytestmark = [pytest.mark.survival, pytest.mark.slow]
+
+#: Seconds between two faults, on average, and that processes get to come up.
+PAUSE_S, START_S = 0.4, 4.0
+
+WORKERS = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
+SCHEDULERS = {f"scheduler-{number}": ("scheduler",) for number in range(2)}
+
+Scale = Callable[[int, int], int]
+
+
+def survive(world: World, faults: int) -> None:
+    """Hurt a world, let it settle, and show what must not be."""
+    lasts_s = START_S + faults * PAUSE_S
+    try:
+        world.make(lasts_s)
+        world.wait(START_S)
+        world.hurt(faults, pause_s=PAUSE_S, until_s=time.monotonic() + 3 * lasts_s)
+        world.settle()
+        found = world.findings()
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{dict(world.faults)}\n{world.logs()}") from None
+    finally:
+        world.close()
+
+    assert not found, f"{dict(world.faults)} in {world.folder}\n" + "\n".join(found[:20])
+
+
+@pytest.mark.skipif(programs() is None, reason="not run: make system-deps (postgres)")
+@pytest.mark.parametrize("seed", [1])
+def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
+    shape = Shape(
+        WORKERS | SCHEDULERS,
+        flows=scale(15, 200),
+        scheduled=scale(3, 10),
+        is_clock_false=bool(scale(0, 1)) and FAKETIME.exists(),
+    )
+    with closing(HurtPostgres(disk_mb=400)) as server:
+        world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
+
+        survive(world, scale(30, 5_000))
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_processes_on_one_file_survive(tmp_path: Path, seed: int, scale: Scale) -> None:
+    if not scale(0, 1):
+        pytest.skip("at length only: --soak")
+    roles = {name: WORKERS[name] for name in [*WORKERS][:2]} | SCHEDULERS
+    world = World(tmp_path, Shape(roles, flows=60, scheduled=5), seed, lease_s=2.0)
+
+    survive(world, 3_000)
+
+
+@pytest.mark.parametrize("seed", [3])
+def test_dev_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
+    if not scale(0, 1):
+        pytest.skip("at length only: --soak")
+    shape = Shape({"dev": ("dev", "--port", "0")}, flows=60, scheduled=5)
+
+    survive(World(tmp_path, shape, seed), 2_000)
