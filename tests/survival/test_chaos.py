@@ -17,13 +17,14 @@ from tests.survival.hurt_postgres import HurtPostgres, programs
 
 pytestmark = [pytest.mark.survival, pytest.mark.slow]
 
+Roles = dict[str, tuple[str, ...]]
+Scale = Callable[[int, int], int]
+
 #: Seconds between two faults, on average, and that processes get to come up.
 PAUSE_S, START_S = 0.4, 4.0
 
-WORKERS = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
-SCHEDULERS = {f"scheduler-{number}": ("scheduler",) for number in range(2)}
-
-Scale = Callable[[int, int], int]
+WORKERS: Roles = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
+SCHEDULERS: Roles = {f"scheduler-{number}": ("scheduler",) for number in range(2)}
 
 
 def survive(world: World, faults: int) -> None:
