@@ -189,6 +189,28 @@ def test_a_run_keeps_the_code_that_it_began_with(
 
 
 @pytest.mark.slow
+def test_a_run_whose_code_was_killed_waits_until_its_file_is_mended(
+    shop: Path, environ: dict[str, str], ostinato: Ostinato
+) -> None:
+    write(shop, "slow", WAITING.format(word="mended"))
+    with dev(shop, environ) as running:
+        ostinato("trigger", "slow", cwd=shop)
+        wait_for(shop / "begun", running)
+        (nursery,) = below(running.process.pid)
+        (host,) = below(nursery)
+        write(shop, "slow", "def broken(:\n")
+        running.line("as before, being broken: slow")
+        os.kill(host, signal.SIGKILL)
+        running.line("gone slow")
+
+        (shop / "go").touch()
+        write(shop, "slow", WAITING.format(word="mended"))
+
+        running.line("slow#1 goes on")
+        running.line("slow#1 succeeded")
+
+
+@pytest.mark.slow
 def test_a_second_one_is_refused(shop: Path, environ: dict[str, str], ostinato: Ostinato) -> None:
     with dev(shop, environ) as running:
         refused = ostinato("dev", "--port", "0", cwd=shop, code=2)
@@ -240,3 +262,9 @@ def wait_for(file: Path, running: Dev) -> None:
     while not file.exists():
         assert running.process.poll() is None
         os.sched_yield()
+
+
+def below(pid: int) -> list[int]:
+    """Return the children of a process, which any of its threads may have."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

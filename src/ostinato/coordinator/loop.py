@@ -744,7 +744,8 @@ class Coordinator:
                     if self._placed:
                         self._placed.cancel(flight.run.id, reason)
         if self._ended:
-            for run in self._ended:
+            # A run that is refused as it is taken up has ended by two events.
+            for run in dict.fromkeys(self._ended):
                 for tell in self._registry.run_ended:
                     tell(run)
                 for child in self._nested.run_ended(run):

@@ -140,6 +140,9 @@ class Versions:
 
     def _find(self, flow: str, version: str, in_force: InForce | None) -> Serving | Never | None:
         if in_force is not None and in_force.version == version:
+            if not self._has(version):
+                # Its process was killed; another load is about to bring its code back.
+                return None
             return Serving(in_force.definition, version, is_changed=False)
         kept = self._manifest(version)
         pinned = None if kept is None else kept.flow(flow)
@@ -156,6 +159,8 @@ class Versions:
         difference = changed_shape(pinned, in_force.definition)
         if difference:
             return Never(f"its code is gone, and that of today differs: {difference}")
+        if not self._has(in_force.version):
+            return None
         return Serving(in_force.definition, in_force.version, is_changed=not is_same)
 
     def _why_gone(self, flow: str, kept: Manifest) -> Never | None:
