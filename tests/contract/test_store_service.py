@@ -236,3 +236,29 @@ def test_definitions_tell_which_are_older(house: House) -> None:
     house.store.save_manifest(VERSION, "shop", b"")
 
     assert [version for version, _ in house.store.manifest_versions("shop")] == [VERSION, "b", "a"]
+
+
+def test_ended_runs_of_the_service_may_be_asked_to_run_again(house: House) -> None:
+    [run] = house.store.create_runs([waiting()])
+    claim(house)
+    local = house.run()
+    for each in (run, local):
+        house.commit(update(each.id, RunState.FAILED, ended_us=16))
+
+    request = house.store.request(run.id, "retry", "ann", payload=b"[]")
+    house.store.request(local.id, "retry", "ann")
+
+    assert house.store.requests_of_ended("shop") == [request]
+    assert house.store.requests_of_ended("other") == []
+
+
+def test_run_that_is_executed_again_may_be_of_other_definitions(house: House) -> None:
+    run = house.run()
+    other = house.run()
+    house.store.release_run(other.id, house.lease)
+
+    house.store.repin_run(run.id, "newer", house.lease)
+    house.store.repin_run(other.id, "newer", house.lease)
+
+    versions = [house.store.run(each.id) for each in (run, other)]
+    assert [each.manifest_version for each in versions if each] == ["newer", VERSION]

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 from msgspec import Struct
 
 from ostinato.cli import as_json, code, driving
 from ostinato.cli.display import icon
 from ostinato.cli.opening import Opened, name_of, open_project, open_runs
+from ostinato.client.new_runs import SERVICE
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.pinned import changed_shape, pinned_flow
 from ostinato.coordinator.retrying import Choice
@@ -76,6 +78,39 @@ def go_on(known: Known, take: Take, *, newest: bool, executor: str | None, outpu
             return _drive(opened, loading.host, known.row, flow, take=take, output=output)
     finally:
         loading.host.close()
+
+
+def is_left_to_worker(known: Known, opened: Opened) -> bool:
+    """Whether a run is the business of workers, of whom one is alive."""
+    return known.row.home == SERVICE and opened.client.is_served_by("worker")
+
+
+def leave_again(known: Known, choice: Choice, *, output: str) -> bool:
+    """Ask a worker to run again what is chosen of a run; False if none is there for it.
+
+    Args:
+        known: The run.
+        choice: What is asked for.
+        output: ``text`` or ``json``.
+
+    Raises:
+        UnknownTask: The choice names a task that there is not.
+        UsageError: Nothing of it is chosen, or it has not ended.
+    """
+    with open_project(known.project) as opened:
+        if not is_left_to_worker(known, opened):
+            return False
+        with Runner(opened.project, opened.store, None) as runner:
+            found = runner.would_retry(known.row.id, known.pinned, choice)
+        payload = msgspec.json.encode(choice)
+        opened.store.request(known.row.id, "retry", "ostinato retry", payload=payload)
+        opened.store.wake_workers()
+    name = name_of(known.row)
+    if output == "json":
+        as_json.echo({**as_json.run(known.row), "runs_again": [str(one.key) for one in found]})
+    else:
+        click.echo(f"{name} is run again by a worker, by the code in force: ostinato show '{name}'")
+    return True
 
 
 def preview(known: Known, choice: Choice, *, output: str) -> None:

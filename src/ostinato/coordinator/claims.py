@@ -8,7 +8,7 @@ from ostinato.clock import Clock
 from ostinato.coordinator.patience import PASSING
 from ostinato.coordinator.versions import Never, Serving, Versions
 from ostinato.store.protocol import Store
-from ostinato.store.records import Claimable, CoordinatorLease, RunRow
+from ostinato.store.records import Claimable, CoordinatorLease, RunRequest, RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ class Taker(Protocol):
 
     def refuse(self, row: RunRow, reason: str) -> None:
         """Fail a run that can never go on."""
+        ...
+
+    def retry(self, request: RunRequest) -> None:
+        """Execute parts of an ended run again, or take note that it cannot be."""
         ...
 
     def has_room(self) -> bool:
@@ -111,6 +115,8 @@ class Claims:
             gone = self._store.reap()
             if gone:
                 logger.warning("%d coordinators are gone; their runs are taken over", gone)
+        for request in self._store.requests_of_ended(self._project):
+            self._taker.retry(request)
         waiting = [
             each
             for each in self._store.claimable(self._project)

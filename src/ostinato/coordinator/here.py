@@ -8,17 +8,12 @@ import msgspec
 from ostinato.client.new_runs import LOCAL
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, VirtualClock
-from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.owner import Owner
 from ostinato.coordinator.retrying import (
-    THE_BODY,
     WHAT_FAILED,
     Again,
     Choice,
-    Chosen,
-    choose,
-    choose_steps,
-    nothing_chosen,
+    chosen_of,
 )
 from ostinato.coordinator.step_resets import archived, removed, step_name
 from ostinato.coordinator.waits import OnQuestion, StandIn
@@ -34,7 +29,7 @@ from ostinato.model.notice import NoticeState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.project.discovery import Project
 from ostinato.store.protocol import Store
-from ostinato.store.records import RunRow, TaskRunRow
+from ostinato.store.records import RunRow
 
 if TYPE_CHECKING:
     from ostinato.authoring.ports import BuiltFlow
@@ -267,7 +262,7 @@ class Runner(Owner):
         row = self._store.take_run(run_id, self._lease)
         try:
             run, commands = self._restore(row, flow)
-            chosen, steps = self._chosen(run, choice)
+            chosen, steps = chosen_of(self._store, run, choice)
         except OstinatoError:
             self._store.release_run(run_id, self._lease)
             raise
@@ -291,23 +286,12 @@ class Runner(Owner):
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound(f"no run has the id {run_id}")
-        run, _ = self._restore(row, flow)
-        chosen, steps = self._chosen(run, choice)
+        run, _ = self._restore_idle(row, flow)
+        chosen, steps = chosen_of(self._store, run, choice)
         return [
             *(Again(str(one.key), one.state) for one in run.machine.would_clear(*chosen)),
             *(Again(step_name(step), TaskRunState(step.state)) for step in steps),
         ]
-
-    def _chosen(self, run: LiveRun, choice: Choice) -> tuple[Chosen, tuple[TaskRunRow, ...]]:
-        name = f"{run.row.flow}#{run.row.number}"
-        if not run.row.state.is_terminal:
-            message = f"run {name} was interrupted and has not ended"
-            raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
-        steps = choose_steps(run.machine, choice, self._store, run.row)
-        chosen = choose(run.machine, choice) if steps is None else THE_BODY
-        if not run.machine.would_clear(*chosen):
-            raise nothing_chosen(name, choice)
-        return chosen, steps or ()
 
     def settle(self, run_id: RunId, flow: FlowDefinition, by: str) -> RunRow:
         """Cancel a run whose process is gone.

@@ -25,6 +25,7 @@ from ostinato.coordinator.triggered_runs import Asked, TriggeredRuns, target_of
 from ostinato.coordinator.vault_calls import VaultCalls
 from ostinato.coordinator.waits import OnQuestion, StandIn
 from ostinato.engine import events as ev
+from ostinato.engine.queueing import Lane
 from ostinato.errors import RunNotFound, RunOwned, StoreError
 from ostinato.executors.gate import Gate
 from ostinato.executors.protocol import Executor
@@ -374,6 +375,17 @@ class Owner:
         run, commands = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
         run.places = places
         return run, commands
+
+    def _restore_idle(
+        self, row: RunRow, flow: FlowDefinition | None = None
+    ) -> tuple[LiveRun, list[Any]]:
+        """Build a run of which nothing is dispatched here, whether its code is here or not."""
+        flow = flow or pinned_flow(self._store, row)
+        info = self._info(row, flow, row.started_us)
+        # Nothing takes what is queued here.
+        lanes = [Lane("", ())] * len(flow.tasks)
+        now_us = self._clock.now_us()
+        return restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
 
     def _describe(self, run_id: int) -> RunInfo | None:
         row = self._store.run(RunId(run_id))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ostinato.coordinator.live_run import LiveRun
 from ostinato.coordinator.step_resets import dropped_steps
 from ostinato.engine.machine import RunMachine
 from ostinato.errors import UnknownTask, UsageError
@@ -165,3 +166,26 @@ def nothing_chosen(name: str, choice: Choice) -> UsageError:
         message = f"nothing{what} of run {name} failed: there is nothing to retry"
         return UsageError(message, hint="--from TASK runs again what succeeded")
     return UsageError(f"nothing of run {name} is chosen: there is nothing to retry")
+
+
+def chosen_of(store: Store, run: LiveRun, choice: Choice) -> tuple[Chosen, tuple[TaskRunRow, ...]]:
+    """Return what of an ended run is executed again, and the steps that are forgotten.
+
+    Args:
+        store: Where it is recorded.
+        run: As it ended.
+        choice: What is asked for.
+
+    Raises:
+        UnknownTask: The choice names a task that there is not.
+        UsageError: Nothing of it is chosen, or it has not ended.
+    """
+    name = f"{run.row.flow}#{run.row.number}"
+    if not run.row.state.is_terminal:
+        message = f"run {name} was interrupted and has not ended"
+        raise UsageError(message, hint=f"ostinato resume '{name}' goes on with it")
+    steps = choose_steps(run.machine, choice, store, run.row)
+    chosen = choose(run.machine, choice) if steps is None else THE_BODY
+    if not run.machine.would_clear(*chosen):
+        raise nothing_chosen(name, choice)
+    return chosen, steps or ()

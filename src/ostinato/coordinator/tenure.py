@@ -16,26 +16,34 @@ from ostinato.coordinator.nested_runs import NESTED
 from ostinato.coordinator.outside import outside_values
 from ostinato.coordinator.owner import Owner
 from ostinato.coordinator.patience import Patience
-from ostinato.coordinator.pinned import pinned_flow
 from ostinato.coordinator.recovery import new_run, restore_run
 from ostinato.coordinator.registry import Registry
+from ostinato.coordinator.retrying import Choice, chosen_of
 from ostinato.coordinator.run_news import OnRun, RunNews, end_of
+from ostinato.coordinator.step_resets import archived, removed
 from ostinato.coordinator.triggered_runs import Asked, target_of
 from ostinato.coordinator.versions import Code, Place, Serving, Versions
 from ostinato.engine import events as ev
-from ostinato.engine.queueing import Lane
-from ostinato.errors import CodeUnavailable, OstinatoError, OwnershipLost, StoreError
+from ostinato.errors import (
+    CodeUnavailable,
+    OstinatoError,
+    OwnershipLost,
+    RunNotFound,
+    RunOwned,
+    StoreError,
+)
 from ostinato.executors.code_host import CodeHost
 from ostinato.executors.process import ProcessExecutor
 from ostinato.executors.protocol import Executor
 from ostinato.executors.step_children import StepChildren
 from ostinato.executors.trigger_host import TriggerHost
 from ostinato.model.flow import FlowDefinition
+from ostinato.model.identity import RunId
 from ostinato.model.layout import TRIGGER_LOG
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project
 from ostinato.store.protocol import Store
-from ostinato.store.records import RunRow
+from ostinato.store.records import EventRow, RunRequest, RunRow, RunUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -171,23 +179,71 @@ class Tenure(Owner):
             run.places = places
             first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
             self._coordinator.adopt(run, commands, first)
-        if self._on_run is not None:
-            self._on_run(RunNews(row, RunState.RUNNING, now_us, row.started_us))
+        self._tell_of(row)
         if serving.is_changed:
             self._coordinator.record(run, ev.CodeChanged(now_us, serving.version))
+
+    def _tell_of(self, row: RunRow) -> None:
+        if self._on_run is not None:
+            now_us = self._clock.now_us()
+            self._on_run(RunNews(row, RunState.RUNNING, now_us, row.started_us))
 
     def refuse(self, row: RunRow, reason: str) -> None:
         """Fail a run that can never go on; nothing of it is executed any more."""
         logger.warning("%s#%d cannot go on: %s", row.flow, row.number, reason)
-        now_us = self._clock.now_us()
-        flow = pinned_flow(self._store, row)
-        # Nothing takes what is queued here.
-        lanes = [Lane("", ())] * len(flow.tasks)
-        info = self._info(row, flow, row.started_us)
-        run, _ = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
-        first = None if row.state is RunState.QUEUED else ev.Recovered(now_us)
+        try:
+            run, _ = self._restore_idle(row)
+        except RunNotFound:
+            self._fail_unknown(row, reason)
+            return
+        first = None if row.state is RunState.QUEUED else ev.Recovered(self._clock.now_us())
         self._coordinator.adopt(run, [], first)
         self._coordinator.refuse(row.id, reason)
+
+    def _fail_unknown(self, row: RunRow, reason: str) -> None:
+        """Fail a run of whose tasks nothing is known any more."""
+        now_us = self._clock.now_us()
+        batch = self._coordinator.batch
+        ended = ev.RunEnded(now_us, RunState.FAILED.label, reason)
+        batch.events.append(EventRow(row.id, "", "", now_us, ended))
+        state = (RunState.FAILED, reason, row.started_us or now_us, now_us, row.generation)
+        batch.runs.append(RunUpdate(*state, row.id, row.name))
+
+    def retry(self, request: RunRequest) -> None:
+        """Execute parts of an ended run again, by the code in force."""
+        row = self._store.run(RunId(request.run_id))
+        in_force = None if row is None else self._code_in_force.flows.get(row.flow)
+        if row is None or in_force is None:
+            # Its file may be mended.
+            return
+        try:
+            row = self._store.take_run(row.id, self._lease)
+        except RunOwned:
+            return
+        batch = self._coordinator.batch
+        batch.handled.append(request.id)
+        try:
+            places = self._open_places(in_force.version)
+            flow = in_force.definition
+            lanes = self._coordinator.lanes(flow, "", places)
+            info = self._info(row, flow, row.started_us)
+            now_us = self._clock.now_us()
+            run, commands = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
+            choice = msgspec.json.decode(request.payload or b"[]", type=Choice)
+            chosen, steps = chosen_of(self._store, run, choice)
+        except (StoreError, OwnershipLost):
+            raise
+        except (OstinatoError, msgspec.ValidationError) as error:
+            logger.warning("%s#%d is not run again: %s", row.flow, row.number, error)
+            self._store.release_run(row.id, self._lease)
+            return
+        self._store.repin_run(row.id, in_force.version, self._lease)
+        run.places = places
+        batch.attempts.extend(archived(step) for step in steps)
+        batch.task_runs.extend(removed(step) for step in steps)
+        cleared = ev.TaskRunsCleared(now_us, chosen.keys, request.by, chosen.alone)
+        self._coordinator.adopt(run, commands, cleared)
+        self._tell_of(row)
 
     def _note_end(self, run: LiveRun) -> None:
         if run.plan.flow.max_active_runs or any(tag.startswith("from:") for tag in run.row.tags):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from ostinato.clock import SystemClock
 from ostinato.coordinator.run_news import OnRun
 from ostinato.coordinator.tenure import Tenure
-from ostinato.errors import CodeUnavailable, LoadError, OwnershipLost, StoreError
+from ostinato.errors import InternalError, OstinatoError
 from ostinato.executors.served_code import ServedCode
 from ostinato.model.health import PartHealth
 from ostinato.model.measure import Labels, Measure, gauge
@@ -75,7 +75,9 @@ class Worker:
             began_s = self._clock.monotonic_s()
             try:
                 self._serve_once()
-            except (StoreError, OwnershipLost, LoadError, CodeUnavailable) as error:
+            except InternalError:
+                raise
+            except OstinatoError as error:
                 if self._clock.monotonic_s() - began_s > PAUSES_S[-1]:
                     failures = 0
                 self._trouble = str(error)

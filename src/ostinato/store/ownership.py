@@ -121,6 +121,11 @@ class Ownership:
             connection.execute(self._sql["set_owner"], (lease.id, run_id))
         return replace(row, owner=lease.id)
 
+    def repin(self, run_id: RunId, version: str, lease: CoordinatorLease) -> None:
+        """Have a run be of other definitions."""
+        with self.writing(lease) as connection:
+            connection.execute(self._sql["repin_run"], (version, run_id, lease.id))
+
     def release(self, run_id: RunId, lease: CoordinatorLease) -> None:
         """Leave a run without an owner."""
         with self._database.writing() as connection:

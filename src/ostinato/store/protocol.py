@@ -547,6 +547,14 @@ class Store(Protocol):
         """
         ...
 
+    def repin_run(self, run_id: RunId, version: str, lease: CoordinatorLease) -> None:
+        """Have a run that is executed again be of other definitions.
+
+        Raises:
+            OwnershipLost: The lease's epoch is no longer the newest one.
+        """
+        ...
+
     def release_run(self, run_id: RunId, lease: CoordinatorLease) -> None:
         """Leave a run without an owner."""
         ...
@@ -579,12 +587,16 @@ class Store(Protocol):
 
         Raises:
             RunNotFound: No run has this id.
-            UsageError: The run has ended.
+            UsageError: The run has ended, and something else is asked than ``retry``.
         """
         ...
 
     def has_requests(self, run_id: RunId) -> bool:
         """Whether something is asked of a run that nobody has answered yet."""
+        ...
+
+    def requests_of_ended(self, project: str) -> list[RunRequest]:
+        """Return what was asked of runs of the service that have ended, oldest first."""
         ...
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:

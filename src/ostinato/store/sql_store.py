@@ -369,6 +369,10 @@ class SqlStore(ABC):
         """Make a coordinator the owner of a run whose owner is gone or nobody."""
         return self._ownership.take(run_id, lease)
 
+    def repin_run(self, run_id: RunId, version: str, lease: CoordinatorLease) -> None:
+        """Have a run that is executed again be of other definitions."""
+        self._ownership.repin(run_id, version, lease)
+
     def release_run(self, run_id: RunId, lease: CoordinatorLease) -> None:
         """Leave a run without an owner."""
         self._ownership.release(run_id, lease)
@@ -433,7 +437,7 @@ class SqlStore(ABC):
             if found is None:
                 raise RunNotFound(f"there is no run {run_id}", hint="ostinato runs lists them")
             flow, number, state, owner_id = found
-            if RunState(state).is_terminal:
+            if RunState(state).is_terminal and kind != "retry":
                 label = RunState(state).label
                 raise UsageError(f"run {flow}#{number} has ended: it is {label}")
             made = connection.execute(self._sql["insert_request"], columns).fetchone()
@@ -445,6 +449,11 @@ class SqlStore(ABC):
     def has_requests(self, run_id: RunId) -> bool:
         """Whether something is asked of a run that nobody has answered yet."""
         return bool(self._database.read(self._sql["any_request"], (run_id,)))
+
+    def requests_of_ended(self, project: str) -> list[RunRequest]:
+        """Return what was asked of runs of the service that have ended."""
+        found = self._database.read(self._sql["select_requests_of_ended"], (project,))
+        return [RunRequest(*row) for row in found]
 
     def pending_requests(self, lease: CoordinatorLease) -> list[RunRequest]:
         """Return what was asked of the runs that a coordinator owns."""

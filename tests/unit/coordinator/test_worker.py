@@ -346,3 +346,46 @@ def test_a_store_that_is_slow_is_asked_for_no_more(caplog: pytest.LogCaptureFixt
         patience.note(0.0)
     assert patience.trouble == ""
     assert "the store is fast enough again" in caplog.text
+
+
+def test_what_failed_is_run_again_by_the_code_in_force(works: Works, tmp_path: Path) -> None:
+    file = write_flow(tmp_path, "etl", 1)
+    whole = file.read_text()
+    file.write_text(whole.replace("return 1", "raise OSError('broken')"))
+    works.code.load()
+    row = works.ask("etl")[0]
+    with works.worker():
+        failed = works.ended(row)
+        file.write_text(whole)
+        works.code.load()
+
+        works.store.request(row.id, "retry", "somebody", payload=b"[]")
+        works.store.wake_workers()
+        until(lambda: works.state(row) is RunState.SUCCEEDED)
+
+    assert failed.state is RunState.FAILED
+    assert works.run(row).manifest_version == works.code.flows["etl"].version
+    assert values_of(works, row, "work") == [1]
+
+
+def test_what_cannot_be_run_again_is_told_and_left(
+    works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = works.ask("etl")[0]
+    with works.worker():
+        works.ended(row)
+        works.store.request(row.id, "retry", "somebody", payload=b"[]")
+        works.store.wake_workers()
+        until(lambda: not works.store.has_requests(row.id))
+
+    assert "etl#1 is not run again: nothing of run etl#1 failed" in caplog.text
+    assert (works.run(row).owner, works.state(row)) == (0, RunState.SUCCEEDED)
+
+
+def test_a_run_whose_definitions_are_gone_fails(works: Works) -> None:
+    row = works.ask("etl", version="gone")[0]
+
+    with works.worker():
+        ended = works.ended(row)
+
+    assert ended.reason == "code_unavailable: its definitions are no longer kept"

@@ -28,6 +28,7 @@ def command(
     """
     from ostinato.cli.opening import name_of, open_runs, parse_task_run
     from ostinato.client.answers import read_answer
+    from ostinato.client.new_runs import SERVICE
     from ostinato.errors import UsageError
     from ostinato.model.state import RunState
 
@@ -46,7 +47,9 @@ def command(
             answer = read_answer(asked[0].request, value) if asked else value
         client.answer(row.id, task_id, path or "", answer, by or getpass.getuser())
         click.echo(f"{name_of(row)} {task}: answered")
-        if client.owner(row) is None:
+        if client.owner(row) is None and row.home == SERVICE and client.is_served_by("worker"):
+            opened.store.wake_workers()
+        elif client.owner(row) is None:
             name = name_of(row)
             is_suspended = row.state is RunState.PAUSED
             how = "is suspended" if is_suspended else "was interrupted"

@@ -72,6 +72,8 @@ def command(
     if dry_run:
         again.preview(known, choice, output=output)
         return
+    if executor is None and again.leave_again(known, choice, output=output):
+        return
     ctx.exit(
         again.go_on(
             known,

@@ -233,6 +233,19 @@ SELECT
     requests.payload
 FROM requests JOIN runs ON runs.id = requests.run_id WHERE runs.owner = ? ORDER BY requests.id
 
+-- name: select_requests_of_ended
+-- What was asked of runs of the service that have ended. Whole table, which is short.
+SELECT
+    requests.id, requests.run_id, requests.kind, requests."by", requests.task_id, requests.path,
+    requests.payload
+FROM requests JOIN runs ON runs.id = requests.run_id
+WHERE runs.project = ? AND runs.owner = 0 AND runs.home = 'service' AND runs.state >= 4
+ORDER BY requests.id
+
+-- name: repin_run
+-- Have a run that is executed again be of other definitions. Primary key.
+UPDATE runs SET manifest_version = ? WHERE id = ? AND owner = ?
+
 -- name: delete_request
 -- A request was answered. Primary key.
 DELETE FROM requests WHERE id = ?
