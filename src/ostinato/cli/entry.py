@@ -53,6 +53,7 @@ COMMANDS = (
     "variables",
     "pools",
     "db",
+    "doctor",
     "server",
     "scheduler",
 )

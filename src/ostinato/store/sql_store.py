@@ -464,7 +464,7 @@ class SqlStore(ABC):
 
     def inspect(self) -> StoreInspection:
         """Return what the store is, and how much is in it."""
-        return inspect(self._database, self._sql)
+        return inspect(self._database, self._sql, self._clock)
 
     def check_integrity(self) -> list[str]:
         """Return what is unsound in the store; nothing when all is well."""

@@ -25,3 +25,7 @@ UNION ALL
 SELECT 'definitions', count(*) FROM manifests
 UNION ALL
 SELECT 'half deleted runs', count(*) FROM pruned_runs
+
+-- name: inspect_clock
+-- The time of the server, in microseconds.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint

@@ -26,3 +26,7 @@ UNION ALL
 SELECT 'definitions', count(*) FROM manifests
 UNION ALL
 SELECT 'half deleted runs', count(*) FROM pruned_runs
+
+-- name: inspect_clock
+-- The time of the server, in microseconds: there is none.
+SELECT NULL
