@@ -1,14 +1,22 @@
 """This module hands runs of the service to the coordinators that can execute them."""
 
 from collections.abc import Mapping, Sequence
-
-from msgspec.structs import replace
+from typing import NamedTuple
 
 from ostinato.store.database import Connection, Database
-from ostinato.store.filters import claimable_runs
+from ostinato.store.filters import run_by_id
 from ostinato.store.ownership import Ownership
 from ostinato.store.records import Claimable, CoordinatorLease, RunRow
 from ostinato.store.rows import run_row
+
+
+class WaitingRun(NamedTuple):
+    """What decides whether a run is claimed."""
+
+    id: int
+    flow: str
+    state: int
+    priority: int
 
 
 class Claims:
@@ -51,12 +59,9 @@ class Claims:
                 flow: max_active[flow] - self._count_active(connection, project, flow)
                 for flow in limited
             }
-            full = {flow for flow, left in room.items() if left <= 0}
-            waiting = self._waiting(connection, project, pairs, limit=limit, full=full)
+            waiting = self._waiting(connection, project, pairs, limit=limit, room=room)
             chosen = _choose(waiting, limit, room)
-            owned = [(lease.id, row.id) for row in chosen]
-            connection.executemany(self._sql["set_owner"], owned)
-        return [replace(row, owner=lease.id) for row in chosen]
+            return self._own(connection, lease, [run.id for run in chosen])
 
     def _count_active(self, connection: Connection, project: str, flow: str) -> int:
         found = connection.execute(self._sql["count_active"], (project, flow)).fetchone()
@@ -69,27 +74,48 @@ class Claims:
         pairs: Sequence[tuple[str, str]],
         *,
         limit: int,
-        full: set[str],
-    ) -> list[RunRow]:
-        """Return candidates: as many of each pair as could be claimed in all."""
-        found: list[RunRow] = []
+        room: Mapping[str, int],
+    ) -> list[WaitingRun]:
+        """Return candidates: as many of each pair as could be claimed in all.
+
+        Args:
+            connection: In the transaction.
+            project: Whose runs.
+            pairs: Flows and versions.
+            limit: How many could be claimed.
+            room: Of flows with a limit; where there is none, only runs that had begun can be.
+        """
+        found: list[WaitingRun] = []
         for flow, version in dict.fromkeys(pairs):
-            query = claimable_runs(
-                self._sql["select_runs"],
-                self._sql["lock_claimed"],
-                (project, flow, version),
-                limit=limit,
-                is_full=flow in full,
-            )
-            found.extend(map(run_row, connection.execute(*query).fetchall()))
-        return sorted(found, key=lambda row: (-row.priority, row.id))
+            values = (project, flow, version, least_state(flow, room), limit)
+            rows = connection.execute(self._sql["select_claimable"], values).fetchall()
+            found.extend(map(WaitingRun._make, rows))
+        return found
+
+    def _own(
+        self, connection: Connection, lease: CoordinatorLease, ids: Sequence[int]
+    ) -> list[RunRow]:
+        """Make a coordinator the owner of runs, and return them."""
+        connection.executemany(self._sql["set_owner"], [(lease.id, id_) for id_ in ids])
+        queries = (run_by_id(self._sql["select_runs"], id_) for id_ in ids)
+        return [run_row(connection.execute(*query).fetchone()) for query in queries]
 
 
-def _choose(waiting: Sequence[RunRow], limit: int, room: Mapping[str, int]) -> list[RunRow]:
+def least_state(flow: str, room: Mapping[str, int]) -> int:
+    """Return the state from which on runs of a flow can be claimed.
+
+    Args:
+        flow: The flow.
+        room: Of flows with a limit.
+    """
+    return 0 if room.get(flow, 1) > 0 else 1
+
+
+def _choose(waiting: Sequence[WaitingRun], limit: int, room: Mapping[str, int]) -> list[WaitingRun]:
     """Return the runs that are claimed; one that had begun counts as active already."""
     left = dict(room)
-    chosen: list[RunRow] = []
-    for row in waiting:
+    chosen: list[WaitingRun] = []
+    for row in sorted(waiting, key=lambda row: (-row.priority, row.id)):
         if len(chosen) == limit:
             break
         has_begun = row.state > 0

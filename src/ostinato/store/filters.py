@@ -175,33 +175,6 @@ def run_by_id(select: str, run_id: int) -> Query:
     return Query(f"{select} FROM runs WHERE id = ?", [run_id])
 
 
-def claimable_runs(
-    select: str,
-    ending: str,
-    pair: tuple[str, str, str],
-    *,
-    limit: int,
-    is_full: bool = False,
-) -> Query:
-    """Return the query for runs that wait for a worker, the urgent first, then the oldest.
-
-    Args:
-        select: The columns.
-        ending: How the store ends a query whose rows are to be claimed.
-        pair: Project, flow and version of its definitions.
-        limit: How many at most.
-        is_full: Only those that have begun: there is no room for others.
-    """
-    begun = " AND state > 0" if is_full else ""
-    sql = (
-        f"{select} FROM runs INDEXED BY runs_claimable"
-        " WHERE project = ? AND flow = ? AND manifest_version = ?"
-        f" AND owner = 0 AND home = 'service' AND state < 4{begun}"
-        f" ORDER BY priority DESC, id {ending}"
-    )
-    return Query(sql, [*pair, limit])
-
-
 def previous_success(select: str, flow: str, before_us: int) -> Query:
     """Return the query for the run of a flow that succeeded before a logical date.
 

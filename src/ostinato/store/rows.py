@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ostinato.engine.events import decode_event, encode_event
 from ostinato.errors import InternalError
@@ -28,6 +29,9 @@ REMEMBERED_PATHS = 8_192
 #: Characters of a parameter by which runs can be found; an index cannot hold any length.
 MAX_FOUND_VALUE = 500
 
+_TAGS = RunRow.__struct_fields__.index("tags")
+_STATE = RunRow.__struct_fields__.index("state")
+
 _json = msgspec.json.Encoder()
 _tags_decoder = msgspec.json.Decoder(tuple[str, ...])
 
@@ -46,18 +50,24 @@ def path_key(path: str) -> bytes:
 
 def run_parameters(row: RunRow) -> tuple[object, ...]:
     """Return a run in the order of ``insert_run``."""
-    tags = _json.encode(row.tags).decode()
-    return tuple(
-        tags if name == "tags" else getattr(row, name) for name in RunRow.__struct_fields__
+    # Hot path: ten thousand schedules may be due at once.
+    columns = astuple(row)
+    tags = _json.encode(row.tags).decode() if row.tags else "[]"
+    return (
+        *columns[:_TAGS],
+        tags,
+        *columns[_TAGS + 1 : _STATE],
+        int(row.state),
+        *columns[_STATE + 1 :],
     )
 
 
 def run_row(columns: Sequence[Any]) -> RunRow:
     """Return a run from the columns of ``select_runs``."""
-    values = dict(zip(RunRow.__struct_fields__, columns, strict=True))
-    values["tags"] = _tags_decoder.decode(values["tags"])
-    values["state"] = RunState(values["state"])
-    return RunRow(**values)
+    tags = _tags_decoder.decode(columns[_TAGS]) if columns[_TAGS] != "[]" else ()
+    state = RunState(columns[_STATE])
+    before, between, after = columns[:_TAGS], columns[_TAGS + 1 : _STATE], columns[_STATE + 1 :]
+    return RunRow(*(*before, tags, *between, state, *after))
 
 
 def created_run(new: NewRun, *, id: int, number: int, created_us: int, owner: int) -> RunRow:
@@ -70,18 +80,10 @@ def created_run(new: NewRun, *, id: int, number: int, created_us: int, owner: in
         created_us: When.
         owner: Id of the coordinator that owns it; 0 for none.
     """
-    return RunRow(
-        **{name: getattr(new, name) for name in NewRun.__struct_fields__},
-        id=RunId(id),
-        number=number,
-        state=RunState.QUEUED,
-        reason="",
-        created_us=created_us,
-        started_us=0,
-        ended_us=0,
-        owner=owner,
-        generation=0,
-    )
+    *asked, name, priority = astuple(new)
+    # What is asked for stands together, and its name and priority at the end, where they came.
+    own = (RunState.QUEUED, "", created_us, 0, 0, owner, 0)
+    return RunRow(*(id, number, *asked, *own, name, priority))
 
 
 def scalar_parameters(row: RunRow) -> list[tuple[int, str, str]]:
@@ -95,6 +97,8 @@ def searchable_parameters(data: bytes) -> list[tuple[str, str]]:
     Args:
         data: All of them, as a JSON object.
     """
+    if data == b"{}":
+        return []
     params = msgspec.json.decode(data)
     if not isinstance(params, dict):
         raise InternalError(f"the parameters of a run are {type(params).__name__}, not an object")

@@ -76,7 +76,7 @@ class SqlStore(ABC):
         self._sql = statements
         self._database = database
         self._ownership = Ownership(database, statements, liveness, clock)
-        self._claims = Claims(database, statements, self._ownership)
+        self._claims = self._claims_of(database)
         #: Connections, variables and pools.
         self.vault = VaultTables(database, statements, clock)
         self.backfills = BackfillStore(database, statements, clock)
@@ -89,6 +89,9 @@ class SqlStore(ABC):
         self.budgets = BudgetTables(
             database, statements, self._ownership, clock=clock, wake=self._wake_coordinators
         )
+
+    def _claims_of(self, database: Database) -> Claims:
+        return Claims(database, self._sql, self._ownership)
 
     @abstractmethod
     def close(self) -> None:

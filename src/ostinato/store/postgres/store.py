@@ -11,10 +11,13 @@ from ostinato.clock import Clock, SystemClock
 from ostinato.errors import StoreError, UsageError
 from ostinato.model.identity import RunId
 from ostinato.store import rows
+from ostinato.store.claims import Claims
 from ostinato.store.creation import Creation
 from ostinato.store.cursors import read_pair, write_position
+from ostinato.store.database import Database
 from ostinato.store.ids import IdGenerator
 from ostinato.store.postgres.batches import write_batch, write_runs
+from ostinato.store.postgres.claims import PostgresClaims
 from ostinato.store.postgres.connection import Connector, PostgresConnection
 from ostinato.store.postgres.database import PostgresDatabase
 from ostinato.store.postgres.keeper import Keeper
@@ -119,6 +122,9 @@ class PostgresStore(SqlStore):
         self._ids_generation = 0
         self._ids_lock = threading.Lock()
         super().__init__(database, sql, self._liveness, clock)
+
+    def _claims_of(self, database: Database) -> Claims:
+        return PostgresClaims(database, self._sql, self._ownership)
 
     def close(self) -> None:
         """Give up coordinators, locks and connections; a second time does nothing."""

@@ -104,6 +104,9 @@ SELECT version, created_us FROM manifests WHERE project = ? ORDER BY created_us,
 -- Nobody else takes a run meanwhile: SQLite lets one transaction write.
 SELECT ?
 
--- name: lock_claimed
--- Ends the query for runs that are to be claimed: SQLite lets one transaction write.
-LIMIT ?
+-- name: select_claimable
+-- Runs of a flow that wait for a worker, the urgent first, then the oldest. runs_claimable.
+SELECT id, flow, state, priority FROM runs INDEXED BY runs_claimable
+WHERE project = ? AND flow = ? AND manifest_version = ?
+    AND owner = 0 AND home = 'service' AND state < 4 AND state >= ?
+ORDER BY priority DESC, id LIMIT ?

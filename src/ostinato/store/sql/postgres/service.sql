@@ -59,9 +59,23 @@ SELECT pg_advisory_xact_lock(1332966506, hashtext(?))
 -- Nobody else takes a run until the transaction ends. Primary key.
 SELECT id FROM runs WHERE id = ? FOR UPDATE
 
--- name: lock_claimed
--- Ends the query for runs that are to be claimed: others look for others.
-LIMIT ? FOR UPDATE OF runs SKIP LOCKED
+-- name: select_all_claimable
+-- Runs of flows that wait for a worker, the urgent first, then the oldest. runs_claimable.
+SELECT waiting.id, waiting.flow, waiting.state, waiting.priority
+FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS pair (flow, version, state)
+JOIN LATERAL (
+    SELECT id, flow, state, priority FROM runs
+    WHERE project = ?4 AND flow = pair.flow AND manifest_version = pair.version
+        AND owner = 0 AND home = 'service' AND state < 4 AND state >= pair.state
+    ORDER BY priority DESC, id LIMIT ?5
+) AS waiting ON TRUE
+ORDER BY waiting.priority DESC, waiting.id LIMIT ?6
+
+-- name: own_claimed
+-- Own runs that nobody else has got hold of meanwhile; their columns follow. Primary key.
+UPDATE runs SET owner = ?1 WHERE id IN (
+    SELECT id FROM runs WHERE id = ANY(?2) AND owner = 0 FOR UPDATE SKIP LOCKED
+) RETURNING
 
 -- name: wake_others
 -- Wake whoever listens, when the transaction has been committed.
