@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks that nothing has asked for; also how soon it sees that it is to end.
 LOOK_S = 2.0
 
-#: A pause is at least this many times as long as a look: looking costs 2% of a core at most.
-_PAUSES_PER_LOOK = 50
+#: A pause is at least this many times as long as the look before it: where nothing is told of,
+#: and where the system tells of changes all the time.
+_PAUSES_PER_LOOK, _RESTS_PER_LOOK = 50, 4
 
 #: Folders that the system is asked to tell of; what lies in others is found by looking.
 _MAX_FOLDERS = 1_000
@@ -60,6 +61,8 @@ class FileArrivals:
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._events: FolderEvents | None = None
+        self._folders: set[str] = set()
+        self._rest_s = 0.0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -76,25 +79,32 @@ class FileArrivals:
         began_s = self._clock.monotonic_s()
         for label in self._watched.keys() - sources.keys():
             del self._watched[label]
-        waits = [LOOK_S]
+        ripe_s: list[float] = []
         folders: set[str] = set()
         for label, source in sources.items():
             watched = self._watched.get(label)
             if watched is None:
                 watched = self._begin(source)
-            waits.append(self._look_at(source, watched))
+            wait_s = self._look_at(source, watched)
+            if wait_s is not None:
+                ripe_s.append(wait_s)
             folders |= watched.folders
-        self._watch(folders)
+        if self._watch(folders):
+            # What came before they were watched is found by another look.
+            return 0.0
         took_s = self._clock.monotonic_s() - began_s
-        return max(min(waits), took_s * _PAUSES_PER_LOOK)
+        self._rest_s = took_s * _RESTS_PER_LOOK
+        return min([max(LOOK_S, took_s * _PAUSES_PER_LOOK), *ripe_s])
 
     def wait(self, seconds: float) -> None:
         """Return after a while, or as soon as the system tells of a change, or somebody wakes."""
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
-        if self._events is not None:
-            poll.register(self._events.fileno(), select.POLLIN)
-        poll.poll(seconds * 1000)
+        rest_s = min(self._rest_s, seconds)
+        if not poll.poll(rest_s * 1000):
+            if self._events is not None:
+                poll.register(self._events.fileno(), select.POLLIN)
+            poll.poll((seconds - rest_s) * 1000)
         if self._events is not None:
             self._events.read()
         with suppress(BlockingIOError):
@@ -124,8 +134,8 @@ class FileArrivals:
         self._watched[label] = watched
         return watched
 
-    def _look_at(self, source: FileArrival, watched: "_Watched") -> float:
-        """Deliver what has come; return the seconds until more may have come whole."""
+    def _look_at(self, source: FileArrival, watched: "_Watched") -> float | None:
+        """Deliver what has come; return the seconds until more has come whole, None for nothing."""
         files = self._files(source)
         watched.folders = {os.path.dirname(path) for path in files} | {
             _fixed_folder(os.path.join(self._project.root, source.path))
@@ -154,7 +164,7 @@ class FileArrivals:
         if gone:
             self._note(source, watched, gone=gone)
         if not pending:
-            return LOOK_S
+            return None
         ripe_s = min(since_s for _, since_s in pending.values()) + source.stable_for_s
         return max(ripe_s - now_s, 0.0)
 
@@ -186,22 +196,28 @@ class FileArrivals:
                 found[path] = (status.st_mtime_ns, status.st_size)
         return found
 
-    def _watch(self, folders: set[str]) -> None:
+    def _watch(self, folders: set[str]) -> bool:
+        """Have the system tell of these folders; return whether one is new."""
         there = [folder for folder in sorted(folders) if os.path.isdir(folder)][:_MAX_FOLDERS]
+        is_new = not self._folders.issuperset(there)
         try:
             if self._events is None and there:
                 self._events = FolderEvents()
             if self._events is not None:
                 self._events.watch(there)
+                self._folders = set(there)
+                return is_new
         except OSError as error:
             # Looking finds them too.
             logger.debug("folders cannot be watched: %s", error)
             self._close_events()
+        return False
 
     def _close_events(self) -> None:
         if self._events is not None:
             self._events.close()
             self._events = None
+            self._folders = set()
 
 
 class _Watched:

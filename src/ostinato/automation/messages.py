@@ -257,7 +257,7 @@ class _FileThread(threading.Thread):
         super().__init__(name="files", daemon=True)
         self._sources: Mapping[str, FileArrival] = {}
         self._arrivals = FileArrivals(client, project, deliveries.deliver, clock)
-        self._is_stopped = False
+        self._is_ending = False
 
     def look_for(self, sources: Mapping[str, FileArrival]) -> None:
         """Say whose files are waited for from now on."""
@@ -267,13 +267,13 @@ class _FileThread(threading.Thread):
 
     def stop(self) -> None:
         """Have it end soon."""
-        self._is_stopped = True
+        self._is_ending = True
         if self.is_alive():
             self._arrivals.wake()
 
     def run(self) -> None:
         """Look for files until it is stopped."""
-        while not self._is_stopped:
+        while not self._is_ending:
             pause_s = IDLE_S
             try:
                 pause_s = self._arrivals.look(self._sources)

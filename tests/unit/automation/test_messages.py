@@ -37,8 +37,8 @@ def load(order: int = 0, path: str = "", message: object = None): pass
 """
 
 
-class House:
-    """A project with its code in force, a store, and a driver of its messages."""
+class Shop:
+    """A project with a store."""
 
     def __init__(self, folder: Path, closing: ExitStack) -> None:
         self.folder = folder
@@ -50,6 +50,13 @@ class House:
         self.store = open_store(folder / "store.db", durability="relaxed", clock=self.clock)
         closing.callback(self.store.close)
         self.client = LocalClient(self.store, values_root=folder, logs_root=folder)
+
+
+class House(Shop):
+    """A shop with its code in force, and a driver of its messages."""
+
+    def __init__(self, folder: Path, closing: ExitStack) -> None:
+        super().__init__(folder, closing)
         self.code = closing.enter_context(served(folder))
         self.driver = MessageDriver(
             self.client, self.project, self.code, connect=self.connect, clock=self.clock
@@ -210,8 +217,8 @@ def test_a_source_that_no_flow_names_any_more_is_listened_to_no_more(house: Hous
 class Arrivals:
     """Looks for files, with a store and without threads."""
 
-    def __init__(self, house: House, **source: Any) -> None:
-        self.house = house
+    def __init__(self, shop: Shop, **source: Any) -> None:
+        self.shop = shop
         self.source = FileArrival("in/*.csv", **source)
         self.delivered: list[Message] = []
         self.problem: Exception | None = None
@@ -219,8 +226,8 @@ class Arrivals:
 
     def begin(self) -> None:
         """Look as a process does that has just begun."""
-        clock = self.house.clock
-        self.arrivals = FileArrivals(self.house.client, self.house.project, self.take, clock)
+        clock = self.shop.clock
+        self.arrivals = FileArrivals(self.shop.client, self.shop.project, self.take, clock)
 
     def take(self, _source: FileArrival, messages: Sequence[Message]) -> None:
         if self.problem is not None:
@@ -229,18 +236,24 @@ class Arrivals:
 
     def look(self, seconds: float = 0.0) -> list[str]:
         """Let time pass and look; return the names of what was delivered."""
-        self.house.clock.advance_to(self.house.clock.now_us() + int(seconds * 1e6))
+        self.shop.clock.advance_to(self.shop.clock.now_us() + int(seconds * 1e6))
         self.delivered.clear()
         self.pause_s = self.arrivals.look({self.source.label: self.source})
         return [message.body["name"] for message in self.delivered]
 
 
 @pytest.fixture
-def arrivals(house: House) -> Iterator[Callable[..., Arrivals]]:
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with ExitStack() as closing:
+        yield Shop(tmp_path, closing)
+
+
+@pytest.fixture
+def arrivals(shop: Shop) -> Iterator[Callable[..., Arrivals]]:
     made: list[Arrivals] = []
 
     def make(**source: Any) -> Arrivals:
-        made.append(Arrivals(house, **source))
+        made.append(Arrivals(shop, **source))
         return made[-1]
 
     yield make
@@ -248,21 +261,24 @@ def arrivals(house: House) -> Iterator[Callable[..., Arrivals]]:
         each.arrivals.close()
 
 
-def put(house: House, name: str, content: str = "x", mtime: int = 1_000) -> Path:
-    file = house.folder / "in" / name
+def put(shop: Shop, name: str, content: str = "x", mtime: int = 1_000) -> Path:
+    file = shop.folder / "in" / name
     file.write_text(content)
     os.utime(file, (mtime, mtime))
     return file
 
 
 def test_a_file_is_delivered_once_it_has_not_changed_for_a_while(
-    house: House, arrivals: Callable[..., Arrivals]
+    shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
     looking = arrivals(stable_for_s=1.0)
-    file = put(house, "a.csv", "part")
+    file = put(shop, "a.csv", "part")
+    assert looking.look() == []
+    # Another look at once: the folder was not watched until then.
+    assert looking.pause_s == 0
     assert looking.look() == []
     assert 0 < looking.pause_s <= 1.0
-    put(house, "a.csv", "part and more", mtime=1_001)
+    put(shop, "a.csv", "part and more", mtime=1_001)
     assert looking.look(0.9) == []
     assert looking.look(0.9) == []
 
@@ -279,22 +295,22 @@ def test_a_file_is_delivered_once_it_has_not_changed_for_a_while(
 
 
 def test_files_are_delivered_in_the_order_of_their_time(
-    house: House, arrivals: Callable[..., Arrivals]
+    shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
     looking = arrivals(stable_for_s=0)
     for name, mtime in (("c.csv", 3), ("a.csv", 5), ("b.csv", 4), ("no.txt", 1)):
-        put(house, name, mtime=mtime)
+        put(shop, name, mtime=mtime)
 
     assert looking.look() == ["c.csv", "b.csv", "a.csv"]
 
 
 def test_a_restart_takes_nothing_twice_and_misses_nothing(
-    house: House, arrivals: Callable[..., Arrivals]
+    shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
     looking = arrivals(stable_for_s=0)
-    put(house, "a.csv")
+    put(shop, "a.csv")
     assert looking.look() == ["a.csv"]
-    put(house, "b.csv")
+    put(shop, "b.csv")
 
     looking.begin()
 
@@ -304,24 +320,24 @@ def test_a_restart_takes_nothing_twice_and_misses_nothing(
 
 
 def test_a_file_that_is_replaced_is_another_one(
-    house: House, arrivals: Callable[..., Arrivals]
+    shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
     looking = arrivals(stable_for_s=0)
-    put(house, "a.csv")
+    put(shop, "a.csv")
     looking.look()
-    first = put(house, "a.csv", mtime=2_000)
+    first = put(shop, "a.csv", mtime=2_000)
 
     assert looking.look() == ["a.csv"]
     first.unlink()
     assert looking.look() == []
-    assert house.client.sensors.seen_files("shop", "files in/*.csv") == set()
+    assert shop.client.sensors.seen_files("shop", "files in/*.csv") == set()
 
 
-def test_files_from_before_may_be_left_out(house: House, arrivals: Callable[..., Arrivals]) -> None:
-    put(house, "old.csv")
+def test_files_from_before_may_be_left_out(shop: Shop, arrivals: Callable[..., Arrivals]) -> None:
+    put(shop, "old.csv")
     looking = arrivals(stable_for_s=0, takes_existing=False)
     assert looking.look() == []
-    put(house, "new.csv")
+    put(shop, "new.csv")
 
     looking.begin()
 
@@ -329,10 +345,10 @@ def test_files_from_before_may_be_left_out(house: House, arrivals: Callable[...,
 
 
 def test_a_file_that_could_not_be_delivered_is_delivered_later(
-    house: House, arrivals: Callable[..., Arrivals]
+    shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
     looking = arrivals(stable_for_s=0)
-    put(house, "a.csv")
+    put(shop, "a.csv")
     looking.problem = StoreFull("no room")
     with pytest.raises(StoreFull):
         looking.look()
