@@ -122,6 +122,7 @@ class SensorTicks:
         except OstinatoError as error:
             reason = str(error)
         has_failed = bool(reason)
+        told_of = f"told of {run.name}" if run is not None else ""
         if has_failed:
             logger.warning("sensor %r failed: %s", definition.name, reason)
         ended_us = self._clock.now_us()
@@ -132,7 +133,7 @@ class SensorTicks:
             ended_us,
             1,
             TickOutcome.FAILED if has_failed else outcome,
-            reason or result.reason,
+            reason or result.reason or told_of,
             made.runs,
             made.known,
             made.run_ids,

@@ -30,6 +30,9 @@ FOLLOW_S = 0.5
 #: says so.
 LOOK_S = 5.0
 
+#: Seconds between two looks of one that is not active.
+IDLE_S = 2.0
+
 #: A sensor that fails is called after its interval, then twice that, up to this many seconds.
 MAX_PAUSE_S = 600.0
 
@@ -160,14 +163,14 @@ class SensorDriver:
 
     def turn(self) -> float:
         """Begin the ticks that are due, and return the seconds until the next look."""
-        if not self._is_active():
-            return LOOK_S
         sensors = self._code.sensors
         self._forget(sensors)
         if not sensors:
             # A change of the code wakes it.
             return LOOK_S * 12
         try:
+            if not self._is_active():
+                return IDLE_S
             states = {state.name: state for state in self._client.sensors.states(self._name)}
             due = [self._consider(sensor, states) for sensor in sensors.values()]
         except StoreError as error:

@@ -275,8 +275,8 @@ def try_out(
             hint = f"its messages start runs of {', '.join(declared.flows)}"
             raise UsageError(f"{name!r} has no function that could be called", hint=hint)
         with open_project(code.project) as opened:
-            answers = VaultAnswers(lambda: Vault(opened.store.vault, opened.project)).answers
-            evaluators = Evaluators(code.host, lambda method, args: answers[method](**args))
+            answers = VaultAnswers(lambda: Vault(opened.store.vault, opened.project))
+            evaluators = Evaluators(code.host, answers.answer)
             given = _given(opened, definition, cursor, run)
             try:
                 evaluation = evaluators.evaluate(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ostinato.errors import UnknownConnection, UnknownVariable
+from ostinato.errors import UnknownConnection, UnknownVariable, UsageError
 
 if TYPE_CHECKING:
     from ostinato.client.vault import Vault
@@ -28,6 +28,22 @@ class VaultAnswers:
             "set_variable": self._set_variable,
             "delete_variable": self._delete_variable,
         }
+
+    def answer(self, method: str, args: dict[str, Any]) -> Any:
+        """Answer a call.
+
+        Args:
+            method: Of the call.
+            args: Its arguments by name.
+
+        Raises:
+            UsageError: It is no call to the vault.
+            VaultError: A secret cannot be decrypted.
+        """
+        answer = self.answers.get(method)
+        if answer is None:
+            raise UsageError(f"{method!r} is no call that is answered here")
+        return answer(**args)
 
     def _connection(self, *, conn_id: str) -> dict[str, Any]:
         vault = self._vault()
