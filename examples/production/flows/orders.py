@@ -30,7 +30,7 @@ def report(totals: list[int]) -> str:
 
 
 @dag(schedule="@hourly", start_date=datetime(2025, 1, 1), max_active_runs=2)
-def orders(countries: list[str] = ["DE", "FR", "US"]):  # noqa: B006 - a parameter's default
+def orders(countries: list[str] = ["DE", "FR", "US"]) -> None:  # noqa: B006 - a parameter's default
     """Fetch and add up the orders of some countries."""
     report(total.expand(amounts=fetch.expand(country=wanted(countries))))
 
