@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.result import Figure
+from tests.postgres_server import postgres_server
 
 FLOW = """
 from ostinato import dag, task
@@ -60,6 +61,8 @@ def dev(scale: float) -> Iterator[Figure]:
     """Measure a project of 20 flows, each with a schedule, and one of 1,000 that changes."""
     yield from reload(scale)
     yield from _dev(scale, "SQLite", {})
+    with postgres_server() as server:
+        yield from _dev(scale, "PostgreSQL", {"OSTINATO_STORE__URL": server.uri})
 
 
 def _dev(scale: float, store: str, environment: dict[str, str]) -> Iterator[Figure]:
