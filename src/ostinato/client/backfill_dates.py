@@ -3,8 +3,11 @@
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ostinato.client.parameters import parse_moment_us
-from ostinato.engine.timetable import check_schedule, data_interval, next_tick_us
+from ostinato.engine.occurrences import FlowTimetable, has_ticks
+from ostinato.engine.timetable import zone_of
 from ostinato.errors import InvalidArgument, UsageError
 from ostinato.model.flow import FlowDefinition
 
@@ -20,9 +23,6 @@ _EVERY = {
     "quarter": "@quarterly",
     "year": "@yearly",
 }
-
-#: Schedules that name no moments.
-_WITHOUT_DATES = frozenset({"", "@once", "@continuous"})
 
 
 class BackfillDate(NamedTuple):
@@ -62,7 +62,9 @@ def parse_range_us(first: str, last: str, timezone: str) -> tuple[int, int]:
 def backfill_dates(
     flow: FlowDefinition, timezone: str, start_us: int, end_us: int, *, every: str = ""
 ) -> list[BackfillDate]:
-    """Return the moments of a flow's schedule in a range, ascending.
+    """Return the logical dates of a flow's schedule in a range, ascending.
+
+    They are those that its scheduled runs have, between the flow's start and end.
 
     Args:
         flow: What is to be run.
@@ -75,27 +77,35 @@ def backfill_dates(
     Raises:
         UsageError: The flow has no moments, there are none in the range, or too many.
     """
-    schedule = _EVERY.get(every, every) or flow.schedule
-    if schedule in _WITHOUT_DATES:
+    own = _EVERY.get(every, every)
+    if own:
+        # Its start and end are those of the schedule that it stands for.
+        flow = replace(flow, schedule=own, start_at_us=None, end_at_us=None)
+    if not has_ticks(flow.schedule):
         message = f"the schedule of flow {flow.name!r} names no moments"
         raise UsageError(message, hint="say which are meant, such as --every day")
-    if every:
-        try:
-            check_schedule(schedule)
-        except InvalidArgument as error:
-            hint = f"it is one of {', '.join(_EVERY)}, or a cron expression"
-            raise UsageError(f"--every: {error.message}", hint=hint) from None
+    try:
+        timetable = FlowTimetable(flow, timezone)
+    except InvalidArgument as error:
+        if not own:
+            raise
+        hint = f"it is one of {', '.join(_EVERY)}, or a cron expression"
+        raise UsageError(f"--every: {error.message}", hint=hint) from None
     found: list[BackfillDate] = []
-    tick_us = next_tick_us(schedule, timezone, start_us - 1)
-    while tick_us < end_us:
-        found.append(BackfillDate(tick_us, *data_interval(schedule, timezone, tick_us)))
+    for each in timetable.for_dates(start_us, end_us - 1):
+        found.append(BackfillDate(each.logical_us, each.start_us, each.end_us))
         if len(found) > MAX_DATES:
-            raise UsageError(
-                f"these are more than {MAX_DATES:,} dates", hint="take a shorter range"
-            )
-        tick_us = next_tick_us(schedule, timezone, tick_us)
+            message = f"these are more than {MAX_DATES:,} dates"
+            raise UsageError(message, hint="take a shorter range")
     if not found:
-        nearest = datetime.fromtimestamp(tick_us / 1e6).astimezone().isoformat()
-        message = f"the schedule {schedule!r} has no moments in this range"
-        raise UsageError(message, hint=f"the next one is {nearest}")
+        message = f"the schedule {flow.schedule!r} has no moments in this range"
+        raise UsageError(message, hint=_nearest(timetable, end_us, timezone))
     return found
+
+
+def _nearest(timetable: FlowTimetable, end_us: int, timezone: str) -> str:
+    later = timetable.next(end_us - 1)
+    if later is None:
+        return "there are none after it either"
+    moment = datetime.fromtimestamp(later.logical_us / 1e6, zone_of(timezone))
+    return f"the next one is {moment.isoformat()}"

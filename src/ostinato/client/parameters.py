@@ -52,7 +52,11 @@ def validate_params(flow: FlowDefinition, params: Mapping[str, Any]) -> dict[str
 
 
 def read_params(
-    flow: FlowDefinition, assignments: Iterable[str], file: Path | None = None
+    flow: FlowDefinition,
+    assignments: Iterable[str],
+    file: Path | None = None,
+    *,
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the parameters of a run from the command line, defaults filled in.
 
@@ -60,17 +64,18 @@ def read_params(
         flow: What is to be run.
         assignments: One ``name=value`` each; they are stronger than the file.
         file: JSON object with parameters.
+        given: Parameters that both are stronger than.
 
     Raises:
         ParameterError: One is unknown, missing, or does not fit its schema.
     """
-    given: dict[str, Any] = {}
+    values = dict(given or {})
     if file is not None:
         try:
-            given = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+            values.update(msgspec.json.decode(file.read_bytes(), type=dict[str, Any]))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ParameterError(f"{file} holds no JSON object: {error}") from None
-    return validate_params(flow, {**given, **read_texts(flow, assignments)})
+    return validate_params(flow, {**values, **read_texts(flow, assignments)})
 
 
 def read_texts(flow: FlowDefinition, assignments: Iterable[str]) -> dict[str, Any]:

@@ -83,3 +83,32 @@ def test_what_has_no_dates_is_refused(schedule: str, last: str, every: str, mess
         moments(schedule, "2025-01-02", last, every=every)
 
     assert message in str(caught.value)
+
+
+def test_airflows_reading_names_the_begin_of_the_interval() -> None:
+    flow = FlowDefinition("etl", schedule="@daily", schedule_reading="interval_start")
+    start_us, end_us = parse_range_us("2025-01-31", "2025-01-31", "")
+
+    (date,) = backfill_dates(flow, "UTC", start_us, end_us)
+
+    assert date.date_us == date.interval_start_us == start_us
+    assert date.interval_end_us == end_us
+
+
+def test_dates_before_the_start_of_a_flow_are_left_out() -> None:
+    start_us, end_us = parse_range_us("2025-01-30", "2025-02-01", "")
+    last_us, _ = parse_range_us("2025-02-01", "2025-02-01", "")
+    flow = FlowDefinition("etl", schedule="@daily", start_at_us=last_us)
+
+    own = backfill_dates(flow, "UTC", start_us, end_us)
+    every = backfill_dates(flow, "UTC", start_us, end_us, every="day")
+
+    assert ([date.date_us for date in own], len(every)) == ([last_us], 3)
+
+
+def test_schedule_that_has_ended_has_no_dates() -> None:
+    start_us, end_us = parse_range_us("2025-01-30", "2025-02-01", "")
+    flow = FlowDefinition("etl", schedule="@daily", end_at_us=start_us - 1)
+
+    with pytest.raises(UsageError, match="there are none after it either"):
+        backfill_dates(flow, "UTC", start_us, end_us)

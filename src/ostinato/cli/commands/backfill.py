@@ -94,7 +94,9 @@ def create(
     def make(found: "ServiceFlow") -> None:
         name = found.opened.project.name
         timezone = found.flow.timezone or found.opened.project.settings.timezone
-        params = read_params(found.flow, assignments, params_file)
+        # As the scheduled runs of these dates have them.
+        given = found.flow.schedule_params
+        params = read_params(found.flow, assignments, params_file, given=given)
         start_us, end_us = parse_range_us(first, last, timezone)
         dates = backfill_dates(found.flow, timezone, start_us, end_us, every=every)
         dates = dates[::-1] if is_backwards else dates
