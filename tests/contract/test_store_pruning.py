@@ -71,11 +71,11 @@ def test_deleted_run_is_gone_with_all_that_belonged_to_it(house: House) -> None:
 
     gone = pruning.delete_runs([old(house, run)])
     left = pruning.half_deleted()
-    count = pruning.delete_parts(run.id, limit=100)
+    deleted = pruning.delete_parts(left, limit=100)
     pruning.forget(left)
 
     assert gone == left == [run.id]
-    assert count == 3
+    assert deleted == (3, [run.id])
     assert house.store.run(run.id) is None
     assert list(house.store.all_task_runs(run.id)) == []
     assert house.store.events(run_id=run.id) == []
@@ -89,16 +89,16 @@ def test_parts_go_a_few_at_a_time(house: House) -> None:
     run = ended(house)
     house.store.pruning.delete_runs([old(house, run)])
 
-    counts = [house.store.pruning.delete_parts(run.id, limit=2) for _ in range(3)]
+    deleted = [house.store.pruning.delete_parts([run.id], limit=2) for _ in range(3)]
 
-    assert counts == [2, 1, 0]
+    assert deleted == [(2, []), (1, [run.id]), (0, [run.id])]
 
 
 def test_half_deleted_run_is_sound(house: House) -> None:
     run = ended(house)
 
     house.store.pruning.delete_runs([old(house, run)])
-    house.store.pruning.delete_parts(run.id, limit=1)
+    house.store.pruning.delete_parts([run.id], limit=1)
 
     assert house.store.check_integrity() == []
 

@@ -166,15 +166,13 @@ class Retention:
     def _finish(self) -> Iterator[Step]:
         """Delete what belongs to runs that are gone: rows first, then files."""
         while run_ids := self._tables.half_deleted(limit=RUNS_AT_A_TIME):
-            for run_id in run_ids:
-                while True:
-                    count = self._tables.delete_parts(run_id, limit=ROWS_AT_A_TIME)
-                    yield Step("rows", count)
-                    if count < ROWS_AT_A_TIME:
-                        break
+            count, emptied = self._tables.delete_parts(run_ids, limit=ROWS_AT_A_TIME)
+            for run_id in emptied:
                 for root in (*(folder[1] for folder in self._folders()), self._files_root):
                     self._remove(root / str(run_id))
-            self._tables.forget(run_ids)
+            if emptied:
+                self._tables.forget(emptied)
+            yield Step("rows", count)
 
     # What belongs to runs
 

@@ -107,23 +107,27 @@ class PruningTables:
         found = self._database.read(self._sql["select_pruned_runs"], (limit,))
         return [run_id for (run_id,) in found]
 
-    def delete_parts(self, run_id: int, *, limit: int) -> int:
-        """Delete some of what belongs to a run that is gone, in one commit.
+    def delete_parts(self, run_ids: Sequence[int], *, limit: int) -> tuple[int, list[int]]:
+        """Delete some of what belongs to runs that are gone, in one commit.
 
         Args:
-            run_id: The run.
+            run_ids: The runs.
             limit: Rows at most.
 
         Returns:
-            How many rows that were; less than the limit when nothing is left.
+            How many rows that were, and of which runs nothing is left; ``forget`` those.
         """
         count = 0
+        emptied: list[int] = []
         with self._database.writing() as connection:
-            for part in _PARTS:
-                count += connection.execute(self._sql[part], (run_id, limit - count)).rowcount
-                if count >= limit:
-                    break
-        return count
+            for run_id in run_ids:
+                for part in _PARTS:
+                    values = (run_id, limit - count)
+                    count += connection.execute(self._sql[part], values).rowcount
+                    if count >= limit:
+                        return count, emptied
+                emptied.append(run_id)
+        return count, emptied
 
     def forget(self, run_ids: Iterable[int]) -> None:
         """Say that nothing of runs is left."""
