@@ -64,3 +64,26 @@ def test_wrong_ages_are_refused(shop: Path, ostinato: Ostinato) -> None:
 
     assert "--runs: 'old' is no duration" in told
     assert "OSTINATO_RETENTION__RUNS: retention.runs:" in setting
+
+
+def test_store_on_postgresql_is_looked_after_in_the_same_way(
+    shop: Path, ostinato: Ostinato, postgres_store_uri: str
+) -> None:
+    variables = {"OSTINATO_STORE__URL": postgres_store_uri}
+    ostinato("run", "etl", "--date", "2025-01-01..2025-01-03", variables=variables)
+    made = ostinato(
+        "backfill", "create", "etl", "--from", "2025-01-02", "--to", "2025-01-05",
+        "--every", "day", "--dry-run", variables=variables,
+    ).out.splitlines()  # fmt: skip
+
+    status = ostinato("db", "status", variables=variables).out
+    pruned = ostinato("db", "prune", "--per-flow", "1", "--format", "json", variables=variables)
+    checked = ostinato("db", "check", variables=variables).out
+    doctor = ostinato("doctor", variables=variables).out
+
+    assert made[-1] == "2 of 4 dates would be run; nothing was done"
+    assert status.startswith("PostgreSQL ")
+    assert "           3 runs\n" in status
+    assert pruned.json["runs"] == 2
+    assert checked == "the store is sound\n"
+    assert "✔ clock" in doctor
