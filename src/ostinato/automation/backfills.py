@@ -124,9 +124,9 @@ class BackfillDriver:
 
     def _look(self) -> float:
         """Look once, and return the seconds until the next look."""
-        if not self._is_active():
-            return IDLE_S
         try:
+            if not self._is_active():
+                return IDLE_S
             is_moved = self.turn()
         except StoreError as error:
             if not self._problem:

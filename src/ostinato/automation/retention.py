@@ -55,7 +55,7 @@ class Pruner:
         """Delete what is old from time to time, until it is stopped."""
         pause_s = FIRST_S
         while not self._stopped.wait(pause_s):
-            pause_s = self.turn() if self._is_active() else EVERY_S
+            pause_s = self._look()
 
     def stop(self) -> None:
         """Have ``serve`` return soon."""
@@ -68,6 +68,14 @@ class Pruner:
     def health(self) -> PartHealth:
         """Return how it is."""
         return PartHealth(detail=self._problem)
+
+    def _look(self) -> float:
+        try:
+            is_active = self._is_active()
+        except StoreError as error:
+            self._problem = str(error)
+            return FAILED_S
+        return self.turn() if is_active else EVERY_S
 
     def turn(self) -> float:
         """Delete what is old, and return the seconds until the next time."""

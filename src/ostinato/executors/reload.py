@@ -30,6 +30,10 @@ GIVE_UP_S = 2.0
 #: Seconds after which definitions that could not be saved are loaded again.
 SAVE_AGAIN_S = 2.0
 
+#: Seconds after which files are loaded again whose load was killed, perhaps by nobody's fault
+#: but that memory ran out; twice as many each time.
+LOST_AGAIN_S = 0.5
+
 
 class Reload:
     """Watch a project and keep its code in force; a part of a service.
@@ -68,6 +72,9 @@ class Reload:
     def serve(self) -> None:
         """Load whenever files change, until stopped."""
         self._watch_sources()
+        if self._code.newest is None:
+            # The first load was killed, or could not be saved.
+            self._changed.add("")
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             events = self._files.events
@@ -163,8 +170,10 @@ class Reload:
         assert host is not None
         connection = host.socket
         error: OstinatoError | None = None
+        is_lost = False
         try:
             if host.read_nowait() is None:
+                is_lost = True
                 error = LoadError("the process that loads the files ended: did one call os._exit?")
         except OstinatoError as raised:
             error = raised
@@ -187,9 +196,10 @@ class Reload:
             self._usual_s = now_s - self._loading_since_s
             change = self._code.accept(host)
             self._watch_sources()
-        if error is None and not change.version:
-            # What was loaded could not be saved: it is tried again.
-            self._pause_s = SAVE_AGAIN_S
+        if is_lost or (error is None and not change.version):
+            # Killed, or what was loaded could not be saved: it is tried again.
+            lost_s = min(max(2 * self._pause_s, LOST_AGAIN_S), MAX_PAUSE_S)
+            self._pause_s = lost_s if is_lost else SAVE_AGAIN_S
             self._changed.add("")
             self._end(now_s)
             return

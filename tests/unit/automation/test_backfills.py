@@ -11,7 +11,7 @@ from ostinato.client.backfill_dates import BackfillDate
 from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
 from ostinato.clock import SystemClock
-from ostinato.errors import UsageError
+from ostinato.errors import StoreUnreachable, UsageError
 from ostinato.model.backfill import BackfillRow, BackfillState, DateState, Reprocess
 from ostinato.model.flow import FlowDefinition, Parameter
 from ostinato.model.manifest import Manifest, encode_manifest
@@ -336,4 +336,21 @@ def test_part_serves_until_it_is_stopped(house: House) -> None:
     driver.serve()
 
     assert house.state(row) == "succeeded"
+    assert driver.health().is_ready
+
+
+def test_part_waits_for_a_store_that_does_not_say_who_is_active(house: House) -> None:
+    answers: Iterator[bool | None] = iter((None,))
+
+    def is_active() -> bool:
+        if next(answers, True) is None:
+            driver.wake()
+            raise StoreUnreachable("the store cannot be reached")
+        driver.drain()
+        return True
+
+    driver = BackfillDriver(house.client, house.project, house.flows, is_active=is_active)
+
+    driver.serve()
+
     assert driver.health().is_ready

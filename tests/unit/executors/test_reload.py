@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ostinato.errors import LoadError
 from ostinato.executors.reload import Reload
 from ostinato.executors.served_code import CodeChange, ServedCode
 from ostinato.project.discovery import find_project
@@ -134,3 +135,39 @@ def test_a_host_that_was_killed_is_started_again(tmp_path: Path) -> None:
 
         assert told.get(timeout=PATIENCE_S).problems == ()
         assert code.flows["etl"].host.pid not in (0, killed)
+
+
+@pytest.mark.slow
+def test_a_first_load_that_was_killed_is_tried_again(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    told: queue.Queue[CodeChange] = queue.Queue()
+    with served(tmp_path) as code:
+        reload = Reload(code, find_project(Target(path=tmp_path)))
+        code.refuse(LoadError("the process that loads the files ended"))
+        code.subscribe(told.put)
+        thread = threading.Thread(target=reload.serve)
+        thread.start()
+
+        assert told.get(timeout=PATIENCE_S).added == ("etl",)
+
+        reload.stop()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_load_that_was_killed_is_tried_again(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    with reloading(tmp_path) as (code, told):
+        mark = tmp_path / "mark"
+        (tmp_path / "flows" / "once.py").write_text(
+            "import os, signal\nfrom pathlib import Path\n"
+            f"if not Path({str(mark)!r}).exists():\n"
+            f"    Path({str(mark)!r}).touch()\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+
+        first, second = told.get(timeout=PATIENCE_S), told.get(timeout=PATIENCE_S)
+
+        assert [each.code for each in first.problems] == ["load"]
+        assert second.problems == ()
+        assert list(code.flows) == ["etl"]

@@ -50,6 +50,11 @@ _PASSWORD: _Fault = (
     "check user and password in the store's URL, and pg_hba.conf",
 )
 _DATABASE: _Fault = (StoreError, "has no such database", "create it: createdb NAME")
+_SHUT: _Fault = (
+    StoreUnreachable,
+    "takes no connections at present",
+    "whoever shut it opens it by ALTER DATABASE NAME ALLOW_CONNECTIONS true",
+)
 
 #: By SQLSTATE: the whole one first, else its first two characters.
 _FAULTS: dict[str, _Fault] = {
@@ -93,6 +98,7 @@ _TEXTS: tuple[tuple[str, _Fault], ...] = (
     ("authentication failed", _PASSWORD),
     ("no pg_hba.conf entry", _PASSWORD),
     ('role "', _PASSWORD),
+    ("not currently accepting connections", _SHUT),
     ('database "', _DATABASE),
     ("too many clients", _BUSY),
     ("remaining connection slots", _BUSY),
