@@ -1,7 +1,7 @@
 """This module opens the store of a project for the commands that name runs."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,21 +42,23 @@ class Opened(Struct, frozen=True):
 
 
 @contextmanager
-def open_project(project: Project, *, observer: "StoreObserver | None" = None) -> Iterator[Opened]:
+def open_project(
+    project: Project, *, observers: "Sequence[StoreObserver]" = ()
+) -> Iterator[Opened]:
     """Open the store of a project, made if it is missing.
 
     Args:
         project: The project.
-        observer: Told of what this process writes; None for nobody.
+        observers: Told of what this process writes.
     """
     prepare_data(project)
     store = open_store_of(project)
     try:
         seen = store
-        if observer is not None:
+        for observer in observers:
             from ostinato.store.observed import observed
 
-            seen = observed(store, observer)
+            seen = observed(seen, observer)
         yield Opened(project, seen, client_of(project, seen))
     finally:
         store.close()

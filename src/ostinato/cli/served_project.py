@@ -12,11 +12,15 @@ from ostinato.executors.nursery import Nursery
 
 if TYPE_CHECKING:
     from ostinato.cli.opening import Opened
+    from ostinato.cli.service import Part
     from ostinato.executors.reload import Reload
     from ostinato.executors.served_code import CodeChange, Save, ServedCode, ServedManifest
+    from ostinato.model.identity import RunId
+    from ostinato.model.log import LogRecord
     from ostinato.model.manifest import DefinitionProblem
     from ostinato.project.discovery import Project
     from ostinato.store.measures import StoreMeasures
+    from ostinato.telemetry.exporter import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +33,14 @@ class ServedProject(Struct, frozen=True):
         code: What is in force of it.
         reload: The part of the service that follows its files.
         measures: What this process writes to the store; None where nobody looks.
+        attendants: Parts that tell others what this process does.
     """
 
     opened: "Opened"
     code: "ServedCode"
     reload: "Reload"
     measures: "StoreMeasures | None" = None
+    attendants: "tuple[Part, ...]" = ()
 
 
 @contextmanager
@@ -100,7 +106,9 @@ def _serve(
         host = code.begin()
         # While the code is loaded.
         measures = _measures() if is_measured else None
-        with open_project(project, observer=measures) as opened:
+        telemetry = _telemetry(project)
+        observers = [each for each in (measures, telemetry) if each is not None]
+        with open_project(project, observers=observers) as opened:
             saving = _saving(opened)
             try:
                 host.loaded()
@@ -108,7 +116,8 @@ def _serve(
                 code.refuse(error)
             else:
                 code.accept(host)
-            yield ServedProject(opened, code, reload, measures)
+            attendants = () if telemetry is None else (telemetry,)
+            yield ServedProject(opened, code, reload, measures, attendants)
     finally:
         code.close()
 
@@ -117,6 +126,29 @@ def _measures() -> "StoreMeasures":
     from ostinato.store.measures import StoreMeasures
 
     return StoreMeasures()
+
+
+def _telemetry(project: "Project") -> "Telemetry | None":
+    """Return what sends traces and logs, if the settings say where to."""
+    settings = project.settings.telemetry
+    if not settings.endpoint:
+        return None
+    from ostinato.client.local import GrowingLog
+    from ostinato.model.identity import parse_path
+    from ostinato.model.layout import log_path
+    from ostinato.telemetry.exporter import Telemetry
+    from ostinato.telemetry.receiver import Receiver
+
+    def read_log(
+        run_id: "RunId", task: str, path: str, generation: int, attempt: int
+    ) -> "Iterator[LogRecord]":
+        place = log_path(run_id, task, parse_path(path), generation, attempt)
+        log = GrowingLog(project.logs_root / place)
+        while lines := log.read():
+            yield from lines
+
+    receiver = Receiver(settings.endpoint, settings.headers, settings.service, settings.logs)
+    return Telemetry(receiver, project.name, read_log=read_log)
 
 
 def log_changes(code: "ServedCode") -> None:

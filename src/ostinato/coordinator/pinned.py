@@ -39,6 +39,7 @@ def info_of(project: Project, row: RunRow, flow: FlowDefinition, started_us: int
         started_us=started_us,
         data_root=str(project.data_dir),
         name=row.name,
+        is_traced=bool(project.settings.telemetry.endpoint),
     )
 
 

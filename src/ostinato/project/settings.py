@@ -78,6 +78,22 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     token: str = ""
 
 
+class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where traces and logs are sent to, by OTLP over HTTP.
+
+    Attributes:
+        endpoint: URL before ``/v1/traces`` and ``/v1/logs``; empty for nowhere.
+        headers: Of each request, such as one with a key.
+        service: What the service calls itself.
+        logs: Whether logs of tasks and of the service are sent beside traces.
+    """
+
+    endpoint: str = ""
+    headers: dict[str, str] = {}
+    service: str = "ostinato"
+    logs: bool = True
+
+
 class SecretsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where secrets are looked for, and what counts as one.
 
@@ -140,6 +156,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
         secrets: Where else both are looked for, and what is masked.
         alerts: Who is told of what.
         server: Where HTTP is served, and to whom.
+        telemetry: Where traces and logs are sent to.
         retention: How long what has ended is kept.
     """
 
@@ -156,6 +173,7 @@ class Overrides(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: SecretsSettings = SecretsSettings()
     alerts: AlertSettings = NO_ALERT_SETTINGS
     server: ServerSettings = ServerSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     retention: RetentionSettings = RetentionSettings()
 
 

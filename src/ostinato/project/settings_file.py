@@ -35,7 +35,16 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 #: What variables can set; ``version`` and ``environments`` say what the file is.
-_SECTIONS = ("compute", "defaults", "pools", "retention", "server", "storage", "store")
+_SECTIONS = (
+    "compute",
+    "defaults",
+    "pools",
+    "retention",
+    "server",
+    "storage",
+    "store",
+    "telemetry",
+)
 _PLAIN_KEYS = ("executor", "flows", "max_children", "name", "timezone")
 
 #: Begin the names of variables that are no settings.
@@ -274,8 +283,10 @@ def _read_text(text: str, schema: Any, path: KeyPath, place: Place) -> Any:
     if schema is Any:
         return _plain(text)
     try:
+        if get_origin(schema) is dict:
+            return msgspec.json.decode(text, type=schema)
         return msgspec.convert(text, schema, strict=False)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise _wrong(path, str(error), place) from None
 
 

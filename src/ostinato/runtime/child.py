@@ -20,6 +20,8 @@ from typing import Any, assert_never
 
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.errors import ExecutionError, UsageError
+from ostinato.model import trace
+from ostinato.model.identity import format_path
 from ostinato.runtime import messages as msg
 from ostinato.runtime.attempt import AttemptCancelled, Executing
 from ostinato.runtime.capture import DescriptorCapture, capture_python_output
@@ -101,6 +103,8 @@ class Child:
             report: msg.Ended | msg.Revoked = msg.Revoked(spec.token)
         else:
             run = self._runs[spec.run_id]
+            if run.is_traced:
+                os.environ[trace.VARIABLE] = _traceparent(run, spec)
             report = self._executing.execute(spec, self._flows.get(run.flow), run)
         with self._calling:
             # Threads that the task has left ask for nothing more.
@@ -285,6 +289,12 @@ class Child:
     def resources(self, dag: BuiltFlow) -> Mapping[str, Any]:
         """Return the flow's resources."""
         return self._shelf.of(dag)
+
+
+def _traceparent(run: msg.RunInfo, spec: msg.AttemptSpec) -> str:
+    path = format_path(spec.path)
+    name = (run.run_id, spec.task_id, path, spec.generation, spec.attempt)
+    return trace.traceparent(trace.trace_id(run.project, run.run_id), trace.attempt_span_id(*name))
 
 
 def end_group() -> None:

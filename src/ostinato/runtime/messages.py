@@ -37,6 +37,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
         started_us: When the run started.
         data_root: Folder of the project's data.
         name: What people call it, or empty.
+        is_traced: Whether its attempts are spans of a trace, and are told its name.
     """
 
     run_id: int
@@ -55,6 +56,7 @@ class RunInfo(Struct, frozen=True, tag="run", array_like=True):
     started_us: int
     data_root: str = ""
     name: str = ""
+    is_traced: bool = False
 
 
 class MappedValues(Struct, frozen=True, tag="mapped", array_like=True):

@@ -13,6 +13,7 @@ from ostinato.project.settings import (
     Settings,
     StorageSettings,
     StoreSettings,
+    TelemetrySettings,
 )
 from ostinato.project.settings_file import read_settings
 
@@ -116,6 +117,11 @@ def test_variable_lies_over_the_environment_and_flag_over_the_variable(read: Rea
             "/x.db",
             {"store": StoreSettings(path="/x.db", durability="relaxed")},
         ),
+        (
+            "OSTINATO_TELEMETRY__HEADERS",
+            '{"x-key": "k"}',
+            {"telemetry": TelemetrySettings(headers={"x-key": "k"})},
+        ),
         ("OSTINATO_STORAGE__LOGS", "l", {"storage": StorageSettings("big/values", "l")}),
         ("OSTINATO_SERVER__TOKEN", "t", {"server": ServerSettings(token="t")}),
         ("OSTINATO_SERVER__PORT", "0", {"server": ServerSettings(port=0)}),
@@ -157,7 +163,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
             "qqq: 1",
             "ostinato.yaml:1: unknown key 'qqq' (known are alerts, compute, connections, "
             "defaults, environments, executor, flows, max_children, name, pools, retention, "
-            "secrets, server, storage, store, timezone, variables, version)",
+            "secrets, server, storage, store, telemetry, timezone, variables, version)",
         ),
         (
             "environments:\n  prod:\n    pols: {}",
@@ -167,6 +173,7 @@ def test_variable_keeps_the_spelling_of_a_pool(read: Read) -> None:
             "environments:\n  prod:\n    name: x",
             "ostinato.yaml:3: unknown key 'name' (known are alerts, compute, connections, "
             "defaults, executor, max_children, pools, retention, secrets, server, storage, store, "
+            "telemetry, "
             "timezone, variables)",
         ),
         (
@@ -245,7 +252,7 @@ def test_key_of_a_later_version_is_refused_as_such(read: Read, key: str) -> None
             "OSTINATO_A__B",
             "x",
             "OSTINATO_A__B: there is no section 'a' (sections are compute, defaults, pools, "
-            "retention, server, storage, store)",
+            "retention, server, storage, store, telemetry)",
         ),
         (
             "OSTINATO_MAX_CHILDREN",

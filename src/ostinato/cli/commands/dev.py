@@ -78,7 +78,7 @@ def command(
         service = Service(
             parts,
             main=worker,
-            attendants=[view, server],
+            attendants=[view, server, *served.attendants],
             drain_timeout_s=drain_timeout_s,
             on_drain=lambda _: view.ending(),
         )

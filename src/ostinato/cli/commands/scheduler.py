@@ -42,7 +42,7 @@ def command(
         serve_project(project, is_measured=port is not None) as served,
         scheduling(served) as parts,
     ):
-        attendants: list[Part] = []
+        attendants: list[Part] = [*served.attendants]
         if served.measures is not None:
             server = monitor(
                 served.opened,

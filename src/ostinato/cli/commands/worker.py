@@ -68,7 +68,7 @@ def command(
             flows=flows,
             max_children=max_children,
         )
-        attendants: list[Part] = []
+        attendants: list[Part] = [*served.attendants]
         if served.measures is not None:
             server = monitor(
                 opened,

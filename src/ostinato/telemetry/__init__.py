@@ -1,0 +1,1 @@
+"""This package tells tracing systems what was executed."""
