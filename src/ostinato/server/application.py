@@ -60,13 +60,19 @@ def application(
     async def metrics(_request: Request) -> Response:
         return Response(await asyncio.to_thread(_metrics, measured), media_type=CONTENT_TYPE)
 
+    served = [
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        Route("/metrics", metrics),
+        *routes,
+    ]
+    paths = [route.path for route in served if isinstance(route, Route)]
+
+    async def index(_request: Request) -> Response:
+        return Response("\n".join(["Ostinato", "", *paths, ""]), media_type="text/plain")
+
     app = Starlette(
-        routes=[
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/metrics", metrics),
-            *routes,
-        ],
+        routes=[Route("/", index), *served],
         middleware=[Middleware(Gate, token=token)],
         exception_handlers={
             HTTPException: _refused,

@@ -36,6 +36,15 @@ def test_health_tells_of_each_part(serve: Serve) -> None:
     }
 
 
+def test_who_opens_the_address_sees_what_is_served(serve: Serve) -> None:
+    with serve() as client:
+        answer = client.get("/")
+
+    assert answer.status_code == 200
+    assert answer.text.startswith("Ostinato\n")
+    assert {"/health/ready", "/metrics"} <= {*answer.text.splitlines()}
+
+
 def test_metrics_are_those_of_the_parts(serve: Serve) -> None:
     with serve(measured=[Part()]) as client:
         answer = client.get("/metrics")
