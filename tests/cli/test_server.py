@@ -1,5 +1,6 @@
 """This module tests the server as people start it."""
 
+import json
 import re
 import signal
 import socket
@@ -81,15 +82,20 @@ def test_worker_shows_health_and_metrics(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    worker = begin("worker", "--port", str(port))
+    worker = begin("worker", "--port", str(port), "--log-format", "json")
+    log = ""
     try:
         ostinato("trigger", "etl", "--wait")
         metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
         ready = httpx.get(f"http://127.0.0.1:{port}/health/ready").json()
     finally:
         worker.terminate()
-        worker.communicate(timeout=TIMEOUT_S)
+        _, log = worker.communicate(timeout=TIMEOUT_S)
 
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    (ended,) = (line for line in lines if line["message"] == "run succeeded")
+    assert (ended["run"], ended["level"], ended["trigger"]) == ("etl#1", "info", "manual")
+    assert ended["run_id"].isdigit()
     assert 'ostinato_task_runs_ended_total{flow="etl",state="succeeded"} 1\n' in metrics
     assert "ostinato_queue_delay_seconds_count 1\n" in metrics
     assert ready["parts"]["worker"]["is_ready"]

@@ -75,6 +75,31 @@ class LocalClient:
     def cancel(self, run_id: RunId, by: str) -> None:
         """Ask the process that drives a run to cancel it."""
         self._store.request(run_id, "cancel", by)
+        # Of a run that nobody drives, whoever comes next is to know at once.
+        self._store.wake_workers()
+
+    def retry(
+        self,
+        run_id: RunId,
+        by: str,
+        *,
+        tasks: Sequence[str] = (),
+        only: Sequence[str] = (),
+        is_failed_only: bool = False,
+    ) -> None:
+        """Ask a worker to execute parts of an ended run again; what failed if none is named.
+
+        Args:
+            run_id: Of a run of the service.
+            by: Who asks.
+            tasks: Tasks, task runs or selections, with all that is downstream.
+            only: The same, without what is downstream.
+            is_failed_only: Whether, of all that, only what failed is meant.
+        """
+        # As the coordinator's ``Choice`` is read.
+        choice = (tuple(tasks), tuple(only), False, False, is_failed_only, ())
+        self._store.request(run_id, "retry", by, payload=msgspec.json.encode(choice))
+        self._store.wake_workers()
 
     def inputs(self, run_id: RunId | None = None) -> list[WaitingInput]:
         """Return what waits for a person, of all runs or of one, oldest run first."""
@@ -108,6 +133,7 @@ class LocalClient:
         check_answer(asked.request, answer, asked.name)
         payload = msgspec.json.encode(answer)
         self._store.request(run_id, "answer", by, task_id=task_id, path=path, payload=payload)
+        self._store.wake_workers()
 
     def run(self, name: str) -> RunRow:
         """Return the run that a person names.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
 
@@ -17,10 +18,14 @@ from ostinato import Webhook, dag, task
 from ostinato.cli.opening import client_of
 from ostinato.client.flows import FlowDirectory
 from ostinato.clock import SystemClock
+from ostinato.coordinator.retrying import Choice
+from ostinato.model.identity import RunId
+from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.server.api.interface import Access, interface_routes
 from ostinato.server.http_server import Address, HttpServer
 from ostinato.store.protocol import RunFilter, Store
+from ostinato.store.records import Batch, RunUpdate
 from ostinato.store.sqlite import open_store
 from tests.unit.server.conftest import serving
 
@@ -225,6 +230,26 @@ def test_cancelling_a_run_that_has_ended_is_refused(house: House) -> None:
     found = house.post("/runs/etl%231/cancel", None, 409)
 
     assert found["message"] == "run etl#1 has ended: it is failed"
+
+
+def test_retrying_asks_a_worker(house: House) -> None:
+    run = house.post("/flows/etl/runs", {}, 201)
+    refused = house.post(f"/runs/{run['id']}/retry", {}, 409)
+    lease = house.store.register_coordinator()
+    row = house.store.take_run(RunId(int(run["id"])), lease)
+    ended = Batch()
+    ended.runs.append(RunUpdate(RunState.FAILED, "", 1, 2, 0, row.id))
+    house.store.commit(ended, lease)
+
+    house.post(f"/runs/{run['id']}/retry", {"tasks": ["load"], "failed_only": True}, 202)
+
+    (request,) = house.store.requests_of_ended("default")
+    assert refused["code"] == "run-not-ended"
+    assert msgspec.json.decode(request.payload, type=Choice) == Choice(("load",), failed_only=True)
+
+
+def test_retrying_a_run_that_no_worker_drove_is_refused(house: House) -> None:
+    assert house.post("/runs/etl%231/retry", {}, 409)["code"] == "run-is-local"
 
 
 def test_cancelling_asks_whoever_drives_the_run(house: House) -> None:

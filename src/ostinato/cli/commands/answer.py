@@ -48,7 +48,6 @@ def command(
         client.answer(row.id, task_id, path or "", answer, by or getpass.getuser())
         click.echo(f"{name_of(row)} {task}: answered")
         if client.owner(row) is None and row.home == SERVICE and client.is_served_by("worker"):
-            opened.store.wake_workers()
         elif client.owner(row) is None:
             name = name_of(row)
             is_suspended = row.state is RunState.PAUSED

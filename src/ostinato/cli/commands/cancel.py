@@ -54,7 +54,6 @@ def _ask(opened: "Opened", row: "RunRow", output: str) -> None:
     from ostinato.cli.opening import name_of
 
     opened.client.cancel(row.id, "ostinato cancel")
-    opened.store.wake_workers()
     row = _wait(opened.client, row)
     if output == "json":
         as_json.echo(as_json.run(row))

@@ -55,6 +55,7 @@ def command(
     # First: it forks what must be forked before threads, and before much is imported.
     with serve_project(project, is_measured=port is not None) as served:
         from ostinato.cli.http import monitor
+        from ostinato.cli.run_log import log_run
         from ostinato.cli.service import Part, Service
         from ostinato.coordinator.worker import Worker
 
@@ -67,6 +68,7 @@ def command(
             title=title,
             flows=flows,
             max_children=max_children,
+            on_run=log_run,
         )
         attendants: list[Part] = [*served.attendants]
         if served.measures is not None:

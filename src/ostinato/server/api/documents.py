@@ -256,6 +256,16 @@ class Answer(Request, frozen=True):
     by: str = "api"
 
 
+class Retry(Request, frozen=True):
+    """What is to be executed again; nothing named stands for all that failed."""
+
+    tasks: Annotated[
+        list[str], Meta(description="Tasks, load[3], or selections, with all that is downstream.")
+    ] = []
+    only: Annotated[list[str], Meta(description="The same, without what is downstream.")] = []
+    failed_only: Annotated[bool, Meta(description="Of all that, only what failed.")] = False
+
+
 class Coordinator(Struct, frozen=True):
     """A process that drives runs, or fires schedules."""
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from ostinato.client.protocol import Client
+from ostinato.client.local import LocalClient
+from ostinato.client.new_runs import SERVICE
 from ostinato.client.records import RunFilter, RunRow
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
@@ -29,7 +30,7 @@ class RunOperations:
         client: Asks the store.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: LocalClient) -> None:
         self._client = client
 
     def operations(self) -> Iterable[Operation]:
@@ -59,6 +60,17 @@ class RunOperations:
             summary="Ask whoever drives a run to cancel it.",
             handle=self._cancel,
             returns=documents.Run,
+            statuses=(202,),
+            refusals=(404, 409),
+        )
+        yield Operation(
+            method="POST",
+            path="/runs/{run}/retry",
+            name="retry_run",
+            summary="Ask a worker to execute again what failed in an ended run, or what is named.",
+            handle=self._retry,
+            returns=documents.Run,
+            body=documents.Retry,
             statuses=(202,),
             refusals=(404, 409),
         )
@@ -136,6 +148,20 @@ class RunOperations:
             raise Refused(Fault(409, "run-ended", message))
         self._client.cancel(row.id, _BY)
         return Reply(documents.run_document(self._client.run(str(row.id))), 202)
+
+    def _retry(self, ask: Ask) -> Reply:
+        row, wanted = self._run(ask), ask.body
+        name = f"{row.flow}#{row.number}"
+        if not row.state.is_terminal:
+            message = f"run {name} has not ended: it is {row.state.label}"
+            raise Refused(Fault(409, "run-not-ended", message))
+        if row.home != SERVICE:
+            hint = f"ostinato retry '{name}' executes it where it was executed"
+            raise Refused(Fault(409, "run-is-local", f"no worker drove run {name}", hint))
+        self._client.retry(
+            row.id, _BY, tasks=wanted.tasks, only=wanted.only, is_failed_only=wanted.failed_only
+        )
+        return Reply(documents.run_document(row), 202)
 
     def _task_runs(self, ask: Ask) -> documents.TaskRunPage:
         query: documents.TaskRunQuery = ask.query
