@@ -73,10 +73,10 @@ class PostgresServer:
         """Stop the server: ``fast`` in good order, ``immediate`` as if it had crashed."""
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", mode, "stop")
 
-    def new_database(self, template: str = "template1") -> str:
+    def new_database(self) -> str:
         """Make a database, and return its URL."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        self.execute(f"CREATE DATABASE {name}")
         return self.uri_of(name)
 
     def drop_database(self, uri: str) -> None:
@@ -121,6 +121,24 @@ def postgres_server(settings: dict[str, str] | None = None) -> Iterator[Postgres
             yield server
         finally:
             server.stop()
+
+
+def empty_store(uri: str) -> None:
+    """Delete all that a store holds, once nobody writes there any more.
+
+    Args:
+        uri: Of its database.
+    """
+    with psycopg.connect(uri, autocommit=True) as connection:
+        others = "datname = current_database() AND pid != pg_backend_pid()"
+        connection.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}"
+        )
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables"
+            " WHERE schemaname = 'ostinato' AND tablename != 'schema_version'"
+        ).fetchall()
+        connection.execute("; ".join(f"DELETE FROM ostinato.{name}" for (name,) in found))
 
 
 def find_programs() -> Path:

@@ -16,6 +16,7 @@ import pytest
 from ostinato.engine import events as ev
 from ostinato.errors import RunOwned
 from ostinato.model.identity import RunId
+from ostinato.store.sql_store import SqlStore
 from ostinato.store.sqlite import SqliteStore, open_store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.survival
 class Process:
     """A process that writes to a store; see ``writer.py``."""
 
-    def __init__(self, path: Path, durability: str = "relaxed") -> None:
+    def __init__(self, path: Path | str, durability: str = "relaxed") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.store.writer", str(path), durability],
             cwd=ROOT,
@@ -101,7 +102,7 @@ def store(path: Path) -> Iterator[SqliteStore]:
 Start = Callable[[], Process]
 
 
-def steps_of(store: SqliteStore, run_id: RunId) -> tuple[list[int], list[int], list[int]]:
+def steps_of(store: SqlStore, run_id: RunId) -> tuple[list[int], list[int], list[int]]:
     """Return the numbers of the steps that have a task run, an event, a value."""
     task_runs = [int(row.path) for row in store.all_task_runs(run_id)]
     events = [

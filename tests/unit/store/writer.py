@@ -12,9 +12,14 @@ from typing import Any
 
 from ostinato.errors import OstinatoError
 from ostinato.model.identity import RunId
+from ostinato.store.postgres.store import open_postgres
 from ostinato.store.records import CoordinatorLease
-from ostinato.store.sqlite import SqliteStore, open_store
+from ostinato.store.sql_store import SqlStore
+from ostinato.store.sqlite import open_store
 from tests.contract.samples import VERSION, new_run, step
+
+#: Of coordinators on PostgreSQL: short, so that tests need not wait for long.
+LEASE_S = 0.8
 
 
 class Writer:
@@ -24,7 +29,7 @@ class Writer:
         store: The store.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqlStore) -> None:
         self.store = store
         self.lease = CoordinatorLease(0, 0)
         self.run = RunId(0)
@@ -76,7 +81,13 @@ def tell(what: object) -> None:
 
 def main() -> None:
     """Do what the input says until it ends."""
-    writer = Writer(open_store(sys.argv[1], durability=sys.argv[2]))
+    place, durability = sys.argv[1:]
+    store: SqlStore
+    if place.startswith("postgresql://"):
+        store = open_postgres(place, durability=durability, lease_s=LEASE_S)
+    else:
+        store = open_store(place, durability=durability)
+    writer = Writer(store)
     tell("open")
     for line in sys.stdin:
         name, *arguments = line.split()

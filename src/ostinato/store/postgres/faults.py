@@ -97,14 +97,14 @@ _TEXTS: tuple[tuple[str, _Fault], ...] = (
     ("no password supplied", _PASSWORD),
     ("authentication failed", _PASSWORD),
     ("no pg_hba.conf entry", _PASSWORD),
-    ('role "', _PASSWORD),
     ("not currently accepting connections", _SHUT),
-    ('database "', _DATABASE),
-    ("too many clients", _BUSY),
+    ("too many c", _BUSY),
     ("remaining connection slots", _BUSY),
     ("starting up", _STARTING),
     ("shutting down", _STARTING),
     ("not yet accepting connections", _STARTING),
+    ('role "', _PASSWORD),
+    ('database "', _DATABASE),
 )
 
 

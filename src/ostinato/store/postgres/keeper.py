@@ -24,6 +24,12 @@ CHANNEL = "ostinato"
 #: Beats in the time that a lease lasts: three may be lost.
 BEATS_PER_LEASE = 4
 
+#: Seconds between two looks whether the log has partitions for the days to come.
+PARTITIONS_EVERY_S = 3_600.0
+
+#: Days ahead for which there are some.
+DAYS_AHEAD = 3
+
 #: Seconds between two attempts to reach a server that is away.
 RETRY_S = 0.5
 
@@ -56,6 +62,7 @@ class Keeper:
         self._wake_read, self._wake_write = -1, -1
         self._is_closed = False
         self._is_listening = False
+        self._partitions_at_s = clock.monotonic_s() + PARTITIONS_EVERY_S
         #: Grows with each connection: what was locked on an earlier one is no longer.
         self.generation = 0
 
@@ -191,6 +198,13 @@ class Keeper:
             # One that was forgotten meanwhile stays so.
             if id_ in self._valid_until_s:
                 self._valid_until_s[id_] = sent_s + self._lease_s if id_ in held else 0.0
+
+        if sent_s >= self._partitions_at_s:
+            self._partitions_at_s = sent_s + PARTITIONS_EVERY_S
+            # Who writes for long keeps this waiting, and it must not keep the beats waiting.
+            with suppress(psycopg.errors.LockNotAvailable), connection.raw.transaction():
+                connection.raw.execute("SET LOCAL lock_timeout TO '500ms'")
+                connection.execute(self._sql["make_event_partitions"], (DAYS_AHEAD,))
 
     def _call(self) -> None:
         for callback in list(self._callbacks):

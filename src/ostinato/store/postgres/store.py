@@ -20,7 +20,7 @@ from ostinato.store.postgres.batches import write_batch, write_runs
 from ostinato.store.postgres.claims import PostgresClaims
 from ostinato.store.postgres.connection import Connector, PostgresConnection
 from ostinato.store.postgres.database import PostgresDatabase
-from ostinato.store.postgres.keeper import Keeper
+from ostinato.store.postgres.keeper import DAYS_AHEAD, Keeper
 from ostinato.store.postgres.liveness import SessionLiveness
 from ostinato.store.postgres.migrate import load_migrations, migrate
 from ostinato.store.records import (
@@ -41,9 +41,6 @@ BUSY_TIMEOUT_S = 5.0
 
 #: Seconds that a lease is valid after a beat: what a coordinator started ends by then.
 LEASE_S = 8.0
-
-#: Days ahead for which the log has partitions.
-DAYS_AHEAD = 3
 
 #: Kinds of coordinators that write and read large values.
 _WITH_VALUES = ("run", "worker")
