@@ -47,8 +47,8 @@ def command(
             answer = read_answer(asked[0].request, value) if asked else value
         client.answer(row.id, task_id, path or "", answer, by or getpass.getuser())
         click.echo(f"{name_of(row)} {task}: answered")
-        if client.owner(row) is None and row.home == SERVICE and client.is_served_by("worker"):
-        elif client.owner(row) is None:
+        is_left = row.home == SERVICE and client.is_served_by("worker")
+        if client.owner(row) is None and not is_left:
             name = name_of(row)
             is_suspended = row.state is RunState.PAUSED
             how = "is suspended" if is_suspended else "was interrupted"
