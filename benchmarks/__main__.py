@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dev, files, large, limits, service, steps, suspended, waiting
+from benchmarks import dev, files, large, limits, schedules, service, steps, suspended, waiting
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,6 +184,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "suspended": suspended.suspended,
     "files": files.files,
     "dev": dev.dev,
+    "schedules": schedules.schedules,
     "service": service.service,
 }
 

@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from itertools import islice, zip_longest
+from typing import Any, NamedTuple
 
 from ostinato.automation.schedules import Agenda, Entry, Firing, FlowInForce
 from ostinato.automation.user_timetables import UserTimetables
@@ -38,6 +39,20 @@ ASKED_AGAIN_US = 30_000_000
 
 #: Seconds until the next try once the store has failed: the first time, and at most.
 FAILED_S, MAX_FAILED_S = 0.2, 5.0
+
+
+class Fired(NamedTuple):
+    """What was due, and what became of it.
+
+    Attributes:
+        firing: What was due.
+        run_ids: Ids of its runs, in the order of its ticks.
+        problem: Why none could be made; empty if they were.
+    """
+
+    firing: Firing
+    run_ids: tuple[int, ...]
+    problem: str
 
 
 class Scheduler:
@@ -222,47 +237,50 @@ class Scheduler:
                 self._agenda.advance(firing, row)
             else:
                 wanted.append(firing)
+        fired: list[Fired] = []
         for start in range(0, len(wanted), BATCH):
-            self._make(wanted[start : start + BATCH], now_us)
+            # What is remembered of ticks can wait until all runs are there.
+            fired += self._make(wanted[start : start + BATCH])
+        if fired:
+            self._remember(fired, now_us)
 
-    def _make(self, firings: Sequence[Firing], now_us: int) -> None:
+    def _make(self, firings: Sequence[Firing]) -> list[Fired]:
+        """Make the runs of what is due, in one commit."""
         runs: list[NewRun] = []
-        made: list[tuple[Firing, Occurrence]] = []
-        problems: dict[int, str] = {}
+        found: list[tuple[Firing, int, str]] = []
         for firing in firings:
             try:
                 new = [self._agenda.run_of(firing.entry, each) for each in firing.fired]
             except OstinatoError as error:
-                problems[id(firing)] = str(error)
+                found.append((firing, 0, str(error)))
                 logger.error("no run of %r is made: %s", firing.entry.flow.name, error)
             else:
                 runs += new
-                made += [(firing, each) for each in firing.fired]
-        created = self._client.create_runs(runs) if runs else []
-        self.lateness_s = max(self._clock.now_us() - made[-1][1].tick_us, 0) / 1e6 if made else 0.0
-        run_ids = {
-            (id(firing), each.tick_us): row.id
-            for (firing, each), row in zip(made, created, strict=True)
-        }
+                found.append((firing, len(new), ""))
+        created = iter(self._client.create_runs(runs) if runs else ())
+        if runs:
+            last_us = firings[-1].fired[-1].tick_us
+            self.lateness_s = max(self._clock.now_us() - last_us, 0) / 1e6
+        return [
+            Fired(firing, tuple(row.id for row in islice(created, count)), problem)
+            for firing, count, problem in found
+        ]
+
+    def _remember(self, fired: Sequence[Fired], now_us: int) -> None:
+        """Write what became of ticks, and go on to those after them."""
         rows: list[ScheduleRow] = []
         ticks: list[ScheduleTickRow] = []
-        for firing in firings:
-            problem = problems.get(id(firing), "")
+        for firing, run_ids, problem in fired:
             row = firing.entry.row
-            for each in firing.fired:
-                ticks.append(
-                    ScheduleTickRow(
-                        row.name,
-                        row.ticks,
-                        each.tick_us,
-                        now_us,
-                        TickOutcome.FAILED if problem else TickOutcome.FIRED,
-                        run_ids.get((id(firing), each.tick_us), 0),
-                        problem or firing.reason,
-                    )
-                )
-                row = row._replace(ticks=row.ticks + 1)
+            outcome = TickOutcome.FAILED if problem else TickOutcome.FIRED
+            reason = problem or firing.reason
+            each = zip_longest(firing.fired, run_ids, fillvalue=0)
+            for number, (occurrence, run_id) in enumerate(each, row.ticks):
+                assert isinstance(occurrence, Occurrence), "there are no more runs than ticks"
+                tick = (row.name, number, occurrence.tick_us, now_us, outcome, run_id, reason)
+                ticks.append(ScheduleTickRow(*tick))
             last_us = max(row.last_tick_us, firing.fired[-1].tick_us)
-            self._agenda.advance(firing, row._replace(last_tick_us=last_us))
+            count = row.ticks + len(firing.fired)
+            self._agenda.advance(firing, row._replace(last_tick_us=last_us, ticks=count))
             rows.append(firing.entry.row)
         self._schedules.record(self._project.name, rows, ticks)

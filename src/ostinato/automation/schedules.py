@@ -5,7 +5,7 @@ are one write.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
@@ -60,12 +60,24 @@ class Entry:
 
     Attributes:
         next: What fires next; None for nothing.
+        after: What fires after it, if ``is_after_known``.
         run: The run of it, if that was filled in.
         is_gone: Whether another entry has taken its place.
         ticket: Of its newest place in the order of all.
     """
 
-    __slots__ = ("flow", "is_gone", "next", "row", "run", "served", "ticket", "timetable")
+    __slots__ = (
+        "after",
+        "flow",
+        "is_after_known",
+        "is_gone",
+        "next",
+        "row",
+        "run",
+        "served",
+        "ticket",
+        "timetable",
+    )
 
     def __init__(self, served: FlowInForce, row: ScheduleRow) -> None:
         self.served = served
@@ -73,6 +85,8 @@ class Entry:
         self.row = row
         self.timetable: Timetable | None = None
         self.next: Occurrence | None = None
+        self.after: Occurrence | None = None
+        self.is_after_known = False
         self.run: NewRun | None = None
         self.is_gone = False
         self.ticket = -1
@@ -135,8 +149,9 @@ class Agenda:
         self._project = project
         self._timezone = project.settings.timezone
         self._entries: dict[str, Entry] = {}
-        #: When, in which order among equals, and what.
-        self._heap: list[tuple[int, int, Entry]] = []
+        #: When something is due; and what, each with its ticket: thousands share a moment.
+        self._heap: list[int] = []
+        self._due: dict[int, list[tuple[int, Entry]]] = {}
         self._to_prepare: list[tuple[int, int, Entry]] = []
         #: When to ask the code of a user, and for moments after which.
         self._unknown: list[tuple[int, int, Entry, int]] = []
@@ -153,14 +168,18 @@ class Agenda:
     @property
     def next_us(self) -> int | None:
         """When something is due, None if nothing ever is."""
-        self._drop_gone(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, due = self._heap, self._due
+        while heap and not any(_is_valid(ticket, entry) for ticket, entry in due[heap[0]]):
+            del due[heappop(heap)]
+        return heap[0] if heap else None
 
     @property
     def prepare_us(self) -> int | None:
         """When something is to be filled in, None if nothing is."""
-        self._drop_gone(self._to_prepare)
-        return self._to_prepare[0][0] if self._to_prepare else None
+        heap = self._to_prepare
+        while heap and not _is_valid(heap[0][1], heap[0][2]):
+            heappop(heap)
+        return heap[0][0] if heap else None
 
     @property
     def ask_us(self) -> int | None:
@@ -192,9 +211,9 @@ class Agenda:
                 is_same = before.served.version == flow.version
                 if is_same or not is_custom(definition.schedule):
                     before.served = flow
-                    if not is_same:
+                    if not is_same and before.run is not None:
                         before.run = None
-                        self._put(before)
+                        heappush(self._to_prepare, (now_us, before.ticket, before))
                     continue
             if row.schedule != definition.schedule:
                 row = row._replace(schedule=definition.schedule, since_us=now_us)
@@ -221,6 +240,9 @@ class Agenda:
                 return False
             _, _, entry = heappop(self._to_prepare)
             if entry.next is not None and entry.run is None:
+                if entry.timetable is not None:
+                    entry.after = entry.timetable.following(entry.next)
+                    entry.is_after_known = True
                 try:
                     entry.run = self.run_of(entry, entry.next)
                 except OstinatoError as error:
@@ -231,18 +253,20 @@ class Agenda:
     def due(self, now_us: int) -> Iterator[Firing]:
         """Take from the agenda what is due; ``advance`` puts it back."""
         while (at_us := self.next_us) is not None and at_us <= now_us:
-            _, _, entry = heappop(self._heap)
-            assert entry.next is not None, "what is on the agenda fires"
-            if entry.timetable is None:
-                yield Firing(entry, (entry.next,), None, None)
-                continue
-            catchup = entry.flow.catchup
-            yield Firing(entry, *due_at(entry.timetable, entry.next, now_us, catchup=catchup))
+            heappop(self._heap)
+            for ticket, entry in self._due.pop(at_us):
+                if _is_valid(ticket, entry):
+                    yield self._firing(entry, now_us)
 
-    def put_back(self, firings: Iterable[Firing]) -> None:
-        """Leave due what could not be done."""
-        for firing in firings:
-            self._put(firing.entry)
+    def _firing(self, entry: Entry, now_us: int) -> Firing:
+        assert entry.next is not None, "what is on the agenda fires"
+        timetable, after = entry.timetable, entry.after
+        if timetable is None:
+            return Firing(entry, (entry.next,), None, None)
+        if entry.is_after_known and (after is None or timetable.fires_us(after.tick_us) > now_us):
+            # As nearly always: nothing was missed.
+            return Firing(entry, (entry.next,), None, after)
+        return Firing(entry, *due_at(timetable, entry.next, now_us, catchup=entry.flow.catchup))
 
     def advance(self, firing: Firing, row: ScheduleRow | None = None) -> None:
         """Go on to what fires after it.
@@ -252,7 +276,7 @@ class Agenda:
             row: How its schedule stands now, if that has changed.
         """
         entry = firing.entry
-        entry.next, entry.run = firing.following, None
+        entry.next, entry.run, entry.is_after_known = firing.following, None, False
         if row is not None:
             entry.row = row._replace(next_us=entry.at_us)
         self._put(entry)
@@ -345,13 +369,17 @@ class Agenda:
             return
         # Earlier places in the heaps are void.
         at_us, entry.ticket = entry.at_us, next(self._order)
-        heappush(self._heap, (at_us, entry.ticket, entry))
+        found = self._due.get(at_us)
+        if found is None:
+            found = self._due[at_us] = []
+            heappush(self._heap, at_us)
+        found.append((entry.ticket, entry))
         heappush(self._to_prepare, (at_us - PREPARED_US, entry.ticket, entry))
 
-    @staticmethod
-    def _drop_gone(heap: list[tuple[int, int, Entry]]) -> None:
-        while heap and (heap[0][2].is_gone or heap[0][2].ticket != heap[0][1]):
-            heappop(heap)
+
+def _is_valid(ticket: int, entry: Entry) -> bool:
+    """Whether a place in the order of all is the newest one of an entry."""
+    return entry.ticket == ticket and not entry.is_gone
 
 
 def _base_us(flow: FlowDefinition, row: ScheduleRow, now_us: int) -> int:
