@@ -1,7 +1,8 @@
 """This module takes the runs that wait for a worker."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from ostinato.clock import Clock
@@ -15,11 +16,15 @@ logger = logging.getLogger(__name__)
 #: Runs that are claimed at a time: others get some too.
 CLAIM_LIMIT = 100
 
-#: Runs that a worker drives at a time; those that wait for something hold memory alone.
+#: Runs that a worker drives at a time, and their tasks; those that wait hold memory alone.
 MAX_LIVE_RUNS = 2_000
+MAX_LIVE_TASKS = 200_000
 
 #: Seconds between two looks at who is gone, which others may not have told of.
 REAP_EVERY_S = 2.0
+
+#: Seconds between two looks for alerts that were held back and are due, whoever made them.
+ALERTS_EVERY_S = 10.0
 
 #: Seconds after which a run is refused for which no worker has code, while there are others.
 REFUSE_AFTER_S = 60.0
@@ -44,6 +49,10 @@ class Taker(Protocol):
         """Whether more could be executed than there is."""
         ...
 
+    def take_alerts(self) -> None:
+        """Send the alerts that are due and that nobody sends."""
+        ...
+
 
 class Claims:
     """Look for runs that wait, and claim those for which there is code; a turn of a loop.
@@ -56,7 +65,7 @@ class Claims:
         taker: Takes them up.
         clock: Tells when to look.
         flows: The only ones that are taken; empty for all.
-        live: Returns how many runs are driven.
+        live: Returns how many runs are driven, and how many tasks they have.
     """
 
     def __init__(
@@ -69,7 +78,7 @@ class Claims:
         *,
         clock: Clock,
         flows: Collection[str],
-        live: Callable[[], int],
+        live: Callable[[], tuple[int, int]],
     ) -> None:
         self._store = store
         self._lease = lease
@@ -81,7 +90,9 @@ class Claims:
         self._live = live
         self._is_due = True
         self._is_open = True
-        self._reap_at_s = 0.0
+        self._reap_at_s = self._alerts_at_s = 0.0
+        #: When it had its last turn, in monotonic seconds.
+        self.turned_s = clock.monotonic_s()
         #: Since when there is no code for runs of a flow and version.
         self._unserved_s: dict[tuple[str, str], float] = {}
 
@@ -99,22 +110,20 @@ class Claims:
 
     def take_turn(self) -> None:
         """Claim what waits, if it is time to look and there is room."""
+        self.turned_s = self._clock.monotonic_s()
         if not self._is_open or not self._is_due or not self._has_room():
             return
         self._is_due = False
-        try:
-            self._look()
-        except PASSING as error:
-            # The next look is as good, and what is driven goes on.
-            logger.warning("no runs can be claimed: %s", error)
-
-    def _look(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s >= self._reap_at_s:
             self._reap_at_s = now_s + REAP_EVERY_S
-            gone = self._store.reap()
-            if gone:
-                logger.warning("%d coordinators are gone; their runs are taken over", gone)
+            with self._bearing():
+                gone = self._store.reap()
+                if gone:
+                    logger.warning("%d coordinators are gone; their runs are taken over", gone)
+        if now_s >= self._alerts_at_s:
+            self._alerts_at_s = now_s + ALERTS_EVERY_S
+            self._taker.take_alerts()
         for request in self._store.requests_of_ended(self._project):
             self._taker.retry(request)
         waiting = [
@@ -125,8 +134,19 @@ class Claims:
         if waiting:
             self._claim(waiting, now_s)
 
+    @contextmanager
+    def _bearing(self) -> Iterator[None]:
+        """Go on where the store takes nothing at the moment: the next look is as good."""
+        try:
+            yield
+        except PASSING as error:
+            logger.warning("no runs can be claimed: %s", error)
+
     def _has_room(self) -> bool:
-        return self._live() < MAX_LIVE_RUNS and self._taker.has_room()
+        runs, tasks = self._live()
+        if runs >= MAX_LIVE_RUNS or tasks >= MAX_LIVE_TASKS:
+            return False
+        return self._taker.has_room()
 
     def _claim(self, waiting: list[Claimable], now_s: float) -> None:
         found: dict[tuple[str, str], Serving | Never] = {}
@@ -143,9 +163,11 @@ class Claims:
             for each in found.values()
             if isinstance(each, Serving) and each.flow.max_active_runs
         }
-        rows = self._store.claim_runs(
-            self._lease, self._project, list(found), limit=CLAIM_LIMIT, max_active=max_active
-        )
+        rows: list[RunRow] = []
+        with self._bearing():
+            rows = self._store.claim_runs(
+                self._lease, self._project, list(found), limit=CLAIM_LIMIT, max_active=max_active
+            )
         # More may wait; those whose flow is full are looked at when a run has ended.
         self._is_due = len(rows) == CLAIM_LIMIT
         for row in rows:

@@ -293,6 +293,10 @@ class Coordinator:
         if event is not None and not self._held.hold(run, event):
             self._apply(run, event, "", "")
 
+    def take_alerts(self) -> None:
+        """Take up alerts of any run that are due and that nobody sends."""
+        self._outbox.take_orphans(self._clock.now_us())
+
     def finish(self, run: LiveRun) -> None:
         """Execute the undone notices of a run that has ended."""
         self._outbox.adopt(run)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
@@ -81,6 +82,8 @@ class Tenure(Owner):
         #: Bears a store that is full, locked or slow.
         self.patience = Patience(self._clock, giving_up)
         self._code_in_force = code
+        #: Tasks of the runs that it drives.
+        self._tasks = 0
         self._max_children = max_children or project.settings.max_children
         self._versions = Versions(code, store, project.name, self._make_place)
         self._closing.callback(self._versions.close)
@@ -92,7 +95,7 @@ class Tenure(Owner):
             self,
             clock=self._clock,
             flows=flows,
-            live=lambda: self._coordinator.live_runs,
+            live=lambda: (self._coordinator.live_runs, self._tasks),
         )
         self._fence = Fence(store, self._lease, self._clock, lambda: self._versions.hosts)
         registry = Registry()
@@ -137,6 +140,11 @@ class Tenure(Owner):
         self._coordinator.look()
 
     @property
+    def turned_s(self) -> float:
+        """When its loop had its last turn, in monotonic seconds."""
+        return self._claims.turned_s
+
+    @property
     def live_runs(self) -> int:
         """How many runs it drives."""
         return self._coordinator.live_runs
@@ -173,12 +181,12 @@ class Tenure(Owner):
             outside = outside_values(self._store, flow, row.id)
             run = new_run(self._store, row, flow, info, lanes=lanes, outside=outside)
             run.places = places
-            self._coordinator.adopt(run, [], ev.RunStarted(now_us))
+            self._adopt_now(run, [], ev.RunStarted(now_us))
         else:
             run, commands = restore_run(self._store, row, flow, info, lanes=lanes, now_us=now_us)
             run.places = places
             first = ev.RunStarted(now_us) if row.state is RunState.QUEUED else ev.Recovered(now_us)
-            self._coordinator.adopt(run, commands, first)
+            self._adopt_now(run, commands, first)
         self._tell_of(row)
         if serving.is_changed:
             self._coordinator.record(run, ev.CodeChanged(now_us, serving.version))
@@ -197,7 +205,7 @@ class Tenure(Owner):
             self._fail_unknown(row, reason)
             return
         first = None if row.state is RunState.QUEUED else ev.Recovered(self._clock.now_us())
-        self._coordinator.adopt(run, [], first)
+        self._adopt_now(run, [], first)
         self._coordinator.refuse(row.id, reason)
 
     def _fail_unknown(self, row: RunRow, reason: str) -> None:
@@ -242,10 +250,21 @@ class Tenure(Owner):
         batch.attempts.extend(archived(step) for step in steps)
         batch.task_runs.extend(removed(step) for step in steps)
         cleared = ev.TaskRunsCleared(now_us, chosen.keys, request.by, chosen.alone)
-        self._coordinator.adopt(run, commands, cleared)
+        self._adopt_now(run, commands, cleared)
         self._tell_of(row)
 
+    def take_alerts(self) -> None:
+        """Send the alerts that are due and that nobody sends."""
+        self._coordinator.take_alerts()
+
+    def _adopt_now(self, run: LiveRun, commands: list[Any], first: ev.Input | None) -> None:
+        self._tasks += len(run.plan.nodes)
+        self._coordinator.adopt(run, commands, first)
+
     def _note_end(self, run: LiveRun) -> None:
+        # Subflows come another way: what is left of them is set right when nothing is driven.
+        live = self._coordinator.live_runs > 1
+        self._tasks = max(self._tasks - len(run.plan.nodes), 0) if live else 0
         if run.plan.flow.max_active_runs or any(tag.startswith("from:") for tag in run.row.tags):
             # Another one may begin, or is waited for, here or elsewhere.
             self._claims.look()

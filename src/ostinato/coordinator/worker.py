@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 
 
+#: Seconds after which a loop hangs that has had no turn: it has one every two seconds.
+SILENT_S = 60.0
+
+
 class Worker:
     """Claim runs of the service and drive them, until it is told to end; a part of a service.
 
@@ -118,6 +122,10 @@ class Worker:
         if tenure is None:
             return PartHealth(is_ready=False, detail="it has not registered")
         trouble = tenure.patience.trouble
+        silent_s = self._clock.monotonic_s() - tenure.turned_s
+        if silent_s > SILENT_S and not trouble:
+            detail = f"its loop has had no turn for {silent_s:.0f} s"
+            return PartHealth(is_live=False, is_ready=False, detail=detail)
         return PartHealth(is_ready=not trouble, detail=trouble)
 
     @property
