@@ -21,7 +21,7 @@ from ostinato.project.discovery import Project
 logger = logging.getLogger(__name__)
 
 #: Sensors whose functions are called at a time.
-MAX_AT_A_TIME = 4
+MAX_AT_A_TIME = 8
 
 #: Seconds between two looks at what ended, for sensors of the ends of runs.
 FOLLOW_S = 0.5
@@ -127,6 +127,8 @@ class SensorDriver:
         self._is_draining = False
         self._is_stopped = False
         self._problem = ""
+        #: Behind the newest event, at the last look.
+        self._log_end = ""
         code.subscribe(lambda _change: self.wake())
 
     # The part
@@ -172,6 +174,7 @@ class SensorDriver:
             if not self._is_active():
                 return IDLE_S
             states = {state.name: state for state in self._client.sensors.states(self._name)}
+            self._log_end = self._end_of_log(sensors)
             due = [self._consider(sensor, states) for sensor in sensors.values()]
         except StoreError as error:
             self._note_problem(error)
@@ -179,6 +182,11 @@ class SensorDriver:
         self._problem = ""
         now_s = self._clock.monotonic_s()
         return max(min([LOOK_S, *(due_s - now_s for due_s in due)]), 0.0)
+
+    def _end_of_log(self, sensors: Mapping[str, SensorInForce]) -> str:
+        """Return the cursor behind the newest event, empty where nobody follows the log."""
+        kinds = {sensor.definition.kind for sensor in sensors.values()}
+        return self._client.sensors.event_cursor() if SensorKind.RUN_STATUS in kinds else ""
 
     def settle(self) -> None:
         """Return once no tick goes on."""
@@ -209,6 +217,9 @@ class SensorDriver:
             # Resumed, it is called at once.
             watched.due_s = now_s
             return now_s + LOOK_S
+        if watched.scanned and watched.scanned == self._log_end:
+            # Nothing was written since it has looked.
+            watched.due_s = max(watched.due_s, now_s + FOLLOW_S)
         if watched.due_s > now_s:
             return watched.due_s
         if self._pool is None:
