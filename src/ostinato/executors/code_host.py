@@ -44,7 +44,11 @@ LOAD_TIMEOUT_S = 120.0
 #: Seconds that it may take to end its children and itself.
 END_TIMEOUT_S = 2.0
 
+#: Seconds for which whoever needs a code host that has ended waits for others to start it again.
+REVIVAL_S = 1.0
+
 _READ_BYTES = 64 * 1024
+_LOOK_MS = 20
 
 
 class HostProcess:
@@ -108,6 +112,7 @@ class CodeHost:
     def __init__(self, birth: Birth) -> None:
         self._birth = birth
         self._sending = threading.Lock()
+        self._reviving = threading.Lock()
         self._process: HostProcess | None = None
         self._numbers = itertools.count(1)
         self.socket: socket.socket
@@ -235,6 +240,29 @@ class CodeHost:
     def pin(self, version: str) -> None:
         """Have it be of this version when it is started again, or not at all."""
         self._birth.pin(version)
+
+    def revive(self, patience_s: float = REVIVAL_S) -> None:
+        """Start it again if it has ended; safe in all threads.
+
+        An executor that has children of it does so by itself: it is given time for that.
+
+        Args:
+            patience_s: Seconds for which it is waited whether somebody else does.
+
+        Raises:
+            OstinatoError: It cannot be started as the version that it was.
+        """
+        clock = SystemClock()
+        with self._reviving:
+            dead, end_s = self._process, clock.monotonic_s() + patience_s
+            while dead is not None and dead is self._process and self.has_ended:
+                if clock.monotonic_s() >= end_s:
+                    self.restart()
+                    # Nobody else reads what it says.
+                    self.loaded()
+                    return
+                # Nothing tells of it.
+                select.poll().poll(_LOOK_MS)
 
     def restart(self) -> None:
         """Start another code host in place of one that is gone."""

@@ -40,6 +40,15 @@ _decode = msgspec.msgpack.Decoder(FromEvaluator).decode
 class Forking(Protocol):
     """Fork a process that evaluates; a ``CodeHost`` does."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it cannot fork any more."""
+        ...
+
+    def revive(self) -> None:
+        """Start it again if it has ended."""
+        ...
+
     def fork_evaluator(self, connection: socket.socket) -> None:
         """Ask for a process that serves a socket."""
         ...
@@ -111,6 +120,12 @@ class Evaluators:
         Raises:
             NotEvaluable: It raised, took too long, or ended its process.
         """
+        if self._host.has_ended:
+            try:
+                self._host.revive()
+            except OstinatoError as error:
+                failure = Failure(FailureKind.LOST, type(error).__name__, str(error))
+                raise NotEvaluable(failure) from None
         process = self._take()
         is_usable = False
         try:

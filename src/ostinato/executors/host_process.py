@@ -211,8 +211,9 @@ class _Host:
             if pid == 0:
                 break
             has_ended = True
-            if pid in self._children:
-                self._children.discard(pid)
+            self._children.discard(pid)
+            if pid in self._executing:
+                # Of the others nobody may be reading.
                 self._executing.discard(pid)
                 self._tell(Exited(pid, status))
         if has_ended:

@@ -14,6 +14,7 @@ import pytest
 from ostinato import Variable, get_connection, sensor
 from ostinato.authoring.event_sensors import EventSensor, RunRequest, SensorContext
 from ostinato.clock import VirtualClock
+from ostinato.errors import CodeUnavailable
 from ostinato.executors.code_host import CodeHost
 from ostinato.executors.evaluators import IDLE_S, Evaluators, NotEvaluable
 from ostinato.model.failure import FailureKind
@@ -219,9 +220,45 @@ def test_what_is_evaluated_ends_when_all_is_closed(host: CodeHost) -> None:
     assert errors[0].failure.kind is FailureKind.LOST
 
 
-def test_a_host_that_is_gone_is_an_error_of_the_call() -> None:
+def test_a_host_that_was_killed_is_started_again() -> None:
+    host = CodeHost.fork(load)
+    host.loaded()
+    evaluators = Evaluators(host)
+    first = host.pid
+    os.kill(first, signal.SIGKILL)
+    while not host.has_ended:
+        os.sched_yield()
+
+    assert ticked(evaluators, "asks").asked
+
+    assert host.pid != first
+    evaluators.close()
+    host.close()
+
+
+def test_a_host_that_cannot_be_started_again_is_an_error_of_the_call() -> None:
     class Gone:
+        has_ended = True
+
         def fork_evaluator(self, connection: socket.socket) -> None:
             connection.close()
 
-    assert failed(Evaluators(Gone()), "asks").failure.kind is FailureKind.LOST
+        def revive(self) -> None:
+            raise CodeUnavailable("the files have changed")
+
+    error = failed(Evaluators(Gone()), "asks").failure
+
+    assert (error.kind, error.message) == (FailureKind.LOST, "the files have changed")
+
+
+def test_a_host_that_ends_meanwhile_is_an_error_of_the_call() -> None:
+    class Ending:
+        has_ended = False
+
+        def fork_evaluator(self, connection: socket.socket) -> None:
+            connection.close()
+
+        def revive(self) -> None:
+            raise AssertionError
+
+    assert failed(Evaluators(Ending()), "asks").failure.kind is FailureKind.LOST
