@@ -36,9 +36,9 @@ TRIGGER = "backfill"
 #: Runs of backfills are claimed after the others of their flow: they are late anyway.
 PRIORITY = -1
 
-#: Seconds between two looks: after one that changed something, while a backfill is live, and
-#: while none is.
-BUSY_S, LIVE_S, IDLE_S = 0.05, 0.5, 2.0
+#: Seconds between two looks: after one that changed something; at most while a backfill is live,
+#: each time twice as long; and while none is, when whoever makes one wakes this.
+BUSY_S, LIVE_S, IDLE_S = 0.05, 0.5, 10.0
 
 #: Seconds until the next look once the store has failed.
 FAILED_S = 5.0
@@ -91,6 +91,7 @@ class BackfillDriver:
         #: What the last look failed with, for health; empty if it did not.
         self._problem = ""
         self._is_live = False
+        self._pause_s = BUSY_S
         self._code = ""
         #: Runs that were asked to end, by the backfill that is cancelled.
         self._asked: dict[int, set[int]] = {}
@@ -134,9 +135,10 @@ class BackfillDriver:
             self._problem = str(error)
             return FAILED_S
         self._problem = ""
-        if is_moved:
-            return BUSY_S
-        return LIVE_S if self._is_live else IDLE_S
+        if not self._is_live:
+            return IDLE_S
+        self._pause_s = BUSY_S if is_moved else min(2 * self._pause_s, LIVE_S)
+        return self._pause_s
 
     # Driving
 

@@ -110,6 +110,18 @@ def client_of(project: Project, store: Store) -> LocalClient:
     return LocalClient(store, values_root=project.values_root, logs_root=project.logs_root)
 
 
+def user_name() -> str:
+    """Return who uses this process, for what is recorded of it."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A user without a name, as in containers: the class depends on the version of Python.
+        return f"user {os.getuid()}"
+
+
 def name_of(row: RunRow) -> str:
     """Return what people call a run, such as ``etl#17``."""
     return f"{row.flow}#{row.number}"

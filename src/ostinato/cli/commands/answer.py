@@ -1,6 +1,5 @@
 """This module is ``ostinato answer``: answer a task that waits for a person."""
 
-import getpass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def command(
     index of a mapped one, such as load[3], which may be left out where one asks. `ostinato inputs`
     shows what waits.
     """
-    from ostinato.cli.opening import name_of, open_runs, parse_task_run
+    from ostinato.cli.opening import name_of, open_runs, parse_task_run, user_name
     from ostinato.client.answers import read_answer
     from ostinato.client.new_runs import SERVICE
     from ostinato.errors import UsageError
@@ -45,7 +44,7 @@ def command(
             path = asked[0].path
         if value is not None:
             answer = read_answer(asked[0].request, value) if asked else value
-        client.answer(row.id, task_id, path or "", answer, by or getpass.getuser())
+        client.answer(row.id, task_id, path or "", answer, by or user_name())
         click.echo(f"{name_of(row)} {task}: answered")
         is_left = row.home == SERVICE and client.is_served_by("worker")
         if client.owner(row) is None and not is_left:

@@ -81,11 +81,10 @@ def create(
     output: str,
 ) -> None:
     """Begin a backfill of FLOW: a run for each moment of its schedule from a date to another."""
-    import getpass
-
     import msgspec
 
     from ostinato.cli import as_json, backfill_view, code
+    from ostinato.cli.opening import user_name
     from ostinato.cli.service_flows import with_service_flow
     from ostinato.client.backfill_dates import backfill_dates, parse_range_us
     from ostinato.client.parameters import read_params
@@ -116,7 +115,7 @@ def create(
             params=msgspec.json.encode(params),
             reprocess=Reprocess(reprocess),
             max_active=max_active,
-            by=getpass.getuser(),
+            by=user_name(),
         )
         _say(found.opened, row, output, f"backfill {row.id} of {flow} begins: {len(dates)} dates")
 

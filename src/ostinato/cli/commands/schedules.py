@@ -182,9 +182,8 @@ def _steer(
     is_paused: bool,
 ) -> list[str]:
     """Pause or resume, and return the names of the flows."""
-    import getpass
-
     from ostinato.cli import schedule_view
+    from ostinato.cli.opening import user_name
 
     if bool(flows) == is_all:
         raise click.UsageError("name flows, or say --all")
@@ -193,5 +192,5 @@ def _steer(
         opened = scheduled.opened
         schedules = opened.client.schedules
         change = schedules.pause if is_paused else schedules.resume
-        change(opened.project.name, names, getpass.getuser())
+        change(opened.project.name, names, user_name())
     return names

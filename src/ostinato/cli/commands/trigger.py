@@ -112,7 +112,8 @@ def _say_created(
     if output == "text":
         what = "is asked for" if is_new else f"was asked for before: it is {row.state.label}"
         click.echo(f"{icon(row.state)} {title_of(row)} {what}")
-        if not opened.client.is_served_by("worker"):
+        # Outside of projects scripts serve their flows themselves.
+        if not (opened.project.is_implicit or opened.client.is_served_by("worker")):
             click.echo(NO_WORKER, err=True)
     elif not is_waiting:
         as_json.echo({**as_json.run(row), "is_new": is_new})
