@@ -58,7 +58,8 @@ def http_server(
     service = ServiceMeasures(opened.client, opened.project.name, SystemClock())
     return HttpServer(
         address,
-        health=with_store(health, opened),
+        health=health,
+        probes={"store": lambda: probe_store(opened)},
         measured=[*measured, service],
         routes=routes,
     )
@@ -74,23 +75,20 @@ def monitor(
 ) -> HttpServer:
     """Return what shows health and metrics of a worker or a scheduler; see ``http_server``."""
     address = _address(opened.project, host, port)
-    return HttpServer(address, health=with_store(health, opened), measured=measured)
+    return HttpServer(
+        address, health=health, probes={"store": lambda: probe_store(opened)}, measured=measured
+    )
 
 
-def with_store(health: Health, opened: Opened) -> Health:
-    """Return a function that says how the parts of a process are, and whether its store answers."""
+def probe_store(opened: Opened) -> PartHealth:
+    """Return how the store is, by asking it."""
     from ostinato.errors import StoreError
 
-    def all_health() -> Mapping[str, PartHealth]:
-        try:
-            opened.client.event_cursor()
-        except StoreError as error:
-            store = PartHealth(is_ready=False, detail=str(error))
-        else:
-            store = PartHealth()
-        return {**health(), "store": store}
-
-    return all_health
+    try:
+        opened.client.event_cursor()
+    except StoreError as error:
+        return PartHealth(is_ready=False, detail=str(error))
+    return PartHealth()
 
 
 def _address(project: Project, host: str | None, port: int | None) -> Address:

@@ -14,12 +14,14 @@ from starlette.routing import BaseRoute, Route
 from ostinato.errors import OstinatoError
 from ostinato.model.health import PartHealth
 from ostinato.model.measure import Measured
-from ostinato.server.callers import Gate
+from ostinato.server.callers import Gate, knows_token
 from ostinato.server.exposition import CONTENT_TYPE, exposition
 from ostinato.server.faults import Fault, answer_to, fault_of, fault_response
 
-#: Seconds in which the parts must have said how they are.
-HEALTH_TIMEOUT_S = 5.0
+#: Seconds in which what the parts need must have answered.
+PROBE_TIMEOUT_S = 5.0
+
+Probe = Callable[[], PartHealth]
 
 #: Code and sentence of what the router refuses.
 _REFUSALS = {
@@ -31,6 +33,7 @@ _REFUSALS = {
 def application(
     *,
     health: Callable[[], Mapping[str, PartHealth]],
+    probes: Mapping[str, Probe],
     measured: Sequence[Measured],
     routes: Iterable[BaseRoute],
     token: str,
@@ -38,24 +41,25 @@ def application(
     """Return what answers requests.
 
     Args:
-        health: Returns how the parts of the process are, by name.
+        health: Returns at once how the parts of the process are, by name.
+        probes: Find out how what they need is, by name, which may take its time.
         measured: What ``/metrics`` shows.
         routes: What is answered beside health and metrics.
         token: What callers must send; empty for none.
     """
 
-    async def live(_request: Request) -> Response:
-        return _health_response(health(), lambda part: part.is_live)
+    def may_know(request: Request) -> bool:
+        return knows_token(request.headers, token)
 
-    async def ready(_request: Request) -> Response:
-        try:
-            # Some parts ask the store, which may take its time.
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                parts = await asyncio.to_thread(health)
-        except TimeoutError:
-            detail = f"did not answer in {HEALTH_TIMEOUT_S:g} seconds"
-            parts = {"server": PartHealth(is_ready=False, detail=detail)}
-        return _health_response(parts, lambda part: part.is_live and part.is_ready)
+    async def live(request: Request) -> Response:
+        # It asks nobody who could hang: a store that is away is no reason to start again.
+        return _health_response(health(), lambda part: part.is_live, may_know(request))
+
+    async def ready(request: Request) -> Response:
+        parts = {**health(), **await _probed(probes)}
+        return _health_response(
+            parts, lambda part: part.is_live and part.is_ready, may_know(request)
+        )
 
     async def metrics(_request: Request) -> Response:
         return Response(await asyncio.to_thread(_metrics, measured), media_type=CONTENT_TYPE)
@@ -85,14 +89,31 @@ def application(
     return app
 
 
+async def _probed(probes: Mapping[str, Probe]) -> dict[str, PartHealth]:
+    found: dict[str, PartHealth] = {}
+    for name, probe in probes.items():
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                found[name] = await asyncio.to_thread(probe)
+        except TimeoutError:
+            detail = f"did not answer in {PROBE_TIMEOUT_S:g} seconds"
+            found[name] = PartHealth(is_ready=False, detail=detail)
+    return found
+
+
 def _metrics(measured: Sequence[Measured]) -> str:
     return exposition(measure for part in measured for measure in part.measures())
 
 
 def _health_response(
-    parts: Mapping[str, PartHealth], is_good: Callable[[PartHealth], bool]
+    parts: Mapping[str, PartHealth],
+    is_good: Callable[[PartHealth], bool],
+    may_know: bool,  # noqa: FBT001 - whether the caller may read what the matter is
 ) -> Response:
     is_well = all(map(is_good, parts.values()))
+    if not may_know:
+        # It names hosts and files.
+        parts = {name: PartHealth(part.is_live, part.is_ready) for name, part in parts.items()}
     document = {"status": "ok" if is_well else "failing", "parts": parts}
     return Response(
         msgspec.json.encode(document), 200 if is_well else 503, media_type="application/json"

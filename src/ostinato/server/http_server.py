@@ -10,6 +10,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -51,7 +52,8 @@ class HttpServer:
 
     Args:
         address: Where to listen.
-        health: Returns how the parts of the process are, by name.
+        health: Returns at once how the parts of the process are, by name.
+        probes: Find out how what they need is, by name; asked for readiness.
         measured: What ``/metrics`` shows.
         routes: What is answered beside health and metrics; called with the first request.
 
@@ -68,11 +70,13 @@ class HttpServer:
         address: Address,
         *,
         health: Callable[[], Mapping[str, PartHealth]],
+        probes: Mapping[str, Callable[[], PartHealth]] = MappingProxyType({}),
         measured: Sequence[Measured] = (),
         routes: Callable[[], "Iterable[BaseRoute]"] = tuple,
     ) -> None:
         self._address = address
         self._health = health
+        self._probes = probes
         self._measured = measured
         self._routes = routes
         self._is_ending = False
@@ -128,6 +132,7 @@ class HttpServer:
 
         return application(
             health=self._health,
+            probes=self._probes,
             measured=self._measured,
             routes=self._routes(),
             token=self._address.token,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from ostinato.client.local import LocalClient
 from ostinato.clock import Clock
+from ostinato.errors import StoreError
 from ostinato.model.measure import Labels, Measure, gauge
 
 
@@ -23,7 +24,15 @@ class ServiceMeasures:
         self._clock = clock
 
     def measures(self) -> Iterable[Measure]:
-        """Yield the numbers of this moment."""
+        """Yield the numbers of this moment; few of them if the store does not answer."""
+        try:
+            found = list(self._measures())
+        except StoreError:
+            found = []
+        yield gauge("store_is_reachable", "Whether the store answers.", {(): float(bool(found))})
+        yield from found
+
+    def _measures(self) -> Iterable[Measure]:
         waiting: Counter[Labels] = Counter()
         for each in self._client.claimable(self._project):
             waiting[("flow", each.flow),] += each.waiting

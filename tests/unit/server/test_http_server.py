@@ -45,6 +45,17 @@ def test_who_opens_the_address_sees_what_is_served(serve: Serve) -> None:
     assert {"/health/ready", "/metrics"} <= {*answer.text.splitlines()}
 
 
+def test_store_that_is_away_is_no_reason_to_start_again(serve: Serve) -> None:
+    away = PartHealth(is_ready=False, detail="the store of db.local cannot be reached")
+    with serve(probes={"store": lambda: away}, token="s3cret") as client:
+        live, ready = client.get("/health/live"), client.get("/health/ready")
+        told = client.get("/health/ready", headers={"authorization": "Bearer s3cret"})
+
+    assert (live.status_code, ready.status_code) == (200, 503)
+    assert ready.json()["parts"]["store"]["detail"] == ""
+    assert told.json()["parts"]["store"]["detail"] == away.detail
+
+
 def test_metrics_are_those_of_the_parts(serve: Serve) -> None:
     with serve(measured=[Part()]) as client:
         answer = client.get("/metrics")
