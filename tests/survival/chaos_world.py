@@ -206,6 +206,7 @@ class World:
         #: Ids of runs by the key by which they were asked for and accepted.
         self.accepted: dict[str, int] = {}
         self.faults: Counter[str] = Counter()
+        self._changes = 0
 
     # Its life
 
@@ -287,7 +288,7 @@ class World:
         """Return what must not be."""
         runs = self._runs()
         found = [
-            f"{row.flow}#{row.number} is {row.state.label}"
+            f"{row.flow}#{row.number} is {row.state.label}: {row.reason}"
             for row in runs
             if row.state is not RunState.SUCCEEDED
         ]
@@ -445,6 +446,9 @@ class World:
             "process told to end": (1, self._end_process),
             "process stopped": (1, lambda: self._stop_process(self._lease_s * 2)),
             "process stopped shortly": (1, lambda: self._stop_process(self._lease_s / 2)),
+            "child stopped": (1, self._stop_child),
+            "code changed": (0.5, self._change_code),
+            "code broken": (0.2, self._break_code),
         }
         if self._shape.is_clock_false:
             found["clock set"] = (1, self._set_clock)
@@ -505,6 +509,40 @@ class World:
         process.stop_for(seconds)
         return True
 
+    def _stop_child(self) -> bool:
+        """Stop a process that executes attempts, or waits for some."""
+        process = self._chance.choice(self._processes)
+        below = [*descendants(process.pid)] if process.pid is not None else []
+        leaves = [pid for pid in below[1:] if not [*descendants(pid)]]
+        if not leaves:
+            return False
+        victim = self._chance.choice(leaves)
+        self._tell(f"stop {victim} below {process.name} {process.pid}")
+        _signal(victim, signal.SIGSTOP)
+        seconds = self._chance.uniform(0.1, 2 * self._lease_s)
+        self._later(seconds, "child", lambda: _signal(victim, signal.SIGCONT))
+        return True
+
+    def _change_code(self) -> bool:
+        """Change a file, and with it the version of all definitions."""
+        file = self._chance.choice([*sorted((self.folder / "flows").glob("*.py"))])
+        self._tell(f"change {file.name}")
+        self._changes += 1
+        text = file.read_text().partition("# change")[0]
+        _write(file, f"{text}# change {self._changes}\n")
+        return True
+
+    def _break_code(self) -> bool:
+        """Break a file for a while: what is in force stays."""
+        if any(name == "code" for _, name, _ in self._ends):
+            return False
+        file = self._chance.choice([*sorted((self.folder / "flows").glob("*.py"))])
+        self._tell(f"break {file.name}")
+        text = file.read_text()
+        _write(file, text + "def broken(:\n")
+        self._later(self._chance.uniform(0.2, 2.0), "code", lambda: _write(file, text))
+        return True
+
     def _set_clock(self) -> bool:
         process = self._chance.choice(self._processes)
         offset_s = self._chance.choice([-3600, -30, -3, 3, 30, 3600])
@@ -555,6 +593,18 @@ class World:
 
     def _later(self, seconds: float, name: str, action: Callable[[], None]) -> None:
         self._ends.append((time.monotonic() + seconds, name, action))
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file as editors do: whoever reads it finds all of it."""
+    aside = file.with_suffix(".tmp")
+    aside.write_text(text)
+    aside.rename(file)
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from ostinato.clock import Clock
 from ostinato.coordinator.limits import Limits, SharedLimit
+from ostinato.coordinator.patience import PASSING
 from ostinato.engine.queueing import ReadyQueue, waiting_for
 from ostinato.errors import StoreError
 from ostinato.store.protocol import Store
@@ -57,6 +58,8 @@ class Budgets:
         #: Monotonic seconds of the last look and of the next one that is due by itself.
         self._looked_s = -math.inf
         self._next_s = math.inf
+        #: Before it nothing is asked: the store could not be written.
+        self._not_before_s = -math.inf
         self._is_called = False
         self._refreshed_s = clock.monotonic_s()
         #: Since when nothing is used of a share.
@@ -72,7 +75,8 @@ class Budgets:
     def next_look_s(self) -> float | None:
         """Return in how many seconds a look is due; None if none is."""
         if self._is_called or any(map(_is_out_of_due, self._shared)):
-            return max(self._looked_s + SOON_S - self._clock.monotonic_s(), 0.0)
+            soon_s = max(self._looked_s + SOON_S, self._not_before_s)
+            return max(soon_s - self._clock.monotonic_s(), 0.0)
         if self._next_s == math.inf:
             return None
         return max(self._next_s - self._clock.monotonic_s(), 0.0)
@@ -81,7 +85,7 @@ class Budgets:
         """Take what is due of what is wanted, if it is time to; whether there is more by that.
 
         Raises:
-            StoreError: The shares are as they were, as far as is known.
+            StoreError: It is gone; one that is full or locked for a moment is asked again.
             OwnershipLost: The coordinator was shut out.
         """
         if not self._shared or not self._is_due():
@@ -93,11 +97,17 @@ class Budgets:
         self._looked_s = now_s
         self._is_called = False
         asks = {limit: _ask(limit) for limit in self._shared if limit.asked or _is_wanted(limit)}
+        try:
+            return self._settle(asks, now_s)
+        except PASSING:
+            # Nothing was written, and nothing starts that was not granted.
+            self._next_s = self._not_before_s = now_s + LOOK_S
+            return False
+
+    def _settle(self, asks: dict[SharedLimit, BudgetAsk], now_s: float) -> bool:
         self._give_back_idle(asks, now_s)
         self._next_s = now_s + LOOK_S if asks else math.inf
-        if not asks:
-            return False
-        return self._rebalance(asks)
+        return bool(asks) and self._rebalance(asks)
 
     def close(self) -> None:
         """Give everything back, once nothing executes any more."""
@@ -111,6 +121,8 @@ class Budgets:
 
     def _is_due(self) -> bool:
         now_s = self._clock.monotonic_s()
+        if now_s < self._not_before_s:
+            return False
         if now_s >= self._next_s or any(map(_is_new, self._shared)):
             return True
         if not self._is_called and not any(map(_is_out_of_due, self._shared)):

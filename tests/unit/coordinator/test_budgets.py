@@ -1,6 +1,8 @@
 """How a coordinator gets its share of the limits that it has in common with others."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ class Desk:
     """
 
     def __init__(self, path: Path, clock: VirtualClock, pools: dict[str, int]) -> None:
-        self.store = open_store(path, clock=clock, durability="relaxed")
+        self.store = open_store(path, clock=clock, durability="relaxed", busy_timeout_s=0.01)
         self.queue = ReadyQueue()
         self.clock = clock
         limits = Limits(pools, find_pools=lambda: dict(pools))
@@ -210,3 +212,16 @@ def test_several_never_take_more_than_there_is(hall: Hall) -> None:
 
     assert most == 4
     assert all(len(desk.lane.heap) < 48 for desk in desks)
+
+
+def test_a_store_that_is_locked_for_a_moment_is_asked_again(hall: Hall) -> None:
+    desk = hall.desk()
+    desk.queue_up(6)
+    with closing(sqlite3.connect(desk.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        blocked = desk.turn()
+
+    at_once = desk.turn()
+    hall.wait(LOOK_S)
+
+    assert (blocked, at_once, desk.turn()) == (0, 0, 4)
