@@ -1,5 +1,6 @@
 """This module puts together what owns runs: a lease, a coordinator, and where attempts execute."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from ostinato.client.vault import GivenSource, Vault
 
 
-class Owner:
+class Owner(ABC):
     """Own runs in this process.
 
     A command, a script and a worker differ in where attempts execute and in what becomes of runs
@@ -203,13 +204,13 @@ class Owner:
 
     # Where runs execute
 
+    @abstractmethod
     def loaded_flow(self, name: str) -> FlowDefinition | None:
         """Return a flow whose code is in this process or in its code host, None if it is not.
 
         Args:
             name: Of the flow.
         """
-        raise NotImplementedError
 
     def _places(self, flow: str, version: str, parent: RunRow | None) -> Executors | None:
         """Return where the tasks of a run execute; None for where those of all runs do.

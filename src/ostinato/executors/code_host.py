@@ -114,6 +114,7 @@ class CodeHost:
         self._sending = threading.Lock()
         self._reviving = threading.Lock()
         self._process: HostProcess | None = None
+        self._until_s: float | None = None
         self._numbers = itertools.count(1)
         self.socket: socket.socket
         self._start()
@@ -196,6 +197,7 @@ class CodeHost:
 
     def beat(self, until_s: float) -> None:
         """Let children live until a moment of the monotonic clock; safe in all threads."""
+        self._until_s = until_s
         with self._sending:
             try:
                 self.socket.sendall(frame(encode(Beat(until_s))))
@@ -289,6 +291,9 @@ class CodeHost:
         except BaseException:
             ours.close()
             raise
+        if self._until_s is not None:
+            # One that is started again knows what its predecessor was told.
+            self.beat(self._until_s)
 
     def _read(self) -> list[FromHost] | None:
         try:
