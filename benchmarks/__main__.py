@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dev, files, large, limits, schedules, service, steps, suspended, waiting
+from benchmarks import (
+    dev,
+    files,
+    large,
+    limits,
+    schedules,
+    service,
+    steps,
+    stores,
+    suspended,
+    waiting,
+)
 from benchmarks.result import Figure, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,6 +197,7 @@ GROUPS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "dev": dev.dev,
     "schedules": schedules.schedules,
     "service": service.service,
+    "stores": stores.stores,
 }
 
 #: Measured only when it is named: it takes many minutes and gigabytes.

@@ -126,6 +126,27 @@ def test_process_that_stands_still_for_too_long_is_cut_off_and_changes_nothing(
     assert steps_of(store, run_id) == ([0], [0], [0])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jump_us", [3_600_000_000, -3_600_000_000])
+def test_clock_of_the_server_that_jumps_ends_nobody_and_keeps_no_dead_one_alive(
+    start: Start, store: PostgresStore, postgres_store_uri: str, jump_us: int
+) -> None:
+    owner = start()
+    coordinator_id, run_id = owner.ask("register")
+    owner.signal(signal.SIGSTOP)
+    with psycopg.connect(postgres_store_uri, autocommit=True) as connection:
+        # What a jump looks like until the next beat.
+        connection.execute(
+            "UPDATE ostinato.coordinators SET heartbeat_us = heartbeat_us - %s", (jump_us,)
+        )
+
+    seen = store.coordinator(coordinator_id)
+
+    assert seen is not None
+    assert seen.is_alive
+    assert take_when_free(store, run_id).id == run_id
+
+
 def test_process_that_stands_still_for_a_moment_goes_on(start: Start, store: PostgresStore) -> None:
     owner = start()
     _, run_id = owner.ask("register")

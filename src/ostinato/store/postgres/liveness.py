@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import psycopg
 
@@ -22,6 +23,13 @@ GRACE = 0.25
 #: Leases of silence after which a session that is still there is ended.
 TAKEOVER = 1.875
 
+#: Share of a lease for which silence must last in the eyes of who looks: the server's clock,
+#: which dates the beats, may have jumped.
+SURE = 0.5
+
+#: Coordinators whose last beats are remembered.
+REMEMBERED_BEATS = 10_000
+
 #: Milliseconds that a session may take to end.
 END_TIMEOUT_MS = 5_000
 
@@ -35,6 +43,17 @@ class _Session:
         self.epoch = 1
         #: Held by whoever writes.
         self.lock = threading.RLock()
+
+
+class _Signs(NamedTuple):
+    """What tells whether a coordinator lives; columns in the order of ``select_signs``."""
+
+    id: int
+    pid: int
+    machine: str
+    heartbeat_us: int
+    silent_us: int
+    backend: int | None
 
 
 class SessionLiveness:
@@ -70,6 +89,8 @@ class SessionLiveness:
         self._clock = clock
         self._lease_s = lease_s
         self._sessions: dict[int, _Session] = {}
+        #: Their last beats, and when this process saw the first of each.
+        self._beats: dict[int, tuple[int, float]] = {}
 
     @contextmanager
     def registering(self, coordinator_id: int) -> Iterator[PostgresConnection]:
@@ -112,15 +133,31 @@ class SessionLiveness:
         if not coordinator_ids:
             return set()
         found = self._database.read(self._sql["select_signs"], (list(coordinator_ids),))
-        return {row[0] for row in found if self._is_alive(*row[1:])}
+        return {row[0] for row in found if self._is_alive(_Signs._make(row))}
 
-    def _is_alive(self, pid: int, machine: str, silent_us: int, backend: int | None) -> bool:
-        silent_s = silent_us / 1e6
-        if backend is not None:
-            return silent_s <= self._lease_s * TAKEOVER
-        if silent_s > self._lease_s * (1 + GRACE):
-            return False
-        return machine != this_machine() or _is_running(pid)
+    def _is_alive(self, signs: _Signs) -> bool:
+        patience_s = self._lease_s * TAKEOVER
+        if signs.backend is None:
+            if not signs.heartbeat_us:
+                return False
+            if signs.machine == this_machine() and not _is_running(signs.pid):
+                return False
+            patience_s = self._lease_s * (1 + GRACE)
+        unheard_s = self._unheard_s(signs)
+        is_silent = signs.silent_us / 1e6 > patience_s and unheard_s >= self._lease_s * SURE
+        # Also where the server's clock went back, and dates a beat in the future.
+        return not is_silent and unheard_s <= patience_s
+
+    def _unheard_s(self, signs: _Signs) -> float:
+        """Return for how long this process has seen no other beat of a coordinator."""
+        now_s = self._clock.monotonic_s()
+        beat_us, since_s = self._beats.get(signs.id, (-1, now_s))
+        if beat_us == signs.heartbeat_us:
+            return now_s - since_s
+        if len(self._beats) >= REMEMBERED_BEATS:
+            self._beats.clear()
+        self._beats[signs.id] = (signs.heartbeat_us, now_s)
+        return 0.0
 
     def shut_out(self, coordinator_id: int) -> None:
         """End the session of a coordinator that is dead but for its connection.

@@ -38,7 +38,7 @@ UPDATE coordinators SET heartbeat_us = 0 WHERE id = ?
 -- name: select_signs
 -- What tells whether coordinators live: process, silence, session. Primary key.
 SELECT
-    coordinators.id, coordinators.pid, machine,
+    coordinators.id, coordinators.pid, machine, heartbeat_us,
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - heartbeat_us, held.pid
 FROM coordinators LEFT JOIN (
     SELECT (classid::bigint << 32) | objid::bigint AS id, pid FROM pg_locks
