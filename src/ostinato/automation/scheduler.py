@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from ostinato.automation.schedules import Agenda, Entry, Firing, FlowInForce
 from ostinato.automation.user_timetables import UserTimetables
 from ostinato.client.local import LocalClient
-from ostinato.client.records import NewRun
+from ostinato.client.records import NewRun, RunFilter
 from ostinato.clock import Clock, SystemClock
 from ostinato.engine.occurrences import Occurrence
 from ostinato.errors import OstinatoError, StoreError
@@ -30,6 +30,9 @@ LOOK_S = 1.0
 
 #: By how much the clock may go back before it counts as set, in microseconds.
 SET_BACK_US = 500_000
+
+#: Seconds between two looks whether a flow that always runs has ended.
+CONTINUOUS_S = 0.5
 
 #: Moments that the timetable of a user is asked for at a time.
 ASKED = 10
@@ -177,6 +180,7 @@ class Scheduler:
         if self._users is not None:
             self._ask_users(self._users, now_us)
         firings = list(self._agenda.due(now_us))
+        firings += self._idle(now_us)
         if firings:
             self._fire(firings, now_us)
         now_us = self._clock.now_us()
@@ -184,9 +188,10 @@ class Scheduler:
             return 0.0
         moments = (self._agenda.next_us, self._agenda.prepare_us, self._agenda.ask_us)
         next_us = min((at_us for at_us in moments if at_us is not None), default=None)
+        longest_s = CONTINUOUS_S if self._agenda.continuous else LOOK_S
         if next_us is None:
-            return LOOK_S
-        return min(max((next_us - self._clock.now_us()) / 1e6, 0.0), LOOK_S)
+            return longest_s
+        return min(max((next_us - self._clock.now_us()) / 1e6, 0.0), longest_s)
 
     def _refresh(self, now_us: int) -> None:
         """Take over what is in force, and what others have said of schedules."""
@@ -203,6 +208,19 @@ class Scheduler:
         # A project of which nothing could be loaded has lost nothing.
         if changed or (gone and flows):
             self._schedules.record(self._project.name, [*changed, *gone])
+
+    def _idle(self, now_us: int) -> Iterator[Firing]:
+        """Yield what is to run again because its run before has ended."""
+        for entry in self._agenda.continuous:
+            flow = entry.flow
+            if not (flow.start_at_us or 0) <= now_us <= (flow.end_at_us or now_us):
+                continue
+            newest, _ = self._client.runs(RunFilter(flow=flow.name), limit=1)
+            if newest and not newest[0].state.is_terminal:
+                continue
+            # Also of two schedulers, both ask for the run that follows this one.
+            entry.run_before = newest[0].id if newest else 0
+            yield Firing(entry, (Occurrence(now_us, now_us, now_us, now_us),), None, None)
 
     def _ask_users(self, users: UserTimetables, now_us: int) -> None:
         """Have timetables of users say when they fire, and learn what they have said."""

@@ -5,7 +5,7 @@ are one write.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from ostinato.engine.occurrences import (
 )
 from ostinato.errors import OstinatoError
 from ostinato.model.flow import FlowDefinition
-from ostinato.model.schedule import ONCE, is_custom, moment_text
+from ostinato.model.schedule import CONTINUOUS, ONCE, is_custom, moment_text
 from ostinato.model.schedule_tick import ScheduleRow
 from ostinato.project.discovery import Project
 
@@ -74,6 +74,7 @@ class Entry:
         "next",
         "row",
         "run",
+        "run_before",
         "served",
         "ticket",
         "timetable",
@@ -85,6 +86,8 @@ class Entry:
         self.row = row
         self.timetable: Timetable | None = None
         self.next: Occurrence | None = None
+        #: Id of the run before the next one, where a run follows the other; 0 for none.
+        self.run_before = 0
         self.after: Occurrence | None = None
         self.is_after_known = False
         self.run: NewRun | None = None
@@ -103,6 +106,8 @@ class Entry:
         """Return the key by which there is one run of an occurrence."""
         if self.flow.schedule == ONCE:
             return f"schedule:{self.flow.name}:once"
+        if self.flow.schedule == CONTINUOUS:
+            return f"schedule:{self.flow.name}:after:{self.run_before}"
         return tick_key(self.flow.name, occurrence.tick_us)
 
 
@@ -155,6 +160,7 @@ class Agenda:
         self._to_prepare: list[tuple[int, int, Entry]] = []
         #: When to ask the code of a user, and for moments after which.
         self._unknown: list[tuple[int, int, Entry, int]] = []
+        self._continuous: dict[str, Entry] = {}
         self._order = count()
         self._code: str | None = None
         #: Values of the parameters of scheduled runs by flow, of the version in force.
@@ -164,6 +170,11 @@ class Agenda:
     def entries(self) -> Mapping[str, Entry]:
         """The flows with a schedule by name."""
         return self._entries
+
+    @property
+    def continuous(self) -> Collection[Entry]:
+        """The flows of which a run follows the other."""
+        return self._continuous.values()
 
     @property
     def next_us(self) -> int | None:
@@ -349,6 +360,8 @@ class Agenda:
             elif has_ticks(flow.schedule):
                 timetable = entry.timetable = FlowTimetable(flow, self._timezone)
                 entry.next = timetable.next(_base_us(flow, row, now_us))
+            elif flow.schedule == CONTINUOUS:
+                self._continuous[flow.name] = entry
             elif is_custom(flow.schedule):
                 base_us = max(_base_us(flow, row, now_us), (flow.start_at_us or 0) - 1)
                 self.ask_later(entry, base_us, at_us=0)
@@ -360,6 +373,7 @@ class Agenda:
 
     def _forget(self, name: str) -> None:
         entry = self._entries.pop(name, None)
+        self._continuous.pop(name, None)
         self._params.pop(name, None)
         if entry is not None:
             entry.is_gone = True

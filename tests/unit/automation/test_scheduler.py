@@ -15,10 +15,11 @@ from ostinato.engine.timetable.zones import moment_of, us_of
 from ostinato.errors import StoreFull
 from ostinato.model.flow import FlowDefinition, Parameter
 from ostinato.model.schedule_tick import TickOutcome
+from ostinato.model.state import RunState
 from ostinato.project.discovery import Project
 from ostinato.project.settings import Settings
 from ostinato.store.protocol import RunFilter
-from ostinato.store.records import NewRun, RunRow
+from ostinato.store.records import Batch, NewRun, RunRow, RunUpdate
 from ostinato.store.sqlite import SqliteStore, open_store
 
 #: 11:30 on a Wednesday.
@@ -77,6 +78,14 @@ class House:
         now_us = self.clock.now_us() + timedelta(**by) // timedelta(microseconds=1)
         self.clock.go_back_to(now_us)
         self.clock.advance_to(now_us)
+
+    def end(self, run: RunRow) -> None:
+        """End a run as a worker does."""
+        lease = self.store.register_coordinator()
+        self.store.take_run(run.id, lease)
+        batch = Batch()
+        batch.runs.append(RunUpdate(int(RunState.SUCCEEDED), "", 1, 2, 0, run.id))
+        self.store.commit(batch, lease)
 
     def runs(self, flow: str = "") -> list[RunRow]:
         return self.client.runs(RunFilter(flow=flow), limit=1000)[0][::-1]
@@ -284,6 +293,23 @@ def test_once_fires_one_time(house: House) -> None:
 
     assert house.dates() == ["01 11:30"]
     assert house.runs()[0].logical_key == "schedule:etl:once"
+
+
+def test_continuous_flow_runs_again_when_its_run_has_ended(house: House) -> None:
+    house.serve(FlowDefinition("etl", schedule="@continuous"), FlowDefinition("other"))
+    house.advance(seconds=10)
+    (first,) = house.runs()
+    house.end(first)
+    house.advance(seconds=10)
+    house.new_scheduler().turn()
+
+    second = house.runs()[-1]
+    assert len(house.runs()) == 2
+    assert second.logical_key == f"schedule:etl:after:{first.id}"
+    house.client.schedules.pause("shop", ["etl"], "ann")
+    house.end(second)
+    house.advance(seconds=10)
+    assert len(house.runs()) == 2
 
 
 def test_clock_that_is_set_back_fires_nothing_twice(house: House) -> None:
