@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ostinato.authoring import session
-from ostinato.authoring.dag import DAG
+from ostinato.authoring.dag import DAG, Scheduled
 from ostinato.authoring.futures import resolve_futures
 from ostinato.authoring.groups import open_group
 from ostinato.authoring.not_run import NotRun
@@ -216,10 +216,11 @@ class FunctionFlow(Generic[P, R]):
 
     def serve(
         self,
-        schedule: str | timedelta | None = None,
+        schedule: Scheduled = None,
         *,
         cron: str | None = None,
         interval: timedelta | float | None = None,
+        rrule: str | None = None,
         timezone: str = "",
         params: Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -236,9 +237,10 @@ class FunctionFlow(Generic[P, R]):
         serve the same flow, one has the run of a moment.
 
         Args:
-            schedule: Cron expression, preset or interval; by default the flow's own.
+            schedule: As that of ``DAG``; by default the flow's own.
             cron: A cron expression; another name of ``schedule``.
             interval: Time between runs, a number for seconds; another name of ``schedule``.
+            rrule: A recurrence rule; another name of ``schedule``.
             timezone: Zone in which it is read; by default the flow's.
             params: Values of the flow's parameters.
             parameters: Another name of ``params``.
@@ -255,7 +257,8 @@ class FunctionFlow(Generic[P, R]):
             return
         if isinstance(interval, int | float):
             interval = timedelta(seconds=interval)
-        given: dict[str, Any] = {"schedule": schedule or cron or interval, "timezone": timezone}
+        wanted = schedule or cron or interval or rrule
+        given: dict[str, Any] = {"schedule": wanted, "timezone": timezone}
         served = self.with_options(**{name: value for name, value in given.items() if value})
         values = {**(parameters or {}), **(params or {})}
         own_tags = tuple(dict.fromkeys([*([name] if name else []), *tags]))

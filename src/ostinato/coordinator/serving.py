@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ostinato.authoring.steps import Outcome
+from ostinato.authoring.timetables import moments_after
 from ostinato.client.new_runs import SERVICE
 from ostinato.client.parameters import validate_params
 from ostinato.clock import Clock, VirtualClock
 from ostinato.coordinator.run_handle import Run
-from ostinato.engine.timetable import next_tick_us
+from ostinato.engine.occurrences import FlowTimetable, KnownMoments, Occurrence, tick_key
 from ostinato.errors import OstinatoError, RunOwned
 from ostinato.model.deferral import Deferral, decode_wait
 from ostinato.model.state import RunState
@@ -92,13 +93,15 @@ class Server:
         definition = flow.dag.definition
         self._schedule = definition.schedule
         self._timezone = definition.timezone or project.settings.timezone
+        self._timetable: FlowTimetable | None = None
         #: Runs that cannot be taken up, which was said.
         self._refused: set[int] = set()
         self._pause_s = LOOK_EVERY_S
         if self._schedule:
             validate_params(definition, params)
-            # A schedule without moments is refused at once.
-            next_tick_us(self._schedule, self._timezone, clock.now_us())
+            if flow.dag.timetable is None:
+                # A schedule without moments is refused at once.
+                self._timetable = FlowTimetable(definition, project.settings.timezone)
 
     def serve(self, runs: int | None) -> None:
         """Run the flow until it is interrupted.
@@ -121,18 +124,41 @@ class Server:
         if not self._schedule:
             time.sleep(self._pause_s)
             return self._take_up_all()
-        tick_us = next_tick_us(self._schedule, self._timezone, self._clock.now_us())
-        _say(f"{self._flow.name}: the next run is at {_moment(tick_us)}")
-        self._wait_until(tick_us)
-        key = f"schedule:{tick_us}"
+        found = self._coming()
+        if found is None:
+            _say(f"{self._flow.name}: no further moments; its runs are started by start()")
+            self._schedule = ""
+            return 0
+        at_us, occurrence = found
+        _say(f"{self._flow.name}: the next run is at {_moment(at_us)}")
+        self._wait_until(at_us)
+        key = tick_key(self._flow.name, occurrence.tick_us)
         outcome, run = self._session.execute(
-            self._flow, self._params, date_us=tick_us, logical_key=key, tags=self._tags
+            self._flow,
+            self._params,
+            date_us=occurrence.logical_us,
+            logical_key=key,
+            tags=self._tags,
         )
         if not outcome.is_executed:
             _say(f"{run.name} was started already")
         else:
             _say_end(outcome, run)
         return 1
+
+    def _coming(self) -> tuple[int, Occurrence] | None:
+        """Return when the flow fires next, and for what; None if it never does again."""
+        now_us = self._clock.now_us()
+        if self._timetable is not None:
+            found = self._timetable.next(now_us)
+            return None if found is None else (self._timetable.fires_us(found.tick_us), found)
+        dag = self._flow.dag
+        base_us = max(now_us, (dag.definition.start_at_us or 0) - 1)
+        moments = moments_after(
+            dag.timetable, base_us, timezone=self._timezone, now_us=now_us, count=1, has_all=True
+        )
+        known = KnownMoments(dag.definition, moments)
+        return None if known.first is None else (known.fires_us(known.first.tick_us), known.first)
 
     def _wait_until(self, at_us: int) -> None:
         """Return when a moment has come, also where the machine's clock is set meanwhile."""
