@@ -18,6 +18,7 @@ from ostinato.authoring.ports import BuiltFlow
 from ostinato.errors import InternalError, NotInAirflow, Place
 from ostinato.model.flow import FlowDefinition, TaskKind
 from ostinato.model.graph import topological_order
+from ostinato.model.schedule import CronPart, IntervalPart, parts_of
 from ostinato.model.step import BODY
 from ostinato.translation import preamble
 from ostinato.translation.literals import duration, moment, quoted, written
@@ -257,6 +258,11 @@ class _Compiler:
         flow = self._definition
         if flow.deadline_s:
             raise NotInAirflow("Airflow has no deadline that lets a run go on", hint="use timeout")
+        if flow.jitter_s:
+            raise NotInAirflow("Airflow has no jitter of schedules", hint="leave it out")
+        if flow.schedule_params:
+            hint = "make them the defaults of its parameters"
+            raise NotInAirflow("Airflow has no parameters of a schedule", hint=hint)
         if flow.callbacks:
             hint = "put what they do into a task with a trigger rule"
             raise NotInAirflow("its callbacks take a context that Airflow lacks", hint=hint)
@@ -270,21 +276,47 @@ class _Compiler:
 
     def _schedule(self) -> str:
         flow = self._definition
-        text, zone = flow.schedule, flow.timezone or "UTC"
-        if not text:
+        if not flow.schedule:
             return "None"
-        if text in _POINTS:
-            return quoted(text)
-        if text.startswith("every "):
-            length = duration(float(text.removeprefix("every ")))
+        if flow.schedule in _POINTS:
+            return quoted(flow.schedule)
+        part = self._plain_schedule()
+        is_older = flow.schedule_reading == "interval_start"
+        if isinstance(part, IntervalPart):
+            length = duration(part.every_us / 1_000_000)
+            if is_older:
+                name = self._use("airflow.timetables.interval", "DeltaDataIntervalTimetable")
+                return f"{name}({length})"
             name = self._use("airflow.sdk", "DeltaTriggerTimetable")
             return f"{name}({length}, interval={length})"
+        text, zone = part.expression, part.timezone or flow.timezone or "UTC"
+        if is_older:
+            name = self._use("airflow.timetables.interval", "CronDataIntervalTimetable")
+            return f"{name}({quoted(text)}, timezone={quoted(zone)})"
         name = self._use("airflow.sdk", "CronTriggerTimetable")
         arguments = {"cron": quoted(text), "timezone": quoted(zone)}
         seconds = _INTERVALS.get(text) or _interval_of(text)
         if seconds:
             arguments["interval"] = duration(seconds)
         return call(name, arguments, positional=("cron",))
+
+    def _plain_schedule(self) -> CronPart | IntervalPart:
+        """Return the schedule, if Airflow has it too; else tell of it."""
+        parts = parts_of(self._definition.schedule)
+        part = parts[0]
+        problem = ""
+        if len(parts) > 1:
+            problem = "Airflow has no schedule of several parts with intervals like these"
+        elif isinstance(part, IntervalPart) and part.anchor_us is not None:
+            problem = "Airflow's intervals begin with the start date"
+        elif isinstance(part, CronPart | IntervalPart):
+            return part
+        else:
+            problem = f"Airflow has no schedule like {str(part)!r}"
+        hint = "use one cron expression or a timedelta"
+        self._note(NotInAirflow(problem, hint=hint), f"flow {self._definition.name!r}", None)
+        # Nothing is written of a flow with a problem.
+        return CronPart("@daily")
 
     def _parameters(self) -> str:
         param = self._use("airflow.sdk", "Param")

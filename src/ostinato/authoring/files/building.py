@@ -190,6 +190,9 @@ class _Building:
             tags = root.metadata.get("tags") or []
             root.metadata["tags"] = list(dict.fromkeys([*tags, *self._options.extra_tags]))
         given = flow_arguments(root, self._problems)
+        if self._options.only_gusty:
+            # As its users' templates read dates.
+            given.setdefault("schedule_reading", "interval_start")
         with ascribed_to(self._place(root.keys.position())):
             flow = self._try_flow(given)
         flow.templates.folder = root.folder.path

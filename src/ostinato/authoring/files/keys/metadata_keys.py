@@ -14,6 +14,7 @@ from ostinato.authoring.files.keys.kinds import (
     WHOLE,
     either,
     list_of,
+    one_of,
 )
 
 _CALLBACK = either(CALLABLE, list_of(CALLABLE, "a list of names of functions"))
@@ -35,9 +36,35 @@ METADATA_KEYS = (
         "schedule",
         (FLOW,),
         ANYTHING,
-        "When it runs: a cron expression, `@daily`, a duration.",
+        "When it runs: a cron expression, `@daily`, `every 2h`, a recurrence rule, a list of them, "
+        "or a mapping with `cron`, `interval`, `rrule` or `dates`.",
         "only when asked",
         "schedule: '0 6 * * *'",
+    ),
+    Key(
+        "schedule_reading",
+        (FLOW,),
+        one_of("tick", "interval_start"),
+        "Whether a scheduled run stands for the moment at which it is due, or for the begin of its "
+        "data interval, as in Airflow 2.",
+        "`tick`; `interval_start` under `ostinato.gusty`",
+        "schedule_reading: interval_start",
+    ),
+    Key(
+        "schedule_params",
+        (FLOW,),
+        KEYS,
+        "Parameters of scheduled runs.",
+        "their defaults",
+        "schedule_params: {region: eu}",
+    ),
+    Key(
+        "jitter",
+        (FLOW,),
+        DURATION,
+        "By how much a scheduled run starts later at most, by chance.",
+        "0",
+        "jitter: 5m",
     ),
     Key(
         "schedule_interval",
