@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from ostinato.engine.occurrences import FlowTimetable
+from ostinato.engine.occurrences import FlowTimetable, Occurrence
 from ostinato.engine.timetable.zones import moment_of, us_of
 from ostinato.model.flow import FlowDefinition
 
@@ -82,7 +82,7 @@ def test_schedule_fires_where_clocks_are_changed(
     start_us = us_of(datetime.fromisoformat(day).replace(tzinfo=UTC)) - 1
 
     found = timetable.next(start_us)
-    forwards = []
+    forwards: list[Occurrence] = []
     while found is not None and len(forwards) < len(moments):
         forwards.append(found)
         found = timetable.following(found)
