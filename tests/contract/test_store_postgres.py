@@ -1,10 +1,16 @@
 """This module tests what only the store on PostgreSQL has."""
 
+from contextlib import closing
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 from psycopg import connect
 
+from ostinato.model.state import RunState
 from ostinato.store.postgres.store import open_postgres
-from tests.contract.conftest import in_threads
+from tests.contract.conftest import batch_of, in_threads
+from tests.contract.samples import VERSION, new_run, update
 
 
 @pytest.mark.slow
@@ -32,3 +38,29 @@ def test_several_coordinators_make_the_partitions_of_a_new_day_at_once(
             assert len(leases) % len(stores) == 0
     for store in stores:
         store.close()
+
+
+@pytest.mark.slow
+def test_run_that_another_worker_has_ended_meanwhile_is_not_claimed(
+    postgres_store_uri: str,
+) -> None:
+    with (
+        closing(open_postgres(postgres_store_uri)) as store,
+        closing(open_postgres(postgres_store_uri)) as other,
+    ):
+        store.save_manifest(VERSION, "shop", b"definitions")
+        lease, others = store.register_coordinator(), other.register_coordinator()
+        (run,) = store.create_runs([replace(new_run("etl"), home="service")])
+        claims, pairs = store._claims, [("etl", VERSION)]
+        look = claims._waiting
+
+        def look_slowly(*arguments: Any, **options: Any) -> Any:
+            found = look(*arguments, **options)
+            other.claim_runs(others, "shop", pairs, limit=1, max_active={})
+            other.commit(batch_of(update(run.id, RunState.SUCCEEDED, ended_us=20)), others)
+            return found
+
+        claims._waiting = look_slowly  # type: ignore[method-assign]  # another worker is quicker
+
+        assert store.claim_runs(lease, "shop", pairs, limit=1, max_active={}) == []
+        assert store.check_integrity() == []

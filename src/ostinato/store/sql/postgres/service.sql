@@ -72,9 +72,10 @@ JOIN LATERAL (
 ORDER BY waiting.priority DESC, waiting.id LIMIT ?6
 
 -- name: own_claimed
--- Own runs that nobody else has got hold of meanwhile; their columns follow. Primary key.
+-- Own runs that nobody else has got hold of meanwhile, or has ended; their columns follow.
+-- Primary key.
 UPDATE runs SET owner = ?1 WHERE id IN (
-    SELECT id FROM runs WHERE id = ANY(?2) AND owner = 0 FOR UPDATE SKIP LOCKED
+    SELECT id FROM runs WHERE id = ANY(?2) AND owner = 0 AND state < 4 FOR UPDATE SKIP LOCKED
 ) RETURNING
 
 -- name: wake_others
