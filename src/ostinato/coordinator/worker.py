@@ -84,8 +84,9 @@ class Worker:
             except OstinatoError as error:
                 if self._clock.monotonic_s() - began_s > PAUSES_S[-1]:
                     failures = 0
+                if str(error) != self._trouble or not failures:
+                    logger.warning("the worker begins anew: %s", error)
                 self._trouble = str(error)
-                logger.warning("the worker begins anew: %s", error)
                 self._ending.wait(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
 

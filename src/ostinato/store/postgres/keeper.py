@@ -62,6 +62,8 @@ class Keeper:
         self._wake_read, self._wake_write = -1, -1
         self._is_closed = False
         self._is_listening = False
+        #: Why the store could not be told anything, empty if it can be.
+        self._trouble = ""
         self._partitions_at_s = clock.monotonic_s() + PARTITIONS_EVERY_S
         #: Grows with each connection: what was locked on an earlier one is no longer.
         self.generation = 0
@@ -143,15 +145,24 @@ class Keeper:
                         self._beat(connection)
                     heard = _take_notifications(connection)
             except (psycopg.Error, StoreError) as error:
-                logger.warning("the store cannot be told that this process lives: %s", error)
+                self._note_trouble(str(error))
                 with self._lock:
                     self._disconnect()
                 self._wait(None, min(RETRY_S, beat_s))
                 continue
+            self._note_trouble("")
             if heard:
                 self._call()
             left_s = max(0.0, next_s - self._clock.monotonic_s())
             self._wait(connection, left_s)
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Say once that the store is away, and that it is there again."""
+        if trouble and not self._trouble:
+            logger.warning("the store cannot be told that this process lives: %s", trouble)
+        elif self._trouble and not trouble:
+            logger.info("the store can be told again that this process lives")
+        self._trouble = trouble
 
     def _wait(self, connection: PostgresConnection | None, timeout_s: float) -> None:
         poll = select.poll()
