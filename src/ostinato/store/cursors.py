@@ -9,6 +9,7 @@ _key_decoder = msgspec.json.Decoder(tuple[str, str])
 
 #: Digits of a 63-bit number.
 _MAX_DIGITS = 19
+_MAX_POSITION = 2**63 - 1
 
 
 def write_position(*position: int) -> str:
@@ -26,7 +27,10 @@ def read_position(cursor: str) -> int:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_DIGITS):
         raise _foreign(cursor)
-    return int(cursor)
+    position = int(cursor)
+    if position > _MAX_POSITION:
+        raise _foreign(cursor)
+    return position
 
 
 def read_pair(cursor: str) -> tuple[int, int]:

@@ -160,6 +160,7 @@ def test_logical_date_is_read_in_the_zone_of_the_flow(house: House) -> None:
         ({"parms": {}}, 400, "parms"),
         ({"date": "tomorrow"}, 400, "tomorrow"),
         ([], 400, "object"),
+        ({"key": "\0"}, 400, "NUL"),
     ],
 )
 def test_bad_requests_for_runs_say_what_is_wrong(
@@ -200,6 +201,7 @@ def test_runs_are_found_by_state_and_parameter(house: House) -> None:
         ({"limit": "0"}, "limit"),
         ({"limit": "many"}, "limit"),
         ({"cursor": "x"}, "no cursor"),
+        ({"cursor": "9" * 19}, "no cursor"),
         ({"param": "day"}, "NAME=VALUE"),
         ({"created_from": "x"}, "created_from"),
     ],

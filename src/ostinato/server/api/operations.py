@@ -6,6 +6,7 @@ errors are here, once for all.
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, get_type_hints
 
@@ -25,6 +26,9 @@ MAX_BODY_BYTES = 1024 * 1024
 
 #: Seconds in which a body must have come.
 BODY_TIMEOUT_S = 30.0
+
+#: The character as JSON writes it, and not what only looks so.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _encoder = msgspec.json.Encoder()
 
@@ -146,8 +150,23 @@ async def _read_body(request: Request, kind: type[Struct]) -> Any:
         hint = "send Content-Type: application/json"
         raise Refused(Fault(415, "unsupported-type", "the body must be JSON", hint))
     raw = await read_limited(request)
+    return read_json(raw or b"{}", kind)
+
+
+def read_json(raw: bytes, kind: Any) -> Any:
+    """Return what a body says.
+
+    Args:
+        raw: The body.
+        kind: What it must be.
+
+    Raises:
+        Refused: It is something else.
+    """
+    if _NUL.search(raw):
+        raise _invalid("the body holds the character NUL, which not all stores keep")
     try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
+        return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid(f"the body does not fit: {error}") from None
 

@@ -10,6 +10,7 @@ import hmac
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from ostinato.client.sensors import Sensors
 from ostinato.errors import OstinatoError
 from ostinato.model.event_source import Webhook
 from ostinato.server.api.documents import Message
-from ostinato.server.api.operations import ROOT, read_limited
+from ostinato.server.api.operations import ROOT, read_json, read_limited
 from ostinato.server.faults import Fault, Refused, answer_to
 
 logger = logging.getLogger(__name__)
@@ -77,10 +78,7 @@ class Webhooks:
 
     def _take(self, request: Request, body: bytes) -> Message:
         webhook = self._webhook(request, body)
-        try:
-            msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refused(Fault(400, "invalid-request", f"the body is no JSON: {error}")) from None
+        read_json(body, Any)
         named = next((name for key in _ID_HEADERS if (name := request.headers.get(key))), "")
         message_id = named[:_MAX_ID_LENGTH] or uuid.uuid1().hex
         is_new = self._sensors.receive(self._project, webhook.label, message_id, body)
