@@ -37,6 +37,7 @@ class DevView:
         self._ring = threading.Event()
         self._stopped = threading.Event()
         self._problems: tuple[DefinitionProblem, ...] = ()
+        self._has_reader = True
 
     # A part that attends to the others
 
@@ -70,8 +71,8 @@ class DevView:
         known = counted(len(flows), "flow") + (
             f", {scheduled} with a schedule" if scheduled else ""
         )
-        click.echo(f"{click.style(project, bold=True)}: {known}, followed as files change")
-        click.echo(f"{url}   ostinato trigger FLOW starts a run   Ctrl-C ends")
+        self._say(f"{click.style(project, bold=True)}: {known}, followed as files change")
+        self._say(f"{url}   ostinato trigger FLOW starts a run   Ctrl-C ends")
 
     def ending(self) -> None:
         """Say that what runs gets to finish; called in signal handlers."""
@@ -89,10 +90,10 @@ class DevView:
     def _show(self) -> None:
         news = [self._news.popleft() for _ in range(len(self._news))]
         for each in news[:MAX_LINES]:
-            click.echo(_line(each))
+            self._say(_line(each))
         if len(news) > MAX_LINES:
             ended = sum(1 for each in news[MAX_LINES:] if each.state.is_terminal)
-            click.echo(f"{' ' * 8} … and {ended} more that ended (ostinato runs)")
+            self._say(f"{' ' * 8} … and {ended} more that ended (ostinato runs)")
 
     # Code
 
@@ -101,13 +102,13 @@ class DevView:
         problems = tuple(found)
         new = [problem for problem in problems if problem not in self._problems]
         if self._problems and not problems:
-            click.secho("all files are sound again", fg="green")
+            self._say(click.style("all files are sound again", fg="green"))
         self._problems = problems
         for problem in new[:MAX_PROBLEMS]:
             kind, color = ("error", "red") if problem.is_error else ("warning", "yellow")
-            click.echo(f"{click.style(kind, fg=color)}: {problem}")
+            self._say(f"{click.style(kind, fg=color)}: {problem}")
         if len(new) > MAX_PROBLEMS:
-            click.echo(f"… and {counted(len(new) - MAX_PROBLEMS, 'problem')} more (ostinato check)")
+            self._say(f"… and {counted(len(new) - MAX_PROBLEMS, 'problem')} more (ostinato check)")
 
     def change(self, change: CodeChange, now_us: int) -> None:
         """Print what a load has changed."""
@@ -122,10 +123,19 @@ class DevView:
         ]
         if change.version and (told or change.changed):
             reloaded = "the code has changed" + (f": {'; '.join(told)}" if told else "")
-            click.echo(f"{clock(now_us)} ↻ {reloaded}")
+            self._say(f"{clock(now_us)} ↻ {reloaded}")
         elif not change.version and change.kept:
-            click.echo(f"{clock(now_us)} ↻ the code cannot be loaded; all stays as before")
+            self._say(f"{clock(now_us)} ↻ the code cannot be loaded; all stays as before")
         self.problems(change.problems)
+
+    def _say(self, line: str) -> None:
+        if not self._has_reader:
+            return
+        try:
+            click.echo(line)
+        except OSError:
+            # Whoever read it has ended; the service goes on.
+            self._has_reader = False
 
 
 def _line(news: RunNews) -> str:

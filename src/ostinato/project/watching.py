@@ -151,8 +151,8 @@ class CodeFiles:
         """Look where the settings now say that flows are."""
         try:
             entries = self._paths_of(find_project(Target(path=self._project.root)))
-        except OstinatoError:
-            # Whoever loads the project says so.
+        except (OstinatoError, OSError):
+            # Wrong, or gone with the folder: whoever loads the project says so.
             return set()
         if entries == self._entries:
             return set()
