@@ -1,6 +1,5 @@
 """This module is what ``ostinato dev`` prints: a line for each run, and what is wrong with code."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -75,9 +74,8 @@ class DevView:
         self._say(f"{url}   ostinato trigger FLOW starts a run   Ctrl-C ends")
 
     def ending(self) -> None:
-        """Say that what runs gets to finish; called in signal handlers."""
-        # Not through click: it may be printing at this moment.
-        os.write(1, b"what runs gets to finish; Ctrl-C again ends at once\n")
+        """Say that what runs gets to finish."""
+        self._say("what runs gets to finish; Ctrl-C again ends at once")
 
     # Runs
 

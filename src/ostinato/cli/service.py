@@ -10,9 +10,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Protocol
 
+from ostinato.clock import SystemClock
 from ostinato.model.health import PartHealth
 
 logger = logging.getLogger(__name__)
@@ -39,14 +42,14 @@ class Part(Protocol):
     def drain(self) -> None:
         """Have it finish what it has begun and take on nothing new, then have ``serve`` return.
 
-        Returns at once; safe in signal handlers and threads, before ``serve`` and twice.
+        Returns at once; safe in all threads, before ``serve`` and twice.
         """
         ...
 
     def stop(self) -> None:
         """Have ``serve`` return soon, whatever is unfinished.
 
-        Returns at once; safe in signal handlers and threads, before ``serve`` and twice.
+        Returns at once; safe in all threads, before ``serve`` and twice.
         """
         ...
 
@@ -66,7 +69,7 @@ class Service:
             are stopped in the end.
         drain_timeout_s: Seconds that draining may take.
         on_drain: Called when draining begins, with the signal's name; empty where no signal
-            came. It is called in signal handlers.
+            came.
     """
 
     def __init__(
@@ -86,7 +89,9 @@ class Service:
         self._failures: list[BaseException] = []
         self._is_draining = False
         self._is_stopped = False
-        self._timer: threading.Timer | None = None
+        #: What it is told, by signal handlers too: ``put`` alone is safe in them. A handler may
+        #: interrupt the main thread anywhere, also within a lock that a part would take.
+        self._words: SimpleQueue[_Word | signal.Signals] = SimpleQueue()
         #: How many parts have not ended, attendants apart.
         self._left = len(self._parts)
         self._lock = threading.Lock()
@@ -107,6 +112,8 @@ class Service:
         Raises:
             BaseException: What a part failed with; the others have ended by then.
         """
+        keeper = threading.Thread(target=self._keep, name="signals", daemon=True)
+        keeper.start()
         others = [part for part in self._parts if part is not self._main]
         attending = [self._thread(part, self._serve_attendant) for part in self._attendants]
         with self._signals():
@@ -121,12 +128,14 @@ class Service:
                 part.stop()
             for thread in attending:
                 thread.join()
+        self._words.put(_Word.OVER)
+        keeper.join()
         if self._failures:
             raise self._failures[0]
 
     def drain(self) -> None:
         """End the service as the first signal does; safe in all threads."""
-        self._drain("")
+        self._words.put(_Word.DRAIN)
 
     def stop(self) -> None:
         """End the service as the second signal does; safe in all threads."""
@@ -167,34 +176,43 @@ class Service:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         before = [(each, signal.signal(each, self._handle)) for each in _ENDING]
-        alarm = signal.signal(signal.SIGALRM, lambda *_: self.stop())
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, alarm)
             for number, handler in before:
                 signal.signal(number, handler)
-            if self._timer is not None:
-                self._timer.cancel()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._is_draining:
-            self.stop()
-            return
-        # A thread cannot be started in a signal handler; the kernel's timer can.
-        signal.setitimer(signal.ITIMER_REAL, max(self._drain_timeout_s, 0.001))
-        self._drain(signal.Signals(number).name)
+        self._words.put(signal.Signals(number))
+
+    def _keep(self) -> None:
+        """Do what it is told, in a thread of its own, until it is over."""
+        clock = SystemClock()
+        end_s: float | None = None
+        while True:
+            left_s = None if end_s is None else max(end_s - clock.monotonic_s(), 0.0)
+            try:
+                word = self._words.get(timeout=left_s)
+            except Empty:
+                end_s = None
+                self.stop()
+                continue
+            if word is _Word.OVER:
+                return
+            if not self._is_draining:
+                end_s = clock.monotonic_s() + self._drain_timeout_s
+                self._drain(word.name if isinstance(word, signal.Signals) else "")
+            elif isinstance(word, signal.Signals):
+                self.stop()
 
     def _drain(self, by: str) -> None:
-        if self._is_draining:
-            return
         self._is_draining = True
         if self._on_drain is not None:
             self._on_drain(by)
-        if not by:
-            self._timer = threading.Timer(self._drain_timeout_s, self.stop)
-            self._timer.daemon = True
-            self._timer.start()
         for part in self._parts:
             part.drain()
+
+
+class _Word(Enum):
+    DRAIN = "drain"
+    OVER = "over"

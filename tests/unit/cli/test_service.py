@@ -84,6 +84,31 @@ def test_a_second_signal_stops_what_still_drains() -> None:
     assert other.told == ["drain", "stop"]
 
 
+class Locking(Scripted):
+    """A part that is told to end while the main thread holds a lock that it needs."""
+
+    def __init__(self) -> None:
+        super().__init__("locking")
+        self.lock = threading.Lock()
+
+    def serve(self) -> None:
+        with self.lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+        super().serve()
+
+    def drain(self) -> None:
+        with self.lock:
+            super().drain()
+
+
+def test_a_signal_may_interrupt_the_main_thread_anywhere() -> None:
+    part = Locking()
+
+    Service([part], main=part).run()
+
+    assert part.told == ["drain"]
+
+
 def test_what_drains_too_long_is_stopped() -> None:
     other = Scripted("other", drains=False)
     main = Signalling([other], 1)
