@@ -300,7 +300,7 @@ class World:
 
     def open_runs(self) -> list[RunRow]:
         """Return the runs that have not ended."""
-        return [row for row in self._runs() if not row.state.is_terminal]
+        return self._runs(RunFilter(states=tuple(s for s in RunState if not s.is_terminal)))
 
     def logs(self) -> str:
         """Return the end of what each process said."""
@@ -399,13 +399,13 @@ class World:
             finally:
                 store.close()
 
-    def _runs(self) -> list[RunRow]:
+    def _runs(self, which: RunFilter = RunFilter()) -> list[RunRow]:  # noqa: B008 - immutable
         store = open_store_of(find_project(Target(path=self.folder)))
         try:
             found: list[RunRow] = []
             cursor = ""
             while True:
-                page, cursor = store.runs(RunFilter(), cursor=cursor, limit=1000)
+                page, cursor = store.runs(which, cursor=cursor, limit=1000)
                 found += page
                 if not cursor:
                     return found

@@ -21,7 +21,7 @@ Roles = dict[str, tuple[str, ...]]
 Scale = Callable[[int, int], int]
 
 #: Seconds between two faults, on average, and that processes get to come up.
-PAUSE_S, START_S = 0.4, 4.0
+PAUSE_S, START_S = 0.3, 4.0
 
 WORKERS: Roles = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
 SCHEDULERS: Roles = {f"scheduler-{number}": ("scheduler",) for number in range(2)}
@@ -56,7 +56,7 @@ def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -
     with closing(HurtPostgres(disk_mb=400)) as server:
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
 
-        survive(world, scale(30, 5_000))
+        survive(world, scale(30, 10_000))
 
 
 @pytest.mark.parametrize("seed", [2])
