@@ -31,7 +31,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "src"
 AWAY_S = 0.3
 
 #: Seconds after which a process that was started is up: from then on it ends only if it is told.
-UP_S = 5.0
+UP_S = 8.0
 
 #: Seconds between two ticks of a flow that has a schedule.
 TICK_S = 4

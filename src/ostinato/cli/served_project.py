@@ -13,6 +13,8 @@ from ostinato.executors.nursery import Nursery
 if TYPE_CHECKING:
     from ostinato.cli.opening import Opened
     from ostinato.cli.service import Part
+    from ostinato.errors import LoadError
+    from ostinato.executors.code_host import CodeHost
     from ostinato.executors.reload import Reload
     from ostinato.executors.served_code import CodeChange, Save, ServedCode, ServedManifest
     from ostinato.model.identity import RunId
@@ -87,7 +89,6 @@ def _serve(
 ) -> Iterator[ServedProject]:
     # After the nursery was forked: it needs none of this.
     from ostinato.cli.opening import open_project
-    from ostinato.errors import OstinatoError
     from ostinato.executors.reload import Reload
     from ostinato.executors.served_code import ServedCode
 
@@ -103,23 +104,43 @@ def _serve(
     # Before the first load: so no change is missed.
     reload = Reload(code, project)
     try:
-        host = code.begin()
+        begun = _begin(code)
         # While the code is loaded.
         measures = _measures() if is_measured else None
         telemetry = _telemetry(project)
         observers = [each for each in (measures, telemetry) if each is not None]
         with open_project(project, observers=observers) as opened:
             saving = _saving(opened)
-            try:
-                host.loaded()
-            except OstinatoError as error:
-                code.refuse(error)
-            else:
-                code.accept(host)
+            _take(code, begun)
             attendants = () if telemetry is None else (telemetry,)
             yield ServedProject(opened, code, reload, measures, attendants)
     finally:
         code.close()
+
+
+def _begin(code: "ServedCode") -> "CodeHost | LoadError":
+    """Begin the first load, or return why there is none."""
+    from ostinato.errors import LoadError
+
+    try:
+        return code.begin()
+    except LoadError as error:
+        return error
+
+
+def _take(code: "ServedCode", begun: "CodeHost | LoadError") -> None:
+    """Put in force what the first load gives; what was refused is loaded again by ``Reload``."""
+    from ostinato.errors import OstinatoError
+
+    if isinstance(begun, OstinatoError):
+        code.refuse(begun)
+        return
+    try:
+        begun.loaded()
+    except OstinatoError as error:
+        code.refuse(error)
+    else:
+        code.accept(begun)
 
 
 def _measures() -> "StoreMeasures":

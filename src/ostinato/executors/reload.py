@@ -158,6 +158,7 @@ class Reload:
         try:
             self._loading = self._code.begin()
         except LoadError as error:
+            self._try_again()
             self._end(now_s)
             self._code.refuse(error)
             return
@@ -198,15 +199,19 @@ class Reload:
             self._watch_sources()
         if is_lost or (error is None and not change.version):
             # Killed, or what was loaded could not be saved: it is tried again.
-            lost_s = min(max(2 * self._pause_s, LOST_AGAIN_S), MAX_PAUSE_S)
-            self._pause_s = lost_s if is_lost else SAVE_AGAIN_S
-            self._changed.add("")
+            self._try_again()
+            if not is_lost:
+                self._pause_s = SAVE_AGAIN_S
             self._end(now_s)
             return
         found = (change.version, change.problems)
         is_other, self._found = found != self._found, found
         self._pause_s = 0.0 if is_other else min(max(2 * self._pause_s, 0.1), MAX_PAUSE_S)
         self._end(now_s)
+
+    def _try_again(self) -> None:
+        self._pause_s = min(max(2 * self._pause_s, LOST_AGAIN_S), MAX_PAUSE_S)
+        self._changed.add("")
 
     def _end(self, now_s: float) -> None:
         self._loading = None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ostinato.errors import LoadError
+from ostinato.executors.code_host import CodeHost
 from ostinato.executors.reload import Reload
 from ostinato.executors.served_code import CodeChange, ServedCode
 from ostinato.project.discovery import find_project
@@ -171,3 +172,28 @@ def test_a_load_that_was_killed_is_tried_again(tmp_path: Path) -> None:
         assert [each.code for each in first.problems] == ["load"]
         assert second.problems == ()
         assert list(code.flows) == ["etl"]
+
+
+def test_a_load_for_which_no_process_can_be_made_is_tried_again(tmp_path: Path) -> None:
+    write_project(tmp_path, etl=1)
+    told: queue.Queue[CodeChange] = queue.Queue()
+    with served(tmp_path) as code:
+        reload = Reload(code, find_project(Target(path=tmp_path)))
+        begin, tries = code.begin, iter((True,))
+
+        def begin_later() -> CodeHost:
+            if next(tries, False):
+                raise LoadError("no process can be made that loads the files")
+            return begin()
+
+        code.begin = begin_later  # type: ignore[method-assign]  # memory that is short for a moment
+        code.subscribe(told.put)
+        thread = threading.Thread(target=reload.serve)
+        thread.start()
+
+        first, second = told.get(timeout=PATIENCE_S), told.get(timeout=PATIENCE_S)
+
+        assert [each.code for each in first.problems] == ["load"]
+        assert second.added == ("etl",)
+        reload.stop()
+        thread.join()
