@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from psycopg import connect
 
 from ostinato.model.state import RunState
-from ostinato.store.postgres.store import open_postgres
+from ostinato.store.postgres.store import PostgresStore, open_postgres
+from ostinato.store.records import ArtifactRow, Batch
 from tests.contract.conftest import batch_of, in_threads
-from tests.contract.samples import VERSION, new_run, update
+from tests.contract.samples import VERSION, new_run, notice, update
 
 
 @pytest.mark.slow
@@ -64,3 +65,38 @@ def test_run_that_another_worker_has_ended_meanwhile_is_not_claimed(
 
         assert store.claim_runs(lease, "shop", pairs, limit=1, max_active={}) == []
         assert store.check_integrity() == []
+
+
+@pytest.mark.slow
+def test_what_several_coordinators_ask_for_at_once_is_given_once(postgres_store_uri: str) -> None:
+    with (
+        closing(open_postgres(postgres_store_uri)) as one,
+        closing(open_postgres(postgres_store_uri)) as two,
+    ):
+        one.save_manifest(VERSION, "shop", b"definitions")
+        gone = one.register_coordinator()
+        (run,) = one.create_runs([new_run("etl")], owner=gone)
+        one.commit(
+            batch_of(*(notice(run.id, number, owner=gone.id) for number in range(200))), gone
+        )
+        one.abandon_coordinator(gone)
+        leases = {store: store.register_coordinator() for store in (one, two)}
+        taken: list[int] = []
+
+        def take(store: PostgresStore) -> None:
+            taken.extend(row.id for row in store.take_notices(leases[store], run_id=run.id))
+
+        def publish(store: PostgresStore) -> None:
+            for number in range(30):
+                batch = Batch()
+                own = leases[store].id + number + 1
+                row = ArtifactRow(own, run.id, "load", "", "text", "table", 0, "", b"{}", 1, 1)
+                batch.artifacts.append(row)
+                store.commit(batch, leases[store])
+
+        in_threads(*(lambda store=store: take(store) for store in leases))
+        in_threads(*(lambda store=store: publish(store) for store in leases))
+
+        assert sorted(taken) == list(range(200))
+        versions = [row.version for row in one.artifacts(key="table", limit=100)]
+        assert versions == list(range(60, 0, -1))

@@ -335,6 +335,7 @@ class SqlStore(ABC):
         if not _pending(self._database.read(self._sql[name], (key,))):
             return []
         with self._ownership.writing(lease) as connection:
+            connection.execute(self._sql["take_notices_alone"])
             pending = _pending(connection.execute(self._sql[name], (key,)).fetchall())
             owners = {row.owner for row in pending}
             gone = owners - self._ownership.living(owners)

@@ -75,6 +75,7 @@ def write_batch(connection: PostgresConnection, sql: Mapping[str, str], batch: B
     if batch.notices:
         connection.executemany(sql["upsert_notice"], batch.notices)
     if batch.artifacts:
+        connection.execute(sql["publish_alone"])
         connection.executemany(sql["upsert_artifact"], batch.artifacts)
     if batch.cached:
         connection.executemany(sql["upsert_cache_entry"], batch.cached)

@@ -189,6 +189,10 @@ SELECT
     created_us, due_us, ended_us, owner, facts, failure, message
 FROM notices WHERE state = 'pending' AND due_us <= ? AND rule != '' ORDER BY due_us, id
 
+-- name: take_notices_alone
+-- Nobody else takes notices meanwhile: SQLite lets one transaction write.
+SELECT 1
+
 -- name: own_notice
 -- Hand a notice over. Primary key.
 UPDATE notices SET owner = ? WHERE id = ?

@@ -123,6 +123,18 @@ ON CONFLICT DO NOTHING
 INSERT INTO run_params (run_id, name, value) SELECT * FROM unnest(?::bigint[], ?::text[], ?::text[])
 ON CONFLICT DO NOTHING
 
+-- name: select_owner
+-- Flow, number, state and owner of a run, which ends only when it has been asked. Primary key.
+SELECT flow, number, state, owner FROM runs WHERE id = ? FOR SHARE
+
+-- name: take_notices_alone
+-- Nobody else takes notices until the transaction ends.
+SELECT pg_advisory_xact_lock(1332966506, 3)
+
+-- name: publish_alone
+-- Nobody else gives versions to artifacts until the transaction ends.
+SELECT pg_advisory_xact_lock(1332966506, 4)
+
 -- name: create_alone
 -- Nobody else creates runs until the transaction ends: ids and moments grow together.
 SELECT pg_advisory_xact_lock(1332966506, 1)
