@@ -1,6 +1,7 @@
 """This module counts what a process writes to its store: runs, task runs, commits, delays."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ostinato.errors import StoreError
@@ -56,16 +57,20 @@ class StoreMeasures:
             size = len(batch.events) + len(batch.task_runs) + len(batch.runs) + len(batch.values)
             self._commit_rows.add(size)
             self._commit_seconds.add(took_s)
-            for row in batch.task_runs:
-                if row.state >= TaskRunState.SUCCEEDED:
-                    flow = self._runs.get(row.run_id, _UNKNOWN)[0]
-                    _count(self._tasks_ended, (("flow", flow), ("state", _TASK_LABELS[row.state])))
+            # By plain numbers: this is the path of every task run.
+            ended = Counter(
+                [(row.run_id, row.state) for row in batch.task_runs if row.state >= _TASK_ENDED]
+            )
+            for (run_id, task_state), number in ended.items():
+                flow = self._runs.get(run_id, _UNKNOWN)[0]
+                labels = (("flow", flow), ("state", _TASK_LABELS[task_state]))
+                self._tasks_ended[labels] = self._tasks_ended.get(labels, 0) + number
             for update in batch.runs:
                 flow, created_us = self._runs.get(update.run_id, _UNKNOWN)
                 if created_us and update.started_us:
                     self._queue_delay.add(max(update.started_us - created_us, 0) / 1e6)
                     self._runs[update.run_id] = (flow, 0)
-                if update.state >= RunState.SUCCEEDED:
+                if update.state >= _RUN_ENDED:
                     state = RunState(update.state).label
                     _count(self._ended, (("flow", flow), ("state", state)))
                     self._runs.pop(update.run_id, None)
@@ -106,6 +111,7 @@ class StoreMeasures:
 
 
 _UNKNOWN = ("", 0)
+_TASK_ENDED, _RUN_ENDED = int(TaskRunState.SUCCEEDED), int(RunState.SUCCEEDED)
 _TASK_LABELS = {int(state): state.label for state in TaskRunState}
 
 
