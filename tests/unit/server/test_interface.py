@@ -368,9 +368,9 @@ def test_schedule_is_paused_and_resumed(house: House) -> None:
 
 def test_message_is_kept_for_the_flow_that_listens(house: House) -> None:
     first = house.post("/events/order", {"id": 17}, 202, **{"idempotency-key": "17"})
-    again = house.post("/events/order", {"id": 17}, 200, **{"idempotency-key": "17"})
+    again = house.post("/events/order", {"id": 17}, 202, **{"idempotency-key": "17"})
 
-    assert (first, again) == ({"id": "17", "is_new": True}, {"id": "17", "is_new": False})
+    assert first == again == {"id": "17"}
     (kept,) = house.store.sensors.messages("default", "webhook order", limit=10)
     assert kept.body == b'{"id":17}'
 
@@ -421,10 +421,12 @@ def test_what_is_answered_is_as_the_openapi_document_says(house: House) -> None:
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {})
             schema = content.get("application/json", {}).get("schema", {})
+            if operation["operationId"] == "stream_events":
+                continue
             answer = house.http.request(
                 method,
-                path.format(flow="etl", run="etl%231"),
-                json=bodies.get(schema.get("$ref", "").rpartition("/")[2]),
+                path.format(flow="etl", run="etl%231", name="order"),
+                json=bodies.get(schema.get("$ref", "").rpartition("/")[2], {}),
             )
             declared = operation["responses"][str(answer.status_code)]
             expected = {

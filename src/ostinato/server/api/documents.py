@@ -324,10 +324,9 @@ class ScheduleTickQuery(Request, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """A message that was taken; ``is_new`` is false for one that was sent before."""
+    """A message that was taken: it makes its runs once, however often it is sent."""
 
     id: str
-    is_new: bool
 
 
 def moment(at_us: int) -> datetime | None:

@@ -7,6 +7,7 @@ read for slowly: nothing is kept for it but its place.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from ostinato.errors import StoreError
 from ostinato.model.identity import RunId
 from ostinato.server.api.documents import Cursor, event_document
 from ostinato.server.api.documents import Request as Asked
+from ostinato.server.api.openapi import refusals_of
 from ostinato.server.api.operations import ROOT, read_query
 from ostinato.server.api.run_operations import NEWEST
 from ostinato.server.faults import Fault, Refused, answer_to
@@ -45,6 +47,29 @@ class StreamQuery(Asked, frozen=True):
 
     after: Cursor = NEWEST
     run: str = ""
+
+
+#: As the OpenAPI document has it.
+DESCRIPTION: dict[str, Any] = {
+    f"{ROOT}/events/stream": {
+        "get": {
+            "operationId": "stream_events",
+            "summary": "Stream what happens, as server-sent events whose data are events.",
+            "parameters": [
+                {"name": "after", "in": "query", "schema": {"type": "string", "default": NEWEST}},
+                {"name": "run", "in": "query", "schema": {"type": "string"}},
+                {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+            ],
+            "responses": {
+                "200": {
+                    "description": "Events as they happen.",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                },
+                **refusals_of((400, 401, 403, 404, 503)),
+            },
+        }
+    }
+}
 
 
 class EventStreams:

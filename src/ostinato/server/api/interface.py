@@ -10,13 +10,12 @@ from starlette.routing import BaseRoute, Route
 
 from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
-from ostinato.server.api.event_stream import EventStreams
+from ostinato.server.api import event_stream, webhooks
 from ostinato.server.api.flow_operations import FlowOperations
 from ostinato.server.api.openapi import openapi_document
 from ostinato.server.api.operations import ROOT, Operation, routes_of
 from ostinato.server.api.run_operations import RunOperations
 from ostinato.server.api.schedule_operations import ScheduleOperations
-from ostinato.server.api.webhooks import Webhooks
 from ostinato.server.callers import knows_token
 
 
@@ -43,7 +42,8 @@ class Access(Struct, frozen=True):
 def interface_routes(access: Access) -> list[BaseRoute]:
     """Return the routes of the whole interface."""
     operations = list(all_operations(access))
-    document = msgspec.json.encode(openapi_document(operations, access.version))
+    others = event_stream.DESCRIPTION | webhooks.DESCRIPTION
+    document = msgspec.json.encode(openapi_document(operations, access.version, others))
 
     async def describe(_request: Request) -> Response:
         return Response(document, media_type="application/json")
@@ -51,7 +51,7 @@ def interface_routes(access: Access) -> list[BaseRoute]:
     def has_token(request: Request) -> bool:
         return knows_token(request.headers, access.token)
 
-    webhooks = Webhooks(
+    messages = webhooks.Webhooks(
         access.client.sensors,
         access.flows,
         access.project,
@@ -60,8 +60,8 @@ def interface_routes(access: Access) -> list[BaseRoute]:
     )
     return [
         Route(f"{ROOT}/openapi.json", describe, name="openapi"),
-        *EventStreams(access.client).routes(),
-        *webhooks.routes(),
+        *event_stream.EventStreams(access.client).routes(),
+        *messages.routes(),
         *routes_of(operations),
     ]
 

@@ -1,14 +1,14 @@
 """This module writes the OpenAPI document of operations, version 3.1, from their types."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from ostinato.server.api.documents import Problem
+from ostinato.server.api.documents import Message, Problem
 from ostinato.server.api.operations import ROOT, Operation, purpose_of
 
 _NAME = re.compile(r"\{(\w+)\}")
@@ -19,15 +19,18 @@ _PROBLEM = {"application/json": {"schema": {"$ref": _PLACE.format(name="Problem"
 _ALWAYS = (400, 401, 403, 500, 503)
 
 
-def openapi_document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
+def openapi_document(
+    operations: Iterable[Operation], version: str, others: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the document.
 
     Args:
-        operations: All of the interface.
+        operations: All of the interface that are in its table.
         version: Of Ostinato.
+        others: What describes itself, by path.
     """
     operations = list(operations)
-    kinds: dict[type[Struct], None] = {Problem: None}
+    kinds: dict[type[Struct], None] = {Problem: None, Message: None}
     for each in operations:
         kinds.update(dict.fromkeys(kind for kind in (each.returns, each.body, each.query) if kind))
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_PLACE)
@@ -41,7 +44,7 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ostinato", "version": version},
-        "paths": paths,
+        "paths": {**paths, **others},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -68,8 +71,8 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": parameters,
         "responses": {
-            **{str(status): _response(operation, status) for status in operation.statuses},
-            **{str(status): _refusal(status) for status in sorted(set(refusals))},
+            **{str(status): _response(operation.returns) for status in operation.statuses},
+            **refusals_of(refusals),
         },
     }
     if operation.body is not None:
@@ -89,13 +92,28 @@ def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _response(operation: Operation, status: int) -> dict[str, Any]:
-    schema = {"$ref": _PLACE.format(name=operation.returns.__name__)}
+def responses_of(kind: type[Struct], status: int, *, refusals: Iterable[int]) -> dict[str, Any]:
+    """Return what an operation answers, by status.
+
+    Args:
+        kind: Of its document.
+        status: When all is well.
+        refusals: Otherwise.
+    """
+    return {str(status): _response(kind), **refusals_of(refusals)}
+
+
+def refusals_of(statuses: Iterable[int]) -> dict[str, Any]:
+    """Return what is answered otherwise, by status."""
     return {
-        "description": purpose_of(operation.returns),
-        "content": {"application/json": {"schema": schema}},
+        str(status): {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
+        for status in sorted(set(statuses))
     }
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    return {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
+def _response(kind: type[Struct]) -> dict[str, Any]:
+    schema = {"$ref": _PLACE.format(name=kind.__name__)}
+    return {
+        "description": purpose_of(kind),
+        "content": {"application/json": {"schema": schema}},
+    }

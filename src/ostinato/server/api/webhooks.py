@@ -22,6 +22,7 @@ from ostinato.client.sensors import Sensors
 from ostinato.errors import OstinatoError
 from ostinato.model.event_source import Webhook
 from ostinato.server.api.documents import Message
+from ostinato.server.api.openapi import responses_of
 from ostinato.server.api.operations import ROOT, read_json, read_limited
 from ostinato.server.faults import Fault, Refused, answer_to
 
@@ -35,6 +36,26 @@ _ID_HEADERS = ("idempotency-key", "webhook-id", "x-github-delivery", "x-request-
 
 #: Longest name of a message.
 _MAX_ID_LENGTH = 500
+
+
+#: As the OpenAPI document has it.
+DESCRIPTION: dict[str, Any] = {
+    f"{EVENTS}/{{name}}": {
+        "post": {
+            "operationId": "send_event",
+            "summary": "Send a message to the flows that listen to a webhook.",
+            "parameters": [
+                {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}},
+                *(
+                    {"name": name, "in": "header", "schema": {"type": "string"}}
+                    for name in ("Idempotency-Key", "X-Webhook-Token", "X-Hub-Signature-256")
+                ),
+            ],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "responses": responses_of(Message, 202, refusals=(400, 401, 404, 408, 413, 503)),
+        }
+    }
+}
 
 
 class Webhooks:
@@ -73,16 +94,15 @@ class Webhooks:
             message = await asyncio.to_thread(self._take, request, body)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is an answer too, and logged
             return answer_to(request, error)
-        status = 202 if message.is_new else 200
-        return Response(msgspec.json.encode(message), status, media_type="application/json")
+        return Response(msgspec.json.encode(message), 202, media_type="application/json")
 
     def _take(self, request: Request, body: bytes) -> Message:
         webhook = self._webhook(request, body)
         read_json(body, Any)
         named = next((name for key in _ID_HEADERS if (name := request.headers.get(key))), "")
         message_id = named[:_MAX_ID_LENGTH] or uuid.uuid1().hex
-        is_new = self._sensors.receive(self._project, webhook.label, message_id, body)
-        return Message(message_id, is_new)
+        self._sensors.receive(self._project, webhook.label, message_id, body)
+        return Message(message_id)
 
     def _webhook(self, request: Request, body: bytes) -> Webhook:
         """Return the webhook that a message is for, once its sender is known."""
