@@ -1,8 +1,12 @@
 """This module checks where the messages come from that a flow names under ``on``."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
+
+from ostinato.authoring.suggestions import did_you_mean
 from ostinato.errors import InvalidArgument, Place
 from ostinato.model.event_source import (
     EventSource,
@@ -19,11 +23,22 @@ _NAME = re.compile(r"[\w.-]+")
 _MAX_CHANNEL = 63
 
 
+#: How sources are written in files: the key that says what it is, and the field that it holds.
+FORMS: Mapping[str, tuple[type[EventSource], str]] = {
+    "webhook": (Webhook, "name"),
+    "files": (FileArrival, "path"),
+    "notify": (PostgresNotify, "channel"),
+    "redis_stream": (RedisMessage, "stream"),
+    "redis_channel": (RedisMessage, "channel"),
+    "nats": (NatsMessage, "subject"),
+}
+
+
 def event_sources(on: object, place: Place) -> tuple[EventSource, ...]:
     """Return what a flow listens to.
 
     Args:
-        on: A source, several of them, or None.
+        on: A source, several of them, or None; as files write it, ``{webhook: orders}``.
         place: Of the flow.
 
     Raises:
@@ -33,7 +48,31 @@ def event_sources(on: object, place: Place) -> tuple[EventSource, ...]:
         return ()
     if isinstance(on, str) or not isinstance(on, Sequence):
         on = [on]
-    return tuple(dict.fromkeys(_checked(source, place) for source in on))
+    return tuple(dict.fromkeys(_checked(_read(source, place), place) for source in on))
+
+
+def _read(source: object, place: Place) -> object:
+    """Return a source that is written as a mapping; others as they are."""
+    if not isinstance(source, Mapping):
+        return source
+    forms = [key for key in source if key in FORMS]
+    if len(forms) != 1:
+        found = ", ".join(map(str, source))
+        near = next((hint for key in source if (hint := did_you_mean(str(key), FORMS))), "")
+        message = f"on: of {found!r} one must say what it is"
+        raise InvalidArgument(message, place=place, hint=near or f"such as {', '.join(FORMS)}")
+    cls, field = FORMS[forms[0]]
+    fields: dict[str, Any] = {field if key == forms[0] else key: source[key] for key in source}
+    known = cls.__struct_fields__
+    for name in fields:
+        if name not in known:
+            message = f"on: {forms[0]} has no {name!r}"
+            hint = did_you_mean(name, known) or f"it has {', '.join(known)}"
+            raise InvalidArgument(message, place=place, hint=hint)
+    try:
+        return msgspec.convert({**fields, "type": cls.__struct_config__.tag}, cls)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"on: {forms[0]}: {error}", place=place) from None
 
 
 def _checked(source: object, place: Place) -> EventSource:

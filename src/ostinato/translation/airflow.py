@@ -263,6 +263,9 @@ class _Compiler:
         if flow.schedule_params:
             hint = "make them the defaults of its parameters"
             raise NotInAirflow("Airflow has no parameters of a schedule", hint=hint)
+        if flow.on:
+            hint = "have something post to Airflow's API"
+            raise NotInAirflow("messages start its runs", hint=hint)
         if flow.callbacks:
             hint = "put what they do into a task with a trigger rule"
             raise NotInAirflow("its callbacks take a context that Airflow lacks", hint=hint)

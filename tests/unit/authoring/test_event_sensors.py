@@ -231,9 +231,33 @@ def test_a_flow_says_whose_messages_start_it() -> None:
     ]
 
 
+def test_sources_may_be_written_as_files_write_them() -> None:
+    written: Any = [
+        {"webhook": "orders", "secret": "s"},
+        {"files": "in/*.csv", "stable_for_s": 5},
+        {"notify": "c", "conn_id": "db"},
+        {"redis_stream": "s", "conn_id": "r"},
+        {"redis_channel": "c", "conn_id": "r", "id_key": "id"},
+        {"nats": "a.*", "conn_id": "n", "stream": "A"},
+    ]
+
+    assert DAG("flow", on=written).definition.on == (
+        Webhook("orders", "s"),
+        FileArrival("in/*.csv", 5.0),
+        PostgresNotify("db", "c"),
+        RedisMessage("r", stream="s"),
+        RedisMessage("r", channel="c", id_key="id"),
+        NatsMessage("n", "a.*", "A"),
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ({"webhok": "x"}, r"one must say what it is \(did you mean 'webhook'"),
+        ({"webhook": "x", "secrt": "s"}, r"webhook has no 'secrt' \(did you mean 'secret'"),
+        ({"files": 7}, "files: Expected `str`, got `int`"),
+        ({"notify": "c"}, "missing required field `conn_id`"),
         ("orders", "on: 'orders' sends no messages"),
         (Webhook("a/b"), "on: Webhook: name 'a/b' is no word"),
         (PostgresNotify("db", ""), "on: PostgresNotify: channel '' is no text"),

@@ -256,6 +256,17 @@ def test_what_airflow_cannot_say_names_its_task(task: str, problem: str, compile
     ]
 
 
+def test_flow_that_messages_start_is_not_compiled(compiled: Compile) -> None:
+    text = """
+        from ostinato import DAG, Webhook
+
+        DAG("flow", on=Webhook("orders"))
+        """
+
+    (problem,) = problems_of(compiled, text)
+    assert "messages start its runs" in problem
+
+
 def test_all_problems_are_told_at_once(compiled: Compile) -> None:
     text = """
         from ostinato import DAG, TaskGroup

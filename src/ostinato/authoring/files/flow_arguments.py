@@ -65,6 +65,9 @@ def flow_arguments(level: Level, problems: list[FileProblem]) -> dict[str, Any]:
     """
     metadata = level.metadata
     given = {name: metadata[name] for name in _OF_FLOWS if metadata.get(name) is not None}
+    if metadata.get("events") is not None:
+        # In YAML, the word `on` is true.
+        given["on"] = metadata["events"]
     defaults = metadata.get("default_args")
     if isinstance(defaults, Mapping):
         moments = {name: defaults[name] for name in _MOMENTS if defaults.get(name) is not None}

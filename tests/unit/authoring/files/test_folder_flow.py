@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 import ostinato.gusty
-from ostinato import DAG, FileSensor, TaskGroup, folder_flow, task, testing
+from ostinato import (
+    DAG,
+    FileArrival,
+    FileSensor,
+    TaskGroup,
+    Webhook,
+    folder_flow,
+    task,
+    testing,
+)
 from ostinato.authoring.files.building import FolderOrigin
-from ostinato.errors import FolderProblems
+from ostinato.errors import FolderProblems, InvalidArgument
 from tests.unit.authoring.files.folders import write
 
 SHOP = {
@@ -240,6 +249,22 @@ def test_connection_of_metadata_is_that_of_operators_that_name_none(tmp_path: Pa
 
     found = {name: task["params"]["conn_id"] for name, task in tasks.items()}
     assert found == {"a": "db", "b": "other", "c": "own"}
+
+
+def test_folder_says_whose_messages_start_it(tmp_path: Path) -> None:
+    metadata = "events:\n- webhook: orders\n- files: in/*.csv\n  stable_for_s: 5\n"
+    write(tmp_path / "flow", {"METADATA.yml": metadata, "a.py": "print(1)"})
+
+    on = folder_flow(tmp_path / "flow").definition.on
+
+    assert on == (Webhook("orders"), FileArrival("in/*.csv", 5.0))
+
+
+def test_source_of_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "flow", {"METADATA.yml": "events:\n- webhok: orders\n", "a.py": "print(1)"})
+
+    with pytest.raises((FolderProblems, InvalidArgument), match="did you mean 'webhook'"):
+        folder_flow(tmp_path / "flow")
 
 
 def test_operator_may_be_a_function_that_makes_a_group(

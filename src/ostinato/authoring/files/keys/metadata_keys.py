@@ -76,6 +76,15 @@ METADATA_KEYS = (
         "schedule",
     ),
     Key(
+        "events",
+        (FLOW,),
+        either(KEYS, list_of(KEYS, "a list of sources")),
+        "Whose messages start runs: `webhook`, `files`, `notify`, `redis_stream`, "
+        "`redis_channel`, `nats`.",
+        "",
+        "events: [{webhook: orders}, {files: in/*.csv}]",
+    ),
+    Key(
         "start_date",
         (FLOW,),
         MOMENT,
