@@ -115,14 +115,6 @@ def test_backfill_without_failures_is_not_retried(house: House) -> None:
     assert backfills.live("shop") == []
 
 
-def test_limit_can_be_changed(house: House) -> None:
-    made = house.store.backfills.create(NEW, DAYS)
-
-    house.store.backfills.limit(made.id, 7)
-
-    assert house.store.backfills.live("shop") == [made._replace(max_active=7)]
-
-
 def test_newest_run_of_a_date_is_told(house: House) -> None:
     backfills, store = house.store.backfills, house.store
     dated = [replace(new_run("etl"), logical_date_us=day) for day in (1_000, 1_000, 2_000)]

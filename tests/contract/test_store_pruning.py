@@ -3,11 +3,12 @@
 from msgspec.structs import replace
 
 from ostinato.clock import SystemClock
+from ostinato.model.backfill import BackfillRow, BackfillState
 from ostinato.model.state import RunState, TaskRunState
 from ostinato.store.pruning import OldRun
 from ostinato.store.records import NewRun, RunRow
 from tests.contract.conftest import START_US, House
-from tests.contract.samples import new_run, notice, started, task_run, update, value
+from tests.contract.samples import VERSION, new_run, notice, started, task_run, update, value
 
 LATER_US = START_US + 1_000_000
 
@@ -162,3 +163,19 @@ def test_store_tells_what_it_is(house: House) -> None:
     assert found.schema == empty.schema > 0
     assert empty.oldest_us == 0
     assert found.oldest_us == found.newest_us >= START_US
+
+
+def test_ended_backfills_go_with_their_dates(house: House) -> None:
+    backfills, pruning = house.store.backfills, house.store.pruning
+    new = BackfillRow(0, "shop", "etl", VERSION, b"{}", "none", 2, "running", "ada")
+    dates = [(day, 0, 0) for day in range(5)]
+    over, live = backfills.create(new, dates), backfills.create(new, dates)
+    backfills.change_state(over.id, BackfillState.RUNNING, BackfillState.SUCCEEDED)
+
+    young = pruning.delete_backfills("shop", START_US, limit=3)
+    counts = [pruning.delete_backfills("shop", LATER_US, limit=3) for _ in range(3)]
+
+    assert (young, counts) == (0, [3, 2, 0])
+    assert backfills.page("shop") == [live]
+    assert len(backfills.dates(live.id)) == 5
+    assert backfills.dates(over.id) == []

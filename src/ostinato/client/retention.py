@@ -103,6 +103,7 @@ class Retention:
                 yield Step("runs", len(gone))
             yield from self._finish()
         yield from self._prune_events()
+        yield from self._prune_backfills()
         for what, root, age_s in self._folders():
             for folder in self._old_folders(root, age_s):
                 self._remove(folder)
@@ -182,6 +183,17 @@ class Retention:
             count = self._tables.delete_events(before_us, limit=ROWS_AT_A_TIME)
             if count:
                 yield Step("events", count)
+            if count < ROWS_AT_A_TIME:
+                return
+
+    def _prune_backfills(self) -> Iterator[Step]:
+        before_us = self._before_us(self._policy.runs_s)
+        while self._policy.runs_s:
+            count = self._tables.delete_backfills(
+                self._project.name, before_us, limit=ROWS_AT_A_TIME
+            )
+            if count:
+                yield Step("rows of backfills", count)
             if count < ROWS_AT_A_TIME:
                 return
 

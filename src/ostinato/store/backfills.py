@@ -137,11 +137,6 @@ class BackfillStore:
                 connection.execute(self._sql["update_backfill_state"], values)
         return count
 
-    def limit(self, backfill_id: int, max_active: int) -> None:
-        """Say how many runs of a backfill may be live at a time."""
-        with self._database.writing() as connection:
-            connection.execute(self._sql["update_backfill_limit"], (max_active, backfill_id))
-
     def newest_run(self, project: str, flow: str, date_us: int) -> DatedRun | None:
         """Return the newest run of a flow at a logical date."""
         values = (flow, date_us, project)

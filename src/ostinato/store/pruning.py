@@ -151,6 +151,20 @@ class PruningTables:
         """Return how many events are from before a moment."""
         return int(self._database.read(self._sql["count_events_before"], (before_us,))[0][0])
 
+    def delete_backfills(self, project: str, before_us: int, *, limit: int) -> int:
+        """Delete some dates of backfills that ended before a moment, and those without any.
+
+        Returns:
+            How many rows that were; less than the limit when nothing is left.
+        """
+        with self._database.writing() as connection:
+            values = (project, before_us, limit)
+            count = connection.execute(self._sql["prune_backfill_dates"], values).rowcount
+            if count < limit:
+                gone = connection.execute(self._sql["prune_backfills"], (project, before_us))
+                return min(count + gone.rowcount, limit - 1)
+        return count
+
     def delete_expired(self, now_us: int, *, limit: int) -> int:
         """Delete some results whose time is over, and return how many."""
         with self._database.writing() as connection:

@@ -39,10 +39,6 @@ WHERE project = ? AND state IN ('running', 'paused', 'cancelling') ORDER BY id
 -- A backfill goes from one state to another. Primary key.
 UPDATE backfills SET state = ?, ended_us = ? WHERE id = ? AND state = ?
 
--- name: update_backfill_limit
--- How many runs may be live at a time. Primary key.
-UPDATE backfills SET max_active = ? WHERE id = ?
-
 -- name: select_backfill_dates
 -- Dates of a backfill behind a position, in order. Primary key.
 SELECT backfill_id, position, date_us, interval_start_us, interval_end_us, state, run_id, tries

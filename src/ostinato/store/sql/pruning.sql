@@ -136,3 +136,17 @@ DELETE FROM manifests WHERE version = ?
 -- name: count_events_before
 -- How many events are from before a moment. Whole table.
 SELECT count(*) FROM events WHERE at_us < ?
+
+-- name: prune_backfill_dates
+-- Some dates of backfills that ended before a moment. Primary key, for each of the few backfills.
+DELETE FROM backfill_dates WHERE (backfill_id, position) IN (
+    SELECT backfill_dates.backfill_id, backfill_dates.position
+    FROM backfills JOIN backfill_dates ON backfill_dates.backfill_id = backfills.id
+    WHERE backfills.project = ? AND backfills.ended_us > 0 AND backfills.ended_us < ? LIMIT ?
+)
+
+-- name: prune_backfills
+-- Backfills that ended before a moment, and whose dates are gone. Whole table: they are few.
+DELETE FROM backfills WHERE project = ? AND ended_us > 0 AND ended_us < ? AND NOT EXISTS (
+    SELECT 1 FROM backfill_dates WHERE backfill_dates.backfill_id = backfills.id
+)
