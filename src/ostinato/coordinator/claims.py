@@ -118,6 +118,7 @@ class Claims:
         if now_s >= self._reap_at_s:
             self._reap_at_s = now_s + REAP_EVERY_S
             with self._bearing():
+                self._versions.announce()
                 gone = self._store.reap()
                 if gone:
                     logger.warning("%d coordinators are gone; their runs are taken over", gone)

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -60,6 +61,7 @@ class Tenure(Owner):
         flows: The only ones whose runs it takes; empty for all.
         max_children: Children at a time; 0 for the project's setting.
         on_run: Told of each run that is taken up, and of its end.
+        loaded_us: When each version of the code was last loaded.
         giving_up: Set when it is to wait for nothing any more.
     """
 
@@ -74,6 +76,7 @@ class Tenure(Owner):
         name: str,
         flows: Collection[str],
         max_children: int,
+        loaded_us: Mapping[str, int],
         giving_up: threading.Event,
         on_run: OnRun | None = None,
     ) -> None:
@@ -85,8 +88,17 @@ class Tenure(Owner):
         #: Tasks of the runs that it drives.
         self._tasks = 0
         self._max_children = max_children or project.settings.max_children
-        self._versions = Versions(code, store, project.name, self._make_place)
+        self._versions = Versions(
+            code,
+            store,
+            self._lease,
+            project.name,
+            clock=self._clock,
+            loaded_us=loaded_us,
+            make=self._make_place,
+        )
         self._closing.callback(self._versions.close)
+        self._closing.callback(self._withdraw)
         self._claims = Claims(
             store,
             self._lease,
@@ -151,7 +163,13 @@ class Tenure(Owner):
 
     def _drain(self) -> None:
         self._claims.close()
+        self._withdraw()
         self._coordinator.drain()
+
+    def _withdraw(self) -> None:
+        # Where the store is lost, so is the lease, which says the same.
+        with suppress(StoreError):
+            self._versions.withdraw()
 
     # What is claimed
 

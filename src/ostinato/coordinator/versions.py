@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
+from ostinato.clock import Clock
 from ostinato.coordinator.executor_set import ExecutorSet
 from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.nested_runs import NESTED
@@ -14,9 +15,16 @@ from ostinato.executors.served_code import InForce, ServedManifest
 from ostinato.model.flow import FlowDefinition
 from ostinato.model.manifest import Manifest, decode_manifest
 from ostinato.store.protocol import Store
+from ostinato.store.records import CoordinatorLease
 
 #: Characters of a version in the names of its executors.
 _SHORT = 16
+
+#: Seconds for which newer code is waited for that no worker has.
+AWAIT_S = 60.0
+
+#: Definitions that are not loaded and are remembered.
+MAX_KEPT = 1_000
 
 #: Executors that processes stand in for: users' code never runs in a worker itself.
 _STOOD_IN = ("process", "inline", "thread", "caller")
@@ -85,29 +93,47 @@ class Place(NamedTuple):
 class Versions:
     """The versions of a project's code by which a worker executes runs.
 
-    A run is executed by the code that it is pinned to while that is loaded. Else it goes on with
-    the flow in force where that is newer and its tasks and edges are the same. What is newer than
-    the code here is left to those who have it.
+    A run is executed by the code that it is pinned to: here while that is loaded, by another
+    worker while it is loaded there, which a role in the store tells. Else it goes on with the flow
+    in force where its tasks and edges are the same; but what is newer than the code here is left
+    for a while to those who are about to have it.
 
     Args:
         code: What is loaded.
         store: Where definitions are kept.
-        project: Whose they are.
+        lease: Of the worker.
+        project: Whose definitions.
+        clock: Measures how long others are waited for.
+        loaded_us: When each version was last loaded.
         make: Makes the executors of a code host.
     """
 
     def __init__(
-        self, code: Code, store: Store, project: str, make: Callable[[CodeHost], Place]
+        self,
+        code: Code,
+        store: Store,
+        lease: CoordinatorLease,
+        project: str,
+        *,
+        clock: Clock,
+        loaded_us: Mapping[str, int],
+        make: Callable[[CodeHost], Place],
     ) -> None:
         self._code = code
         self._store = store
+        self._lease = lease
         self._project = project
+        self._clock = clock
+        self._loaded_us = loaded_us
         self._make = make
+        #: Versions of which others are told that they are loaded here.
+        self._announced: set[str] = set()
+        #: Since when newer code is waited for.
+        self._awaited_s: dict[str, float] = {}
         self._open: dict[str, Place] = {}
         self._kept: dict[str, Manifest | None] = {}
         #: When versions were first kept.
         self._moments: dict[str, int] = {}
-        self._found: dict[tuple[str, str, str], Serving | Never | None] = {}
 
     def flow(self, name: str) -> FlowDefinition | None:
         """Return a flow as it is in force."""
@@ -122,23 +148,6 @@ class Versions:
             version: That it is pinned to.
         """
         in_force = self._code.flows.get(flow)
-        newest = next(reversed(self._code.manifests), None)
-        key = (flow, version, "" if newest is None else newest.version)
-        found = self._found.get(key)
-        if found is None or (isinstance(found, Serving) and not self._has(found.version)):
-            found = self._found[key] = self._find(flow, version, in_force)
-        return found
-
-    def _has(self, version: str) -> bool:
-        """Whether the code of a version is loaded."""
-        if version in self._open:
-            return True
-        if self._code.hold(version) is None:
-            return False
-        self._code.release(version)
-        return True
-
-    def _find(self, flow: str, version: str, in_force: InForce | None) -> Serving | Never | None:
         if in_force is not None and in_force.version == version:
             if not self._has(version):
                 # Its process was killed; another load is about to bring its code back.
@@ -150,11 +159,28 @@ class Versions:
             return Never("its definitions are no longer kept")
         if self._has(version):
             return Serving(pinned, version, is_changed=False)
+        if self._is_elsewhere(version):
+            return None
         if in_force is None:
             return self._why_gone(flow, kept)
+        return self._other_code(version, kept, pinned, in_force)
+
+    def _has(self, version: str) -> bool:
+        """Whether the code of a version is loaded."""
+        if version in self._open:
+            return True
+        if self._code.hold(version) is None:
+            return False
+        self._code.release(version)
+        return True
+
+    def _other_code(
+        self, version: str, kept: Manifest, pinned: FlowDefinition, in_force: InForce
+    ) -> Serving | Never | None:
+        """Return whether a run may go on by the flow in force."""
         ours = self._manifest(in_force.version)
         is_same = ours is not None and ours.sources == kept.sources
-        if kept.sources and not is_same and self._is_newer(version, in_force.version):
+        if kept.sources and not is_same and self._is_awaited(version, in_force.version):
             return None
         difference = changed_shape(pinned, in_force.definition)
         if difference:
@@ -170,10 +196,41 @@ class Versions:
             return None
         return Never(f"its code is gone: there is no flow {flow!r} any more")
 
-    def _is_newer(self, version: str, than: str) -> bool:
-        if version not in self._moments or than not in self._moments:
+    def _is_awaited(self, version: str, ours: str) -> bool:
+        """Whether a version came after ours was loaded, so that others are about to have it."""
+        if version not in self._moments:
             self._moments = dict(self._store.manifest_versions(self._project))
-        return self._moments.get(version, 0) > self._moments.get(than, 0)
+        if self._moments.get(version, 0) <= self._loaded_us.get(ours, 0):
+            return False
+        now_s = self._clock.monotonic_s()
+        return now_s - self._awaited_s.setdefault(version, now_s) < AWAIT_S
+
+    # Who has which code
+
+    def announce(self) -> None:
+        """Tell other workers which versions are loaded here."""
+        loaded = {flow.version for flow in self._code.flows.values()} | set(self._open)
+        for version in loaded - self._announced:
+            # Another one that has it tells of it as well; one of us is enough.
+            if self._store.take_role(self._role(version), self._lease):
+                self._announced.add(version)
+        self._withdraw(self._announced - loaded)
+
+    def withdraw(self) -> None:
+        """Tell other workers that nothing is taken up here any more."""
+        self._withdraw(set(self._announced))
+
+    def _withdraw(self, versions: set[str]) -> None:
+        for version in versions:
+            self._announced.discard(version)
+            self._store.release_role(self._role(version), self._lease)
+
+    def _is_elsewhere(self, version: str) -> bool:
+        holder = self._store.role_holder(self._role(version))
+        return holder is not None and holder.id != self._lease.id
+
+    def _role(self, version: str) -> str:
+        return f"code:{self._project}:{version}"
 
     def _manifest(self, version: str) -> Manifest | None:
         for served in self._code.manifests:
@@ -243,8 +300,7 @@ class Versions:
                 for name in names:
                     floor.remove(name)
                 self._code.release(version)
-        if len(self._found) > 10_000:
-            self._found.clear()
+        if len(self._kept) > MAX_KEPT:
             self._kept.clear()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from ostinato.clock import SystemClock
 from ostinato.coordinator.run_news import OnRun
 from ostinato.coordinator.tenure import Tenure
 from ostinato.errors import InternalError, OstinatoError
-from ostinato.executors.served_code import ServedCode
+from ostinato.executors.served_code import CodeChange, ServedCode
 from ostinato.model.health import PartHealth
 from ostinato.model.measure import Labels, Measure, gauge
 from ostinato.project.discovery import Project
@@ -69,7 +69,11 @@ class Worker:
         self._giving_up = threading.Event()
         self._trouble = ""
         self._clock = SystemClock()
-        code.subscribe(lambda _: self.look())
+        #: When each version of the code was last loaded.
+        self._loaded_us: dict[str, int] = {}
+        for flow in code.flows.values():
+            self._loaded_us[flow.version] = self._clock.now_us()
+        code.subscribe(self._note_change)
         store.listen(self.look)
 
     def serve(self) -> None:
@@ -95,6 +99,10 @@ class Worker:
         tenure = self._tenure
         if tenure is not None:
             tenure.look()
+
+    def _note_change(self, change: CodeChange) -> None:
+        self._loaded_us[change.version] = self._clock.now_us()
+        self.look()
 
     def drain(self) -> None:
         """Finish attempts, begin none, and end ``serve``."""
@@ -159,6 +167,7 @@ class Worker:
             flows=self._flows,
             max_children=self._max_children,
             on_run=self._on_run,
+            loaded_us=self._loaded_us,
             giving_up=self._giving_up,
         ) as tenure:
             self._tenure = tenure

@@ -121,18 +121,86 @@ def test_a_run_of_a_flow_whose_file_is_broken_waits_until_it_is_mended(tmp_path:
         assert works.ended(row).state is RunState.SUCCEEDED
 
 
-def test_a_run_of_newer_code_is_left_to_those_who_have_it(works: Works, tmp_path: Path) -> None:
-    with served(tmp_path) as newer:
-        write_flow(tmp_path, "etl", 2)
+def newer_version(works: Works, root: Path) -> str:
+    """Keep the definitions of code that nobody has loaded, and return their version."""
+    with served(root) as newer:
+        write_flow(root, "etl", 2)
         newer.load()
         manifest = newer.manifests[-1]
     works.store.save_manifest(manifest.version, "shop", manifest.data)
-    row = works.ask("etl", version=manifest.version)[0]
+    return manifest.version
 
+
+def test_a_run_of_newer_code_is_left_to_those_who_are_about_to_have_it(
+    works: Works, tmp_path: Path
+) -> None:
     with works.worker():
+        works.ended(works.ask("etl")[0])
+        row = works.ask("etl", version=newer_version(works, tmp_path))[0]
         works.ended(works.ask("etl")[0])
 
     assert works.state(row) is RunState.QUEUED
+
+
+def test_a_run_of_code_that_was_taken_back_goes_on_by_that_of_today(
+    works: Works, tmp_path: Path
+) -> None:
+    row = works.ask("etl", version=newer_version(works, tmp_path))[0]
+
+    with works.worker():
+        assert works.ended(row).state is RunState.SUCCEEDED
+
+    assert values_of(works, row, "work") == [1]
+
+
+def test_a_run_is_left_to_the_worker_that_has_its_code(works: Works, tmp_path: Path) -> None:
+    version = newer_version(works, tmp_path)
+    lease = works.store.register_coordinator(kind="worker")
+    works.store.take_role(f"code:shop:{version}", lease)
+    row = works.ask("etl", version=version)[0]
+
+    with works.worker():
+        works.ended(works.ask("etl")[0])
+        was = works.state(row)
+        works.store.unregister_coordinator(lease)
+        works.store.wake_workers()
+        works.ended(row)
+
+    assert was is RunState.QUEUED
+
+
+def test_a_run_of_a_flow_that_is_no_longer_there_fails(works: Works, tmp_path: Path) -> None:
+    row = works.ask("etl")[0]
+    write_flow(tmp_path, "other", 1)
+    (tmp_path / "flows" / "etl.py").unlink()
+    works.code.load()
+
+    with works.worker():
+        ended = works.ended(row)
+
+    reason = "code_unavailable: its code is gone: there is no flow 'etl' any more"
+    assert ended.reason == reason
+
+
+def test_code_that_nothing_needs_any_more_is_let_go(slow: Works) -> None:
+    row = slow.ask("slow")[0]
+    with slow.worker():
+        until(lambda: ledger(slow) == ["first", "waits"])
+        old = slow.code.flows["slow"]
+        file = slow.project.root / "flows" / "flows.py"
+        file.write_text(file.read_text().replace("return 2 * number", "return 3 * number"))
+        slow.code.load()
+        new = slow.ended(slow.ask("outer")[0])
+        is_kept = slow.code.hold(old.version) is not None
+        slow.code.release(old.version)
+        go(slow)
+        slow.ended(row)
+        slow.store.wake_workers()
+        until(lambda: not old.host.pid)
+
+    assert is_kept
+    assert new.state is RunState.SUCCEEDED
+    assert not [each for each in slow.events(row) if isinstance(each, ev.CodeChanged)]
 
 
 FLOWS = """
