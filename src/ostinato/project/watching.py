@@ -119,9 +119,10 @@ class CodeFiles:
             if mark is not None:
                 marks[file] = mark
         before, self._marks = self._marks, marks
-        if folders != self._folders:
-            self._folders = folders
-            self._watch_folders()
+        has_new_folders = not folders <= self._folders
+        self._folders = folders
+        # Each time: a folder that was deleted and made again has lost its watch.
+        self._watch_folders()
         changed = {f for f in before.keys() | marks.keys() if before.get(f) != marks.get(f)}
         if before and os.path.join(self._root, SETTINGS_FILE) in changed:
             changed |= self._look_elsewhere()
@@ -130,6 +131,9 @@ class CodeFiles:
         if self._events is None:
             least_s, times = LOOK_WITHOUT_EVENTS_S, _PAUSES_PER_LOOK_WITHOUT_EVENTS
         self._next_look_s = now_s + max(least_s, times * (now_s - began_s))
+        if before and has_new_folders:
+            # What came into them before they were watched was not told of.
+            self._next_look_s = now_s
         return changed
 
     def differ(self, files: Iterable[str], sources: Mapping[str, str]) -> bool:

@@ -130,6 +130,30 @@ def test_new_folders_are_watched_from_the_next_look_on(files: CodeFiles, root: P
     assert changed(files, root) == ["flows/a/b/one.py"]
 
 
+def test_a_folder_that_was_deleted_and_made_again_is_watched(files: CodeFiles, root: Path) -> None:
+    (root / "lib" / "paths.py").unlink()
+    (root / "lib").rmdir()
+    (root / "lib").mkdir()
+    assert has_changed(files)
+    assert changed(files, root) == ["lib/paths.py"]
+
+    (root / "lib" / "paths.py").write_text("x = 3\n")
+
+    assert has_changed(files)
+    assert changed(files, root) == ["lib/paths.py"]
+
+
+def test_what_comes_into_a_new_folder_is_looked_for_at_once(files: CodeFiles, root: Path) -> None:
+    (root / "flows" / "a").mkdir()
+    assert files.next_look_s() > 0
+
+    files.look()
+
+    assert files.next_look_s() == 0
+    files.look()
+    assert files.next_look_s() > 0
+
+
 def test_folders_that_move_are_followed(files: CodeFiles, root: Path) -> None:
     (root / "lib").rename(root / "library")
     assert has_changed(files)
