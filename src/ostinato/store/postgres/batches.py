@@ -9,6 +9,9 @@ from ostinato.store.postgres.arrays import bytea_array, int8_array, text_array
 from ostinato.store.postgres.connection import PostgresConnection
 from ostinato.store.records import Batch, RunRow
 
+#: Runs that are inserted by one statement.
+RUNS_AT_ONCE = 1_000
+
 _Encode = Callable[[Any], bytes]
 
 #: How each column of a statement is written: ``i`` a number, ``t`` a text, ``b`` bytes.
@@ -39,7 +42,17 @@ def write_runs(
     """
     if not made:
         return
-    _write(connection, sql["write_runs"], _RUNS, map(rows.run_parameters, made))
+    # The server inserts some while the next ones are encoded here.
+    with connection.raw.pipeline():
+        for start in range(0, len(made), RUNS_AT_ONCE):
+            some = made[start : start + RUNS_AT_ONCE]
+            _write(connection, sql["write_runs"], _RUNS, map(rows.run_parameters, some))
+        _write_what_finds(connection, sql, made)
+
+
+def _write_what_finds(
+    connection: PostgresConnection, sql: Mapping[str, str], made: Sequence[RunRow]
+) -> None:
     tags = [(row.id, tag) for row in made for tag in row.tags]
     if tags:
         _write(connection, sql["write_tags"], _TAGS, tags)

@@ -30,6 +30,9 @@ PARTITIONS_EVERY_S = 3_600.0
 #: Days ahead for which there are some.
 DAYS_AHEAD = 3
 
+#: Seconds that the end of the thread is waited for.
+CLOSE_TIMEOUT_S = 5.0
+
 #: Seconds between two attempts to reach a server that is away.
 RETRY_S = 0.5
 
@@ -74,7 +77,10 @@ class Keeper:
         self._wake()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            # It may wait for a server that answers nobody; it ends with the process then.
+            thread.join(CLOSE_TIMEOUT_S)
+            if thread.is_alive():
+                return
         with self._lock:
             self._disconnect()
         for file in (self._wake_read, self._wake_write):
