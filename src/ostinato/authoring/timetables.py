@@ -194,6 +194,7 @@ def moments_after(
     now_us: int,
     count: int,
     has_all: bool,
+    is_tick: bool = False,
 ) -> list[tuple[int, int, int]]:
     """Return moments of a timetable of a user with their intervals, ascending.
 
@@ -204,6 +205,7 @@ def moments_after(
         now_us: The present: of what lies before it only the newest is wanted.
         count: At most so many.
         has_all: Whether all that lies before the present is wanted.
+        is_tick: Whether the moment after which they are is one of the timetable.
 
     Raises:
         TypeError: It returns no moment.
@@ -211,8 +213,8 @@ def moments_after(
     """
     zone: tzinfo = ZoneInfo(timezone) if timezone else UTC
     found: list[tuple[int, int, int]] = []
-    last: datetime | None = None
     moment = _moment(after_us, zone)
+    last = moment if is_tick else None
     while len(found) < count:
         # Compared in UTC: in a zone, Python compares what clocks show.
         following = timetable.next(moment)

@@ -234,7 +234,14 @@ class Scheduler:
                 self._agenda.learn(entry, answer, after_us)
         for entry, after_us in self._agenda.to_ask(now_us):
             timezone = entry.flow.timezone or self._project.settings.timezone
-            asked = MomentsInput(after_us, timezone, now_us, ASKED, has_all=entry.flow.catchup)
+            asked = MomentsInput(
+                after_us,
+                timezone,
+                now_us,
+                ASKED,
+                has_all=entry.flow.catchup,
+                is_tick=after_us == entry.row.last_tick_us,
+            )
             # Whoever has users' code has the process that it is in.
             served: Any = entry.served
             users.ask(served, asked, (entry, after_us))

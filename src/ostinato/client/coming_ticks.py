@@ -66,9 +66,12 @@ def _of_timetable(flow: FlowDefinition, after_us: int, timezone: str) -> Iterato
 
 def _of_user(flow: FlowDefinition, after_us: int, timezone: str, ask: Ask) -> Iterator[Coming]:
     base_us = max(after_us, (flow.start_at_us or 0) - 1)
+    is_tick = False
     while True:
         zone = flow.timezone or timezone
-        asked = MomentsInput(base_us, zone, now_us=base_us, count=_ASKED, has_all=True)
+        asked = MomentsInput(
+            base_us, zone, now_us=base_us, count=_ASKED, has_all=True, is_tick=is_tick
+        )
         moments = ask(flow.name, asked)
         known = KnownMoments(flow, moments)
         found = known.first
@@ -77,4 +80,4 @@ def _of_user(flow: FlowDefinition, after_us: int, timezone: str, ask: Ask) -> It
             found = known.following(found)
         if len(moments) < _ASKED or known.first is None:
             return
-        base_us = moments[-1][0]
+        base_us, is_tick = moments[-1][0], True

@@ -179,6 +179,7 @@ class Runner(Owner):
         target: str = "",
         tags: tuple[str, ...] = (),
         logical_key: str | None = None,
+        interval_us: tuple[int, int] | None = None,
         home: str = LOCAL,
     ) -> RunRow:
         """Create a run, own it and start it at the next turn.
@@ -194,6 +195,7 @@ class Runner(Owner):
             target: What a code host loads to find the flow again.
             tags: For searching.
             logical_key: There is one run of the flow with it.
+            interval_us: Start and end of its data; by default what the flow's schedule says.
             home: Who goes on with it if this process does not end it.
 
         Raises:
@@ -209,6 +211,7 @@ class Runner(Owner):
             target=target,
             tags=tags,
             logical_key=logical_key,
+            interval_us=interval_us,
             home=home,
         )
         if row.owner == self._lease.id:

@@ -329,6 +329,7 @@ class Owner(ABC):
         target: str,
         tags: tuple[str, ...],
         logical_key: str | None = None,
+        interval_us: tuple[int, int] | None = None,
         home: str = LOCAL,
         executor: str = "",
         parent: RunRow | None = None,
@@ -352,6 +353,7 @@ class Owner(ABC):
             target=target,
             tags=tags,
             logical_key=logical_key,
+            interval_us=interval_us,
         )
         row = self._store.create_runs([new], owner=self._lease)[0]
         info = self._info(row, flow, now_us)

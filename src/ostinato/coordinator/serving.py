@@ -45,6 +45,7 @@ class Executing(Protocol):
         params: Mapping[str, Any],
         *,
         date_us: int,
+        interval_us: tuple[int, int],
         logical_key: str,
         tags: tuple[str, ...],
     ) -> tuple[Outcome, Run]:
@@ -137,6 +138,7 @@ class Server:
             self._flow,
             self._params,
             date_us=occurrence.logical_us,
+            interval_us=(occurrence.start_us, occurrence.end_us),
             logical_key=key,
             tags=self._tags,
         )

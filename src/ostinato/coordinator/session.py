@@ -279,6 +279,7 @@ class EmbeddedSession:
         select: str = "",
         date_us: int | None = None,
         logical_key: str | None = None,
+        interval_us: tuple[int, int] | None = None,
         tags: tuple[str, ...] = (),
         again: RunRow | None = None,
     ) -> Iterator[tuple[Runner, Run]]:
@@ -325,6 +326,7 @@ class EmbeddedSession:
                         else date_us,
                         trigger="script" if logical_key is None else "schedule",
                         logical_key=logical_key,
+                        interval_us=interval_us,
                         tags=tags,
                         target=target_in_file(definition),
                         home=LOCAL if logical_key is None else SERVICE,

@@ -73,6 +73,7 @@ class MomentsInput(Struct, frozen=True):
         now_us: The present.
         count: For at most so many.
         has_all: Whether all that lies before the present is wanted, and not only the newest.
+        is_tick: Whether the moment after which they are is one of the timetable.
     """
 
     after_us: int
@@ -80,3 +81,4 @@ class MomentsInput(Struct, frozen=True):
     now_us: int
     count: int
     has_all: bool = False
+    is_tick: bool = False

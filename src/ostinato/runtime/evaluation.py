@@ -168,6 +168,7 @@ def evaluate_timetable(loaded: Loaded, name: str, payload: bytes) -> bytes:
         now_us=asked.now_us,
         count=asked.count,
         has_all=asked.has_all,
+        is_tick=asked.is_tick,
     )
     return _encode(found)
 

@@ -2,5 +2,6 @@
 
 from ostinato.testing.memory import MemoryRun, run
 from ostinato.testing.rendering import render
+from ostinato.testing.scheduling import Moment, moments, run_schedule
 
-__all__ = ["MemoryRun", "render", "run"]
+__all__ = ["MemoryRun", "Moment", "moments", "render", "run", "run_schedule"]

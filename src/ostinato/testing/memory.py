@@ -30,6 +30,7 @@ from ostinato.clock import VirtualClock
 from ostinato.coordinator.here import Runner
 from ostinato.coordinator.run_handle import Run
 from ostinato.engine import events as ev
+from ostinato.engine.occurrences import Occurrence
 from ostinato.errors import UnknownTask
 from ostinato.model.deferral import Deferral, Resumption
 from ostinato.model.identity import RunId, TaskRunKey
@@ -205,6 +206,44 @@ def run(
         >>> run.result("load")
         3
     """
+    return run_occurrence(
+        flow,
+        None,
+        params=params,
+        resources=resources,
+        date=date,
+        start=start,
+        select=select,
+        pools=pools,
+        timezone=timezone,
+        connections=connections,
+        variables=variables,
+        answers=answers,
+        flows=flows,
+        after=after,
+        alerts=alerts,
+    )
+
+
+def run_occurrence(
+    flow: "DAG | FunctionFlow[..., Any]",
+    occurrence: Occurrence | None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    date: datetime | str | None = None,
+    start: datetime = DEFAULT_START,
+    select: str = "",
+    pools: Mapping[str, int] | None = None,
+    timezone: str = "UTC",
+    connections: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    answers: Mapping[str, Any] | None = None,
+    flows: "Iterable[DAG | FunctionFlow[..., Any]]" = (),
+    after: MemoryRun | None = None,
+    alerts: Mapping[str, Any] | None = None,
+) -> MemoryRun:
+    """Run a flow as ``run`` does, for a moment of its schedule or for none."""
     dag = _graph_of(flow)
     definition = dag.definition
     values = validate_params(definition, params or {})
@@ -247,8 +286,13 @@ def run(
                 narrowed,
                 version,
                 params=values,
-                date_us=parse_moment_us(date, narrowed.timezone or timezone),
-                trigger="test",
+                date_us=(
+                    parse_moment_us(date, narrowed.timezone or timezone)
+                    if occurrence is None
+                    else occurrence.logical_us
+                ),
+                interval_us=None if occurrence is None else occurrence[2:],
+                trigger="test" if occurrence is None else "schedule",
             )
             with _sleeping_by(clock):
                 runner.drive()
