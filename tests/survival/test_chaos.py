@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.survival.chaos_world import FAKETIME, Shape, World
-from tests.survival.hurt_postgres import HurtPostgres, programs
+from tests.survival.hurt_postgres import HurtPostgres
 
 pytestmark = [pytest.mark.survival, pytest.mark.slow]
 
@@ -44,7 +44,6 @@ def survive(world: World, faults: int) -> None:
     assert not found, f"{dict(world.faults)} in {world.folder}\n" + "\n".join(found[:20])
 
 
-@pytest.mark.skipif(programs() is None, reason="not run: make system-deps (postgres)")
 @pytest.mark.parametrize("seed", [1])
 def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
     shape = Shape(
