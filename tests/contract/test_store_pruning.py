@@ -124,17 +124,19 @@ def test_run_that_was_taken_up_meanwhile_stays(house: House) -> None:
 
 
 def test_unused_definitions_are_found_and_deleted(house: House) -> None:
-    ended(house)
-    house.store.save_manifest("unused", "shop", b"definitions")
-    house.store.save_manifest("served", "shop", b"definitions")
+    run = ended(house)
+    for version in ("unused", "served", "later"):
+        house.store.save_manifest(version, "shop", b"definitions")
     house.store.served.replace("shop", {"etl": "served"})
 
-    unused = house.store.pruning.unused_manifests("shop", LATER_US)
-    house.store.pruning.delete_manifests(unused)
+    unused, newest_run = house.store.pruning.unused_manifests("shop", LATER_US)
+    house.store.create_runs([replace(new_run("etl"), manifest_version="later")])
+    house.store.pruning.delete_manifests(unused, newest_run)
 
-    assert unused == ["unused"]
+    assert (sorted(unused), newest_run) == (["later", "unused"], run.id)
     assert house.store.load_manifest("unused") is None
-    assert house.store.pruning.unused_manifests("shop", START_US) == []
+    assert house.store.load_manifest("later") is not None
+    assert house.store.pruning.unused_manifests("shop", START_US)[0] == []
 
 
 def test_old_events_go_by_themselves(house: House) -> None:

@@ -109,9 +109,9 @@ class Retention:
                 self._remove(folder)
                 yield Step(what, 1)
         yield from self._prune_results()
-        unused = self._unused_manifests()
+        unused, newest_run = self._unused_manifests()
         if unused:
-            self._tables.delete_manifests(unused)
+            self._tables.delete_manifests(unused, newest_run)
             yield Step("definitions", len(unused))
 
     def plan(self) -> Counter[str]:
@@ -125,7 +125,7 @@ class Retention:
             counts[what] += sum(1 for _ in self._old_folders(root, age_s))
         if self._policy.events_s:
             counts["events"] += self._tables.count_events(self._before_us(self._policy.events_s))
-        counts["definitions"] += len(self._unused_manifests())
+        counts["definitions"] += len(self._unused_manifests()[0])
         return +counts
 
     # Runs
@@ -246,7 +246,7 @@ class Retention:
             if path.is_file() and place not in kept:
                 path.unlink(missing_ok=True)
 
-    def _unused_manifests(self) -> list[str]:
+    def _unused_manifests(self) -> tuple[list[str], int]:
         return self._tables.unused_manifests(self._project.name, self._before_us(UNUSED_S))
 
     def _before_us(self, age_s: float) -> int:

@@ -176,15 +176,25 @@ class PruningTables:
         locations = {_value_decoder.decode(value).location for (value,) in found}
         return locations - {""}
 
-    def unused_manifests(self, project: str, before_us: int) -> list[str]:
-        """Return versions that were kept before a moment and that nothing names."""
-        found = self._database.read(self._sql["select_unused_manifests"], (project, before_us))
-        return [version for (version,) in found]
+    def unused_manifests(self, project: str, before_us: int) -> tuple[list[str], int]:
+        """Return versions that were kept before a moment and that nothing names.
 
-    def delete_manifests(self, versions: Sequence[str]) -> None:
-        """Delete definitions, in one commit."""
+        Returns:
+            The versions, and the newest run that was looked at.
+        """
+        newest = self._database.read(self._sql["newest_run"])
+        found = self._database.read(self._sql["select_unused_manifests"], (project, before_us))
+        return [version for (version,) in found], newest[0][0] if newest else 0
+
+    def delete_manifests(self, versions: Sequence[str], newest_run: int) -> None:
+        """Delete definitions in one commit, but for those that are used since.
+
+        Args:
+            versions: Were found unused.
+            newest_run: The newest run that was looked at.
+        """
         with self._database.writing() as connection:
-            gone = [(version,) for version in versions]
+            gone = [(version, newest_run) for version in versions]
             connection.executemany(self._sql["delete_manifest"], gone)
 
     def _delete_search_keys(self, connection: Connection, run: OldRun) -> None:

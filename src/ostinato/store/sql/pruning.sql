@@ -130,8 +130,10 @@ WHERE project = ? AND created_us < ?
     )
 
 -- name: delete_manifest
--- Nobody has these definitions. Primary key.
+-- Nobody has these definitions, nor has since they were found unused. Primary keys.
 DELETE FROM manifests WHERE version = ?
+    AND version NOT IN (SELECT manifest_version FROM served_flows)
+    AND version NOT IN (SELECT manifest_version FROM runs WHERE id > ?)
 
 -- name: count_events_before
 -- How many events are from before a moment. Whole table.
