@@ -31,6 +31,9 @@ from ostinato.model.state import RunState
 #: States that a run status sensor can tick for.
 _ENDS = tuple(state.label for state in RunState if state.is_terminal)
 
+#: Characters of a run key or a tag, which are looked up, and of a cursor, which is kept.
+MAX_KEY, MAX_CURSOR = 500, 1_000_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -135,6 +138,8 @@ class SensorContext:
         if not isinstance(given, str | None):
             message = f"a cursor is text, not {type(given).__name__}"
             raise SensorError(message, hint="write it with str() or json.dumps()")
+        if cursor:
+            _check_text("a cursor", cursor, most=MAX_CURSOR)
         self.cursor = cursor or ""
 
 
@@ -210,6 +215,11 @@ class EventSensor:
         if not isinstance(key, str | None):
             message = f"run_key {key!r} is no text"
             raise SensorError(message, hint="write it with str()")
+        if key is not None:
+            _check_text("run_key", key)
+        tags = _tags(request.tags)
+        for tag in tags:
+            _check_text("a tag", tag)
         try:
             params = msgspec.json.decode(msgspec.json.encode(dict(request.params)))
         except (TypeError, ValueError) as err:
@@ -218,7 +228,7 @@ class EventSensor:
             self._flow(request),
             key,
             params,
-            _tags(request.tags),
+            tags,
             moment_us(request.date, "date", ""),
         )
 
@@ -533,6 +543,14 @@ def _tags(tags: Any) -> tuple[str, ...]:
     if isinstance(tags, str) or not isinstance(tags, Sequence):
         raise SensorError(f"tags: {tags!r} is not a list of texts")
     return tuple(str(tag) for tag in tags)
+
+
+def _check_text(what: str, text: str, *, most: int = MAX_KEY) -> None:
+    if len(text) > most:
+        message = f"{what} has {len(text)} characters: {_shortened(text)}"
+        raise SensorError(message, hint=f"at most {most}; a digest of it would do")
+    if "\0" in text:
+        raise SensorError(f"{what} holds the character NUL: {_shortened(text)}")
 
 
 def _items(returned: Any) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """This module makes the runs that messages start, and keeps what became of each."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,9 @@ WHOLE = "message"
 
 #: Ids of new runs that a tick names.
 _MAX_NAMED_RUNS = 20
+
+#: Characters of the id of a message that are kept as they are.
+MAX_ID = 500
 
 #: A tick is kept although others are kept meanwhile, after so many tries at most.
 _TRIES = 5
@@ -84,7 +88,7 @@ class Deliveries:
         reason = ""
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            reason = f"{problems[0]}{more}"
+            reason = f"{problems[0]}{more}".replace("\0", "")
             logger.warning("%s: %s", source.label, reason)
         outcome = TickOutcome.REQUESTED if rows else TickOutcome.SKIPPED
         tick = TickRow(
@@ -107,7 +111,7 @@ class Deliveries:
             StoreError: It could not be kept.
         """
         now_us = self._clock.now_us()
-        tick = TickRow(0, now_us, now_us, 1, outcome, reason)
+        tick = TickRow(0, now_us, now_us, 1, outcome, reason.replace("\0", ""))
         self._keep(source, tick, has_failed=outcome is TickOutcome.FAILED)
 
     def _keep(self, source: EventSource, tick: TickRow, *, has_failed: bool) -> None:
@@ -152,8 +156,21 @@ class Deliveries:
             trigger=TRIGGER,
             home=SERVICE,
             tags=(f"event:{source.label}",),
-            logical_key=f"event:{source.label}:{message.id}",
+            logical_key=f"event:{source.label}:{key_of(message.id)}",
         )
+
+
+def key_of(name: str) -> str:
+    r"""Return the id of a message as keys of runs can hold it.
+
+    >>> key_of("m1"), len(key_of("x" * 10_000)), key_of("a\0b") == key_of("ab")
+    ('m1', 464, False)
+    """
+    plain = name.encode("utf-8", "backslashreplace").decode().replace("\0", "")
+    if plain == name and len(plain) <= MAX_ID:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{plain[: MAX_ID - 100]}:{digest[:63]}"
 
 
 def params_of(flow: FlowDefinition, body: Any) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class FileArrivals:
         self._watched: dict[str, _Watched] = {}
         self._events: FolderEvents | None = None
         self._folders: set[str] = set()
+        #: Names that nothing can be called by, which was said.
+        self._refused: set[str] = set()
         self._rest_s = 0.0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -187,6 +189,11 @@ class FileArrivals:
         found: dict[str, _Mark] = {}
         pattern = os.path.join(self._project.root, source.path)
         for path in glob.iglob(pattern, recursive=True):
+            if not _is_text(path):
+                if path not in self._refused:
+                    self._refused.add(path)
+                    logger.warning("%s: the name %r is no UTF-8", source.label, path)
+                continue
             try:
                 status = os.stat(path)
             except OSError:
@@ -247,6 +254,14 @@ def _body(path: str, mark: _Mark) -> dict[str, Any]:
         "size": mark[1],
         "modified": modified.isoformat(),
     }
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fixed_folder(pattern: str) -> str:

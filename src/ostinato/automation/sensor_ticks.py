@@ -133,7 +133,7 @@ class SensorTicks:
             ended_us,
             1,
             TickOutcome.FAILED if has_failed else outcome,
-            reason or result.reason or told_of,
+            (reason or result.reason or told_of).replace("\0", "\N{REPLACEMENT CHARACTER}"),
             made.runs,
             made.known,
             made.run_ids,

@@ -212,6 +212,10 @@ class SensorDriver:
         if watched.pending is not None:
             if not watched.pending.done():
                 return now_s + LOOK_S
+            error = watched.pending.exception()
+            if error is not None:
+                # Such as no room for another process: it is tried again when it is due.
+                logger.error("sensor %r could not be called: %s", name, error)
             watched.pending = None
         if state.is_paused:
             # Resumed, it is called at once.

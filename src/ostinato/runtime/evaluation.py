@@ -241,7 +241,10 @@ class Evaluator:
             sys.stdout.flush()
         size = os.fstat(self._output).st_size
         data = os.pread(self._output, MAX_OUTPUT_BYTES, max(size - MAX_OUTPUT_BYTES, 0))
-        return masker.mask(data.decode("utf-8", "replace"))
+        # No store keeps the character NUL.
+        return masker.mask(
+            data.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        )
 
     # The socket
 

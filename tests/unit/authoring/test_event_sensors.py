@@ -149,6 +149,9 @@ def test_a_request_may_name_its_moment_and_its_flow() -> None:
         ([RunRequest("a"), "b"], "returned 'b'"),
         (RunRequest("a", flow="unknown"), "which it does not name"),
         (RunRequest("a", params={"x": object()}), "no JSON"),
+        (RunRequest("x" * 501), "run_key has 501 characters"),
+        (RunRequest("a\0b"), "run_key holds the character NUL"),
+        (RunRequest("a", tags=["a\0b"]), "a tag holds the character NUL"),
         (RunRequest(7), "run_key 7 is no text"),  # type: ignore[arg-type]  # what users write
         (SensorResult([7]), "returned 7"),  # type: ignore[list-item]  # what users write
     ],
@@ -166,6 +169,8 @@ def test_of_several_flows_a_request_names_one() -> None:
 
 
 def test_a_cursor_is_text() -> None:
+    with pytest.raises(SensorError, match="a cursor holds the character NUL"):
+        SensorContext().update_cursor("a\0b")
     with pytest.raises(SensorError, match="a cursor is text, not int"):
         SensorContext().update_cursor(7)  # type: ignore[arg-type]  # what users write
 

@@ -344,6 +344,16 @@ def test_files_from_before_may_be_left_out(shop: Shop, arrivals: Callable[..., A
     assert looking.look() == ["new.csv"]
 
 
+def test_a_name_that_is_no_text_keeps_no_other_file_back(
+    shop: Shop, arrivals: Callable[..., Arrivals]
+) -> None:
+    looking = arrivals(stable_for_s=0)
+    put(shop, "a.csv")
+    (shop.folder / "in" / os.fsdecode(b"\xff.csv")).write_text("x")
+
+    assert looking.look() == ["a.csv"]
+
+
 def test_a_file_that_could_not_be_delivered_is_delivered_later(
     shop: Shop, arrivals: Callable[..., Arrivals]
 ) -> None:
