@@ -5,10 +5,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import get_args
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from ostinato.authoring.quantities import bytes_of
 from ostinato.authoring.suggestions import did_you_mean
+from ostinato.engine.occurrences import FlowTimetable, has_ticks
 from ostinato.engine.queueing import DEFAULT_POOL
 from ostinato.engine.timetable import check_schedule, zone_of
 from ostinato.errors import InvalidArgument
@@ -18,6 +19,9 @@ from ostinato.project.alert_checks import problems_of_alerts, problems_of_callba
 from ostinato.project.connection_types import connections_of
 from ostinato.project.discovery import Project
 from ostinato.project.settings import ExecutorName
+
+#: Before all schedules: the year 1900.
+_LONG_AGO_US = -2_208_988_800_000_000
 
 _EXECUTORS = get_args(ExecutorName)
 _NO_POOL = "declare it under 'pools' in ostinato.yaml, or by ostinato pools set"
@@ -68,18 +72,43 @@ def problems_of_flow(
 ) -> Iterator[DefinitionProblem]:
     """Yield what is wrong with one flow: schedule, zone, executors, pools, notifiers."""
     slots = {**(pools or {}), **project.settings.pools}
-    for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
-        try:
-            check()
-        except InvalidArgument as error:
-            message = f"flow {flow.name!r}: {error.message}"
-            yield _problem(project, flow.source, error.code, message, error.hint)
+    yield from _of_schedule(flow, project)
     if flow.executor and flow.executor not in _EXECUTORS:
         yield _executor_problem(project, flow.source, f"flow {flow.name!r}", flow.executor)
     for source, code, message, hint in problems_of_callbacks(flow, project):
         yield _problem(project, source, code, message, hint)
     for task in flow.tasks:
         yield from _of_task(task, project, slots)
+
+
+def _of_schedule(flow: FlowDefinition, project: Project) -> Iterator[DefinitionProblem]:
+    """Yield why a flow would never fire, or could not be run when it does."""
+    is_sound = True
+    for check in (lambda: check_schedule(flow.schedule), lambda: zone_of(flow.timezone)):
+        try:
+            check()
+        except InvalidArgument as error:
+            is_sound = False
+            message = f"flow {flow.name!r}: {error.message}"
+            yield _problem(project, flow.source, error.code, message, error.hint)
+    if not flow.schedule or not is_sound:
+        return
+    if has_ticks(flow.schedule) and (flow.end_at_us is not None or flow.start_at_us is not None):
+        timetable = FlowTimetable(flow, project.settings.timezone)
+        if timetable.next(_LONG_AGO_US) is None:
+            message = f"flow {flow.name!r}: its schedule has no moment between start and end"
+            yield _warning(project, flow.source, message, "it never fires")
+    parameters = {parameter.name: parameter for parameter in flow.parameters}
+    for name in flow.schedule_params:
+        if name not in parameters:
+            message = f"flow {flow.name!r}: schedule_params has {name!r}, which is no parameter"
+            yield _problem(
+                project, flow.source, "parameter", message, did_you_mean(name, parameters)
+            )
+    for parameter in flow.parameters:
+        if parameter.is_required and parameter.name not in flow.schedule_params:
+            message = f"flow {flow.name!r}: its schedule gives no {parameter.name!r}"
+            yield _warning(project, flow.source, message, "give it a default, or schedule_params")
 
 
 def _of_task(
@@ -119,6 +148,10 @@ def _executor_problem(
     message = f"{subject} asks for the executor {executor!r}, which does not exist"
     hint = did_you_mean(executor, _EXECUTORS) or f"there are {', '.join(_EXECUTORS)}"
     return _problem(project, source, "unknown-executor", message, hint)
+
+
+def _warning(project: Project, source: Source, message: str, hint: str) -> DefinitionProblem:
+    return replace(_problem(project, source, "schedule", message, hint), severity="warning")
 
 
 def _problem(

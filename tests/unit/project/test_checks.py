@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.model.flow import FlowDefinition, Source, TaskDefinition
+from ostinato.model.flow import FlowDefinition, Parameter, Source, TaskDefinition
 from ostinato.model.manifest import DefinitionProblem, Manifest
 from ostinato.model.policy import Compute, Policy
 from ostinato.project.checks import find_problems
@@ -24,6 +24,7 @@ PROJECT = Project(
     is_implicit=False,
 )
 HERE = Source("flows/etl.py", 7)
+REQUIRED = Parameter("day", is_required=True)
 
 
 def problems(flow: FlowDefinition) -> list[str]:
@@ -98,3 +99,49 @@ def test_problems_of_loading_come_first() -> None:
 )
 def test_what_a_run_would_stumble_over(flow: FlowDefinition, problem: str) -> None:
     assert problems(flow) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("flow", "problem"),
+    [
+        (
+            FlowDefinition("etl", schedule="0 0 29 2 *", start_at_us=0, end_at_us=10**12),
+            "warning: its schedule has no moment between start and end (it never fires)",
+        ),
+        (
+            FlowDefinition("etl", schedule="@daily", parameters=(REQUIRED,)),
+            "warning: its schedule gives no 'day' (give it a default, or schedule_params)",
+        ),
+        (
+            FlowDefinition(
+                "etl",
+                schedule="@once",
+                parameters=(REQUIRED,),
+                schedule_params={"dya": 1, "day": 2},
+            ),
+            "error: schedule_params has 'dya', which is no parameter (did you mean 'day'?)",
+        ),
+        (
+            FlowDefinition("etl", schedule="FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"),
+            "error: the schedule 'FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30' never fires",
+        ),
+    ],
+)
+def test_schedule_that_could_not_be_run(flow: FlowDefinition, problem: str) -> None:
+    (found,) = find_problems(Manifest("shop", (flow,)), PROJECT)
+
+    assert f"{found.severity}: {str(found).removeprefix('flow ' + repr('etl') + ': ')}" == problem
+
+
+def test_schedules_that_fire() -> None:
+    flow = FlowDefinition(
+        "etl",
+        schedule="0 6 * * * | FREQ=DAILY",
+        start_at_us=0,
+        end_at_us=10**15,
+        parameters=(REQUIRED,),
+        schedule_params={"day": "monday"},
+    )
+
+    assert problems(flow) == []
+    assert problems(FlowDefinition("etl", schedule="timetable Workdays()", start_at_us=0)) == []
