@@ -4,8 +4,9 @@ import pytest
 
 from ostinato.errors import OwnershipLost
 from ostinato.model.state import RunState
+from ostinato.store.records import NewRun
 from tests.contract.conftest import House, batch_of
-from tests.contract.samples import notice, started, update
+from tests.contract.samples import VERSION, notice, started, update
 
 
 def test_a_notice_is_read_back_as_it_was_written(house: House) -> None:
@@ -116,3 +117,21 @@ def test_a_notice_of_no_run_is_unsound(house: House) -> None:
     house.store.commit(batch_of(notice(12345)), house.lease)
 
     assert house.store.check_integrity() == ["there are notices of a run that does not exist 12345"]
+
+
+def test_runs_whose_callbacks_nobody_executes_are_found(house: House) -> None:
+    other = house.other()
+    lease = other.register_coordinator(kind="worker")
+    runs = other.create_runs([NewRun("shop", "etl", VERSION, home="service")] * 3, owner=lease)
+    for run in runs[:2]:
+        batch = batch_of(update(run.id, RunState.SUCCEEDED), notice(run.id, run.id))
+        batch.notices[:] = [row._replace(owner=lease.id) for row in batch.notices]
+        other.commit(batch, lease)
+    other.commit(batch_of(notice(runs[0].id, runs[0].id, state="done")), lease)
+    before = house.store.runs_with_callbacks("shop")
+
+    house.kill(lease)
+
+    assert before == []
+    assert house.store.runs_with_callbacks("shop") == [runs[1].id]
+    assert house.store.runs_with_callbacks("other") == []

@@ -183,7 +183,7 @@ class Tenure(Owner):
             self._drive(row, serving)
         except (StoreError, OwnershipLost):
             raise
-        except OstinatoError as error:
+        except (OstinatoError, msgspec.MsgspecError) as error:
             # A pool that is gone, parameters that no longer fit: it would fail again and again.
             self.refuse(row, f"it cannot be executed: {error}")
 
@@ -219,7 +219,7 @@ class Tenure(Owner):
         logger.warning("%s#%d cannot go on: %s", row.flow, row.number, reason)
         try:
             run, _ = self._restore_idle(row)
-        except RunNotFound:
+        except (RunNotFound, msgspec.MsgspecError):
             self._fail_unknown(row, reason)
             return
         first = None if row.state is RunState.QUEUED else ev.Recovered(self._clock.now_us())
@@ -259,7 +259,7 @@ class Tenure(Owner):
             chosen, steps = chosen_of(self._store, run, choice)
         except (StoreError, OwnershipLost):
             raise
-        except (OstinatoError, msgspec.ValidationError) as error:
+        except (OstinatoError, msgspec.MsgspecError) as error:
             logger.warning("%s#%d is not run again: %s", row.flow, row.number, error)
             self._store.release_run(row.id, self._lease)
             return
@@ -272,8 +272,15 @@ class Tenure(Owner):
         self._tell_of(row)
 
     def take_alerts(self) -> None:
-        """Send the alerts that are due and that nobody sends."""
+        """Send the alerts that are due and that nobody sends, and execute such callbacks."""
         self._coordinator.take_alerts()
+        for run_id in self._store.runs_with_callbacks(self._project.name):
+            row = self._store.run(run_id)
+            serving = row and self._versions.serving(row.flow, row.manifest_version)
+            if row is not None and isinstance(serving, Serving):
+                run, _ = self._restore_idle(row)
+                run.places = self._open_places(serving.version)
+                self._coordinator.finish(run)
 
     def _adopt_now(self, run: LiveRun, commands: list[Any], first: ev.Input | None) -> None:
         self._tasks += len(run.plan.nodes)

@@ -385,6 +385,10 @@ class Store(Protocol):
         """Return when the newest alert on a topic was made that was not dropped; 0 for never."""
         ...
 
+    def runs_with_callbacks(self, project: str) -> list[RunId]:
+        """Return the runs of the service that have ended and whose callbacks nobody executes."""
+        ...
+
     def take_notices(
         self, lease: CoordinatorLease, *, run_id: RunId | None = None, due_us: int = 0
     ) -> list[NoticeRow]:

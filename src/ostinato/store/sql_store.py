@@ -326,6 +326,12 @@ class SqlStore(ABC):
         found = self._database.read(self._sql["newest_alert"], (topic,))
         return int(found[0][0]) if found else 0
 
+    def runs_with_callbacks(self, project: str) -> list[RunId]:
+        """Return the runs of the service that have ended and whose callbacks nobody executes."""
+        found = self._database.read(self._sql["select_left_callbacks"], (project,))
+        living = self._ownership.living({owner for _, owner in found}) if found else set()
+        return [RunId(run_id) for run_id, owner in found if owner not in living]
+
     def take_notices(
         self, lease: CoordinatorLease, *, run_id: RunId | None = None, due_us: int = 0
     ) -> list[NoticeRow]:

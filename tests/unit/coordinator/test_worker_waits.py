@@ -13,6 +13,7 @@ from tests.unit.executors.projects import served, write_project
 pytestmark = pytest.mark.slow
 
 FLOWS = """
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +30,24 @@ def told(context):
 @task(on_failure=told)
 def fails():
     raise OSError("broken")
+
+
+def slowly(context):
+    note = HERE / "began"
+    note.touch()
+    while not (HERE / "go").exists():
+        time.sleep(0.005)
+    told(context)
+
+
+@task(on_failure=slowly)
+def fails_slowly():
+    raise OSError("broken")
+
+
+@dag
+def telling_slowly():
+    fails_slowly()
 
 
 @task
@@ -70,6 +89,7 @@ def asking():
 
 
 telling()
+telling_slowly()
 mapping()
 waiting()
 """
@@ -92,6 +112,22 @@ def test_callbacks_are_executed(works: Works) -> None:
         until(lambda: [each.state for each in works.store.notices(row.id)] == [NoticeState.DONE])
 
     assert (works.project.root / "flows" / "told").read_text() == "told"
+
+
+def test_callbacks_of_a_run_that_has_ended_are_executed_by_the_next_worker(works: Works) -> None:
+    row = works.ask("telling_slowly")[0]
+    flows = works.project.root / "flows"
+    with works.worker():
+        works.ended(row)
+        until((flows / "began").exists)
+    was_told = (flows / "told").exists()
+
+    (flows / "go").touch()
+    with works.worker():
+        until(lambda: [each.state for each in works.store.notices(row.id)] == [NoticeState.DONE])
+
+    assert not was_told
+    assert (flows / "told").exists()
 
 
 def test_mapped_tasks_and_retries(works: Works) -> None:

@@ -189,6 +189,15 @@ SELECT
     created_us, due_us, ended_us, owner, facts, failure, message
 FROM notices WHERE state = 'pending' AND due_us <= ? AND rule != '' ORDER BY due_us, id
 
+-- name: select_left_callbacks
+-- Runs of the service that have ended before their callbacks were executed, and who was to execute
+-- them. notices_pending.
+SELECT DISTINCT notices.run_id, notices.owner
+FROM notices JOIN runs ON runs.id = notices.run_id
+WHERE notices.state = 'pending' AND notices.rule = '' AND runs.project = ?
+    AND runs.home = 'service' AND runs.state >= 4
+ORDER BY notices.run_id
+
 -- name: take_notices_alone
 -- Nobody else takes notices meanwhile: SQLite lets one transaction write.
 SELECT 1
