@@ -144,8 +144,10 @@ def _line(news: RunNews) -> str:
         return f"{at} {icon(news.state)} {title} {begun}"
     told = click.style(f"{icon(news.state)} {title} {news.state.label}", fg=colour(news.state))
     taken = between(news.started_us, news.at_us)
+    # One that was cancelled while it waited never started.
+    taken = f" in {taken}" if taken else ""
     reason = f": {news.reason}  (ostinato show {name_of(news.row)})" if news.reason else ""
-    return f"{at} {told} in {taken}{reason}"
+    return f"{at} {told}{taken}{reason}"
 
 
 def _names(names: tuple[str, ...]) -> str:
