@@ -1,7 +1,6 @@
 """This module tells which dates a backfill has."""
 
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -9,6 +8,7 @@ from ostinato.client.parameters import parse_moment_us
 from ostinato.engine.occurrences import FlowTimetable, has_ticks
 from ostinato.engine.timetable import zone_of
 from ostinato.errors import InvalidArgument, UsageError
+from ostinato.model.backfill import BackfillDate
 from ostinato.model.flow import FlowDefinition
 
 #: More dates than this are a mistake: every minute of two months.
@@ -23,14 +23,6 @@ _EVERY = {
     "quarter": "@quarterly",
     "year": "@yearly",
 }
-
-
-class BackfillDate(NamedTuple):
-    """A logical date with its data interval, in microseconds since the epoch."""
-
-    date_us: int
-    interval_start_us: int
-    interval_end_us: int
 
 
 def parse_range_us(first: str, last: str, timezone: str) -> tuple[int, int]:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from ostinato.client.backfill_dates import BackfillDate
 from ostinato.errors import UsageError
 from ostinato.model.backfill import (
     LIVE,
+    BackfillDate,
     BackfillDateRow,
     BackfillRow,
     BackfillState,

@@ -43,6 +43,14 @@ class DateState(StrEnum):
 LIVE = (BackfillState.RUNNING, BackfillState.PAUSED, BackfillState.CANCELLING)
 
 
+class BackfillDate(NamedTuple):
+    """A logical date with its data interval, in microseconds since the epoch."""
+
+    date_us: int
+    interval_start_us: int
+    interval_end_us: int
+
+
 class BackfillRow(NamedTuple):
     """Runs for a range of dates; columns in the table's order.
 

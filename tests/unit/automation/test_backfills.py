@@ -7,12 +7,11 @@ import msgspec
 import pytest
 
 from ostinato.automation.backfills import BackfillDriver
-from ostinato.client.backfill_dates import BackfillDate
 from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
 from ostinato.clock import SystemClock
 from ostinato.errors import StoreUnreachable, UsageError
-from ostinato.model.backfill import BackfillRow, BackfillState, DateState, Reprocess
+from ostinato.model.backfill import BackfillDate, BackfillRow, BackfillState, DateState, Reprocess
 from ostinato.model.flow import FlowDefinition, Parameter
 from ostinato.model.manifest import Manifest, encode_manifest
 from ostinato.model.state import RunState

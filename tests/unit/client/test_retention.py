@@ -9,12 +9,11 @@ import msgspec
 import pytest
 
 from ostinato.automation.retention import EVERY_S, FAILED_S, Pruner
-from ostinato.client.backfill_dates import BackfillDate
 from ostinato.client.backfills import Backfills
 from ostinato.client.retention import Policy, Retention, policy_of
 from ostinato.clock import VirtualClock
 from ostinato.errors import StoreFull
-from ostinato.model.backfill import DateState, Settled
+from ostinato.model.backfill import BackfillDate, DateState, Settled
 from ostinato.model.state import RunState
 from ostinato.model.value import StoredValue, ValueFormat
 from ostinato.project.discovery import Project
