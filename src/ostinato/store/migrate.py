@@ -30,7 +30,7 @@ def load_migrations() -> dict[int, str]:
 
 
 def migrate(database: SqliteDatabase, migrations: Mapping[int, str]) -> None:
-    """Run the migrations that a store has not had, each in a transaction of its own.
+    """Run the migrations that a store has not had, each in a transaction; a new one has one.
 
     Args:
         database: Of the store.
@@ -51,8 +51,11 @@ def migrate(database: SqliteDatabase, migrations: Mapping[int, str]) -> None:
         with _alone(database):
             if database.is_file:
                 _use_wal(database)
+            if _pragma(database, "user_version") == 0:
+                # A new store is made whole, or not at all.
+                _run(database, migrations)
             for number in sorted(migrations):
-                _run(database, number, migrations[number])
+                _run(database, {number: migrations[number]})
 
 
 def _is_ready(database: SqliteDatabase, newest: int) -> bool:
@@ -104,15 +107,19 @@ def _use_wal(database: SqliteDatabase) -> None:
         raise StoreError(message, hint="put it on a local disk")
 
 
-def _run(database: SqliteDatabase, number: int, script: str) -> None:
+def _run(database: SqliteDatabase, migrations: Mapping[int, str]) -> None:
+    """Run migrations in one transaction, but for those that the store has had."""
+    if _pragma(database, "user_version") >= max(migrations):
+        return
     with database.writing() as connection:
         # Another process may have been quicker.
-        if _pragma(database, "user_version") >= number:
-            return
-        for statement in _split(script):
-            connection.execute(statement)
+        version = _pragma(database, "user_version")
+        for number in sorted(migrations):
+            if number > version:
+                for statement in _split(migrations[number]):
+                    connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute(f"PRAGMA user_version = {max(version, *migrations)}")
 
 
 def _split(script: str) -> list[str]:

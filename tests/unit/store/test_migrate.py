@@ -107,6 +107,7 @@ def test_older_store_gets_what_it_lacks_and_keeps_what_it_has(database: SqliteDa
 
 def test_migration_that_fails_leaves_the_version_before_it(database: SqliteDatabase) -> None:
     scripts = {1: "CREATE TABLE a (x);\n", 2: "CREATE TABLE b (x);\nCREATE TABLE a (x);\n"}
+    migrate(database, {1: scripts[1]})
 
     with pytest.raises(StoreError, match="already exists"):
         migrate(database, scripts)
