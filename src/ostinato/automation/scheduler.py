@@ -20,7 +20,7 @@ from ostinato.project.discovery import Project
 logger = logging.getLogger(__name__)
 
 #: Runs that are made in one commit: enough to be quick, few enough for the first not to wait.
-BATCH = 1_000
+BATCH = 2_500
 
 #: Runs that are filled in before it is looked again whether something is due.
 PREPARED_AT_ONCE = 200
@@ -73,6 +73,7 @@ class Scheduler:
         is_active: Whether it is this one that fires, of several.
         asks_users: Whether timetables of users are asked; then the flows in force say where
             their code is.
+        is_complete: Whether all flows could be loaded: one that is not in force is gone then.
     """
 
     name = "scheduler"
@@ -86,11 +87,13 @@ class Scheduler:
         clock: Clock | None = None,
         is_active: Callable[[], bool] = lambda: True,
         asks_users: bool = False,
+        is_complete: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._schedules = client.schedules
         self._project = project
         self._flows = flows
+        self._is_complete = is_complete
         self._clock = clock or SystemClock()
         self._is_active = is_active
         self._agenda = Agenda(project)
@@ -205,8 +208,10 @@ class Scheduler:
             for name, row in rows.items()
             if row.schedule and (name not in flows or not flows[name].definition.schedule)
         ]
-        # A project of which nothing could be loaded has lost nothing.
-        if changed or (gone and flows):
+        if not self._is_complete():
+            # A flow whose file is broken is not gone.
+            gone = []
+        if changed or gone:
             self._schedules.record(self._project.name, [*changed, *gone])
 
     def _idle(self, now_us: int) -> Iterator[Firing]:

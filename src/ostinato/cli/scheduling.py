@@ -42,7 +42,12 @@ def scheduling(served: ServedProject) -> Iterator[list[Part]]:
     role = SchedulerRole(opened.store, project.name, version=version_number())
     try:
         scheduler = Scheduler(
-            client, project, flows=lambda: code.flows, is_active=role.is_active, asks_users=True
+            client,
+            project,
+            flows=lambda: code.flows,
+            is_active=role.is_active,
+            asks_users=True,
+            is_complete=lambda: not any(problem.is_error for problem in code.problems),
         )
         backfills = BackfillDriver(client, project, directory, is_active=role.is_active)
         answers = VaultAnswers(open_vault)

@@ -51,11 +51,16 @@ class House:
             is_implicit=False,
         )
         self.flows: dict[str, Served] = {}
+        self.is_complete = True
         self.scheduler = self.new_scheduler()
 
     def new_scheduler(self) -> Scheduler:
         self.scheduler = Scheduler(
-            self.client, self.project, flows=lambda: self.flows, clock=self.clock
+            self.client,
+            self.project,
+            flows=lambda: self.flows,
+            clock=self.clock,
+            is_complete=lambda: self.is_complete,
         )
         return self.scheduler
 
@@ -242,6 +247,20 @@ def test_flow_that_is_taken_away_fires_no_more_and_misses_nothing(house: House) 
     house.advance(hours=1)
 
     assert house.dates() == ["01 15:00"]
+
+
+def test_flow_whose_file_is_broken_is_not_gone(house: House) -> None:
+    flow = FlowDefinition("etl", schedule="@hourly")
+    house.serve(flow)
+    house.is_complete = False
+    house.new_scheduler()
+    house.serve()
+    house.advance(hours=3)
+    house.is_complete = True
+    house.serve(flow)
+    house.advance(minutes=1)
+
+    assert house.dates() == ["01 14:00"]
 
 
 def test_paused_schedule_fires_nothing_and_makes_nothing_up(house: House) -> None:
