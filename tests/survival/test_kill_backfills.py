@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from ostinato.model.backfill import DateState
-from ostinato.store.sqlite import SqliteStore, open_store
+from ostinato.store.postgres.store import open_postgres
+from ostinato.store.protocol import Store
+from ostinato.store.sqlite import open_store
 
 pytestmark = [pytest.mark.survival, pytest.mark.slow]
 
@@ -46,9 +48,17 @@ etl()
 Begin = Callable[..., "subprocess.Popen[bytes]"]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store, or empty for a file."""
+    found = request.getfixturevalue("postgres_store_uri") if request.param == "postgres" else ""
+    return str(found)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "ostinato.yaml").write_text("name: shop\nstore: {durability: relaxed}\n")
+def project(tmp_path: Path, url: str) -> Path:
+    settings = f"name: shop\nstore: {{durability: relaxed, lease_s: 2, url: '{url}'}}\n"
+    (tmp_path / "ostinato.yaml").write_text(f"{settings}storage: {{shared: true}}\n")
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "etl.py").write_text(FLOW)
     return tmp_path
@@ -85,14 +95,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def counts(store: SqliteStore) -> dict[DateState, int]:
+def counts(store: Store) -> dict[DateState, int]:
     return store.backfills.counts(1)
 
 
-def test_backfill_survives_its_scheduler_and_its_worker(project: Path, begin: Begin) -> None:
+def opened(project: Path, url: str) -> Store:
+    return open_postgres(url) if url else open_store(project / ".ostinato" / "store.db")
+
+
+def test_backfill_survives_its_scheduler_and_its_worker(
+    project: Path, url: str, begin: Begin
+) -> None:
     worker, scheduler = begin("worker"), begin("scheduler")
     begin("backfill", "create", "etl", "--from", "2025-01-01", "--to", "2025-01-05", *HOURLY).wait()
-    with closing(open_store(project / ".ostinato" / "store.db")) as store:
+    with closing(opened(project, url)) as store:
         wait_for(lambda: counts(store).get(DateState.SUCCEEDED, 0) >= DATES // 6)
         scheduler.send_signal(signal.SIGKILL)
         begin("scheduler")
