@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -53,8 +52,8 @@ def server(shop: Path, begin: Callable[..., "Popen[str]"]) -> Iterator[tuple["Po
 def test_server_answers_until_it_is_told_to_end(server: tuple["Popen[str]", str]) -> None:
     process, url = server
 
-    ready = httpx.get(f"{url}/health/ready")
-    runs = httpx.get(f"{url}/api/v1/runs")
+    ready = httpx.get(f"{url}/health/ready", timeout=TIMEOUT_S)
+    runs = httpx.get(f"{url}/api/v1/runs", timeout=TIMEOUT_S)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(TIMEOUT_S) == 0
@@ -69,7 +68,7 @@ def test_metrics_of_a_server_are_those_of_the_service(
     (shop / "flows" / "etl.py").write_text(ETL)
     ostinato("trigger", "etl")
 
-    text = httpx.get(f"{server[1]}/metrics").text
+    text = httpx.get(f"{server[1]}/metrics", timeout=TIMEOUT_S).text
 
     assert 'ostinato_waiting_runs{flow="etl"} 1\n' in text
 
@@ -79,25 +78,26 @@ def test_worker_shows_health_and_metrics(
 ) -> None:
     (shop / "flows").mkdir()
     (shop / "flows" / "etl.py").write_text(ETL)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    worker = begin("worker", "--port", str(port), "--log-format", "json")
+    (shop / "ostinato.yaml").write_text("name: shop\npools: {dw: 2}\n")
+    worker = begin("worker", "--port", "0", "--log-format", "json")
+    assert worker.stderr is not None
+    url = json.loads(worker.stderr.readline())["url"]
     log = ""
     try:
         ostinato("trigger", "etl", "--wait")
-        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-        ready = httpx.get(f"http://127.0.0.1:{port}/health/ready").json()
+        metrics = httpx.get(f"{url}/metrics", timeout=TIMEOUT_S).text
+        ready = httpx.get(f"{url}/health/ready", timeout=TIMEOUT_S).json()
     finally:
         worker.terminate()
         _, log = worker.communicate(timeout=TIMEOUT_S)
 
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in log.splitlines()]
     (ended,) = (line for line in lines if line["message"] == "run succeeded")
     assert (ended["run"], ended["level"], ended["trigger"]) == ("etl#1", "info", "manual")
     assert ended["run_id"].isdigit()
     assert 'ostinato_task_runs_ended_total{flow="etl",state="succeeded"} 1\n' in metrics
     assert "ostinato_queue_delay_seconds_count 1\n" in metrics
+    assert 'ostinato_pool_slots{pool="dw"} 2\n' in metrics
     assert ready["parts"]["worker"]["is_ready"]
 
 

@@ -22,7 +22,7 @@ def serving(**arguments: Any) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        with httpx.Client(base_url=server.url, timeout=10) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             yield client
     finally:
         server.stop()

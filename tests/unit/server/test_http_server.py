@@ -146,7 +146,7 @@ def test_server_ends_though_nobody_ever_asked_anything(end: object) -> None:
     thread.start()
 
     end(server)  # type: ignore[operator]  # one of two methods
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
     assert not thread.is_alive()
     assert not server.health().is_live

@@ -315,9 +315,9 @@ def test_stream_tells_what_happens_while_it_is_open(house: House) -> None:
 
     listener = threading.Thread(target=listen)
     listener.start()
-    opened.wait(10)
+    opened.wait(60)
     etl().run()
-    listener.join(10)
+    listener.join(60)
 
     assert [event["type"] for event in first] == ["run_started"]
 
@@ -347,7 +347,7 @@ def test_server_ends_though_somebody_listens(project: Project, tmp_path: Path) -
 
         server.drain()
         rest = [line for line in lines if line]
-    thread.join(10)
+    thread.join(60)
 
     assert rest == []
     assert not thread.is_alive()

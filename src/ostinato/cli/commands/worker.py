@@ -46,6 +46,8 @@ def command(
     They come from `ostinato trigger`, schedules, and whatever else asks for runs without driving
     them. There may be any number of workers. SIGTERM or Ctrl-C lets what runs finish.
     """
+    import logging
+
     from ostinato.cli.code import use_environment
     from ostinato.cli.served_project import log_changes, serve_project
     from ostinato.cli.service_log import set_up_log
@@ -59,6 +61,7 @@ def command(
         from ostinato.cli.service import Part, Service
         from ostinato.coordinator.worker import Worker
 
+        logger = logging.getLogger(__name__)
         log_changes(served.code)
         opened = served.opened
         worker = Worker(
@@ -80,6 +83,7 @@ def command(
                 measured=[served.measures, worker],
             )
             attendants.append(server)
+            logger.info("health and metrics are served", extra={"url": server.url})
         service = Service(
             [worker, served.reload],
             main=worker,
@@ -87,5 +91,5 @@ def command(
             drain_timeout_s=drain_timeout_s,
         )
         name = opened.project.name
-        click.echo(f"worker of project {name!r} is ready; Ctrl-C lets it finish", err=True)
+        logger.info("worker of project %r is ready; Ctrl-C lets it finish", name)
         service.run()
