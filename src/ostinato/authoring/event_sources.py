@@ -96,6 +96,9 @@ def _checked(source: object, place: Place) -> EventSource:
         case _:
             hint = "give Webhook, PostgresNotify, FileArrival, RedisMessage or NatsMessage"
             raise InvalidArgument(f"on: {source!r} sends no messages", place=place, hint=hint)
+    if "://" in getattr(source, "conn_id", ""):
+        # It would be shown wherever the source is.
+        problem = "conn_id is a URI, which may hold secrets; name a connection"
     if problem:
         raise InvalidArgument(f"on: {type(source).__name__}: {problem}", place=place)
     return source

@@ -161,7 +161,7 @@ class MessageDriver:
                 del self._listening[label]
         for label, source in others.items():
             if label not in self._listening:
-                listening = _Listening(source, self._open, self._deliveries, self._clock)
+                listening = _Listening(source, self._open, self._deliveries, self._is_active)
                 self._listening[label] = listening
                 listening.start()
         if self._files is not None:
@@ -188,6 +188,10 @@ class MessageDriver:
             self._files.close()
 
 
+class _StandsBy(Exception):
+    """End a listener: another scheduler listens, and has what was not taken."""
+
+
 class _Listening(threading.Thread):
     """Listens to one source, again and again."""
 
@@ -196,13 +200,13 @@ class _Listening(threading.Thread):
         source: EventSource,
         open_listener: Callable[[EventSource], Listener],
         deliveries: Deliveries,
-        clock: Clock,
+        is_active: Callable[[], bool],
     ) -> None:
         super().__init__(name=source.label, daemon=True)
         self.source = source
         self._open = open_listener
         self._deliveries = deliveries
-        self._clock = clock
+        self._is_active = is_active
         self._stopping = threading.Event()
         self._failures = 0
 
@@ -222,6 +226,9 @@ class _Listening(threading.Thread):
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Start the runs of messages."""
+        # A process that was stopped for a while may have been replaced.
+        if not self._is_active():
+            raise _StandsBy
         self._failures = 0
         for start in range(0, len(messages), _MAX_MESSAGES):
             self._deliveries.deliver(self.source, messages[start : start + _MAX_MESSAGES])
@@ -231,6 +238,8 @@ class _Listening(threading.Thread):
         while not self.is_stopped:
             try:
                 self._open(self.source).listen(self)
+            except _StandsBy:
+                return
             except Exception as error:  # noqa: BLE001 - drivers of foreign systems raise anything
                 if self._stopping.is_set():
                     return

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -122,7 +122,7 @@ def load_project(project: Project, target: Target) -> Loaded:
     sources = loading.sources()
     # Problems carry places of this machine, which say nothing about what runs.
     version = version_of(encode_manifest(Manifest(project.name, definitions, sources=sources)))
-    connections = tuple(loading.connections)
+    connections = (*loading.connections, *loading.listened(definitions))
     manifest = Manifest(
         project.name,
         definitions,
@@ -251,6 +251,15 @@ class _Loading:
                 # One file imported under two names declares its flows twice; that is no clash.
                 self.problems.append(self._clash(first.definition, definition))
         return flows
+
+    def listened(self, flows: Iterable[FlowDefinition]) -> Iterator[NamedConnection]:
+        """Yield the connections by which flows listen to messages."""
+        for flow in flows:
+            for source in flow.on:
+                conn_id = getattr(source, "conn_id", "")
+                if conn_id:
+                    place = self._place(flow.source)
+                    yield NamedConnection(conn_id, place.file, place.line, 0)
 
     def sensors(
         self, flows: "Mapping[str, BuiltFlow]", *, is_whole: bool

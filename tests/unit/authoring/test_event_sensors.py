@@ -270,6 +270,7 @@ def test_sources_may_be_written_as_files_write_them() -> None:
         (FileArrival("in/*", stable_for_s=-1), "stable_for_s -1 is not from 0 to 3600"),
         (RedisMessage("r"), "either a stream or a channel"),
         (RedisMessage("r", stream="s", channel="c"), "either a stream or a channel"),
+        (PostgresNotify("postgres://ann:pw@db/shop", "c"), "conn_id is a URI, which may hold"),
         (NatsMessage("", "s"), "conn_id '' is no text"),
     ],
 )

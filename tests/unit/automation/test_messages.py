@@ -58,13 +58,20 @@ class House(Shop):
     def __init__(self, folder: Path, closing: ExitStack) -> None:
         super().__init__(folder, closing)
         self.code = closing.enter_context(served(folder))
+        self.is_active = True
+        self.uri = "postgres://127.0.0.1:1/none"
         self.driver = MessageDriver(
-            self.client, self.project, self.code, connect=self.connect, clock=self.clock
+            self.client,
+            self.project,
+            self.code,
+            connect=self.connect,
+            clock=self.clock,
+            is_active=lambda: self.is_active,
         )
         closing.callback(self.driver._end)
 
     def connect(self, conn_id: str) -> Connection:
-        return Connection.from_uri("postgres://127.0.0.1:1/none", conn_id)
+        return Connection.from_uri(self.uri, conn_id)
 
     def write(self, on: str, more: str = "") -> None:
         """Put code in force."""
@@ -209,6 +216,55 @@ def test_a_source_that_no_flow_names_any_more_is_listened_to_no_more(house: Hous
 
     thread.join()
     assert house.driver._listening == {}
+
+
+@pytest.mark.slow
+def test_a_line_that_is_cut_is_opened_again(house: House, postgres_uri: str) -> None:
+    import psycopg
+
+    house.write('PostgresNotify("shop", "orders", id_key="order")')
+    house.uri = postgres_uri
+    label = "notify shop/orders"
+
+    def wait_for(outcomes: list[str]) -> None:
+        while [tick.outcome for tick in house.ticks(label)] != outcomes:
+            os.sched_yield()
+
+    with psycopg.connect(postgres_uri, autocommit=True) as database:
+        house.driver.turn()
+        wait_for(["skipped"])
+        database.execute("""SELECT pg_notify('orders', '{"order": 1}')""")
+        wait_for(["skipped", "requested"])
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE query LIKE 'LISTEN%' AND pid != pg_backend_pid()"
+        )
+        wait_for(["skipped", "requested", "failed", "skipped"])
+        for _ in range(2):
+            database.execute("""SELECT pg_notify('orders', '{"order": 2}')""")
+        while len(house.runs()) < 2:
+            os.sched_yield()
+
+    assert [params["order"] for params in house.params()] == [1, 2]
+
+
+@pytest.mark.slow
+def test_one_that_was_replaced_takes_no_message(house: House, postgres_uri: str) -> None:
+    import psycopg
+
+    house.write('PostgresNotify("shop", "orders")')
+    house.uri = postgres_uri
+    house.driver.turn()
+    label = "notify shop/orders"
+    while not house.ticks(label):
+        os.sched_yield()
+    house.is_active = False
+
+    with psycopg.connect(postgres_uri, autocommit=True) as database:
+        database.execute("SELECT pg_notify('orders', '7')")
+    house.driver._listening[label].join()
+
+    assert house.runs() == []
 
 
 # Files

@@ -439,3 +439,15 @@ def test_what_is_wrong_with_a_sensor_is_said_and_the_rest_loaded(write: Write) -
         "flows/c.py:2: sensor 'looks' is declared a second time (the first is at flows/b.py:2)",
     ]
     assert [problem.is_error for problem in loaded.manifest.problems] == [True, False, True]
+
+
+def test_connections_that_flows_listen_by_are_named(write: Write) -> None:
+    text = (
+        "from ostinato import DAG, PostgresNotify, Webhook\n"
+        'DAG("etl", on=[PostgresNotify("db", "c"), Webhook("w")])\n'
+    )
+    write("flows/etl.py", text)
+
+    named = load_target("").manifest.connections
+
+    assert [(each.name, each.file, each.line) for each in named] == [("db", "flows/etl.py", 2)]
