@@ -3,7 +3,7 @@
 from ostinato.authoring.operators.operator import Operator
 from ostinato.authoring.ports import BuiltFlow
 from ostinato.authoring.signals import Skip
-from ostinato.engine.timetable import next_tick_us
+from ostinato.engine.timetable import ticks_of
 from ostinato.runtime.context import TaskContext
 from ostinato.runtime.messages import RunInfo
 from ostinato.runtime.templates import Renderer
@@ -53,4 +53,7 @@ def is_true(value: object) -> bool:
 def _has_tick(schedule: str, info: RunInfo) -> bool:
     start_us, end_us = info.interval_start_us, info.interval_end_us
     # A run is fired by the tick at the end of its interval; that one counts.
-    return start_us >= end_us or next_tick_us(schedule, info.timezone, start_us) <= end_us
+    if start_us >= end_us:
+        return True
+    tick_us = ticks_of(schedule, info.timezone).next_us(start_us)
+    return tick_us is not None and tick_us <= end_us

@@ -99,6 +99,8 @@ def test_condition_that_does_not_parse_is_told_when_the_flow_is_built() -> None:
         (timedelta(days=2), [19, 21]),
         ("0 6 * * *", [19, 20, 21, 22]),
         ("0 0 1 * *", []),
+        ("dates 2024-05-20T03:00:00Z", [20]),
+        ("dates 2020-01-01T00:00:00Z", []),
     ],
 )
 def test_task_runs_where_the_data_interval_has_a_tick_of_its_schedule(
