@@ -141,6 +141,21 @@ def test_service_runs_of_the_dead_are_left_to_others(house: House) -> None:
     assert other.reap() == 0
 
 
+def test_who_has_just_died_keeps_its_runs_for_a_moment(house: House) -> None:
+    [run] = house.store.create_runs([waiting()], owner=house.lease)
+    other = house.other()
+    other.register_coordinator()
+    house.kill(house.lease)
+
+    at_once, is_dying = other.reap(sure_after_s=1.0), other.has_dying
+    owner = house.owner_of(run.id)
+    house.clock.advance_to(house.clock.now_us() + 1_000_000)
+
+    assert (at_once, is_dying, owner) == (0, True, house.lease.id)
+    assert (other.reap(sure_after_s=1.0), other.has_dying) == (1, False)
+    assert house.owner_of(run.id) == 0
+
+
 def test_the_living_are_not_reaped(house: House) -> None:
     [run] = house.store.create_runs([waiting()], owner=house.lease)
 

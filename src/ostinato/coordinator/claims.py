@@ -23,6 +23,11 @@ MAX_LIVE_TASKS = 200_000
 #: Seconds between two looks at who is gone, which others may not have told of.
 REAP_EVERY_S = 2.0
 
+#: Seconds for which a worker must have been dead before its runs are taken over: what it has
+#: started is killed by its code hosts as soon as they notice, which on a busy machine takes a
+#: moment, and two must never execute the same.
+SURE_S = 0.5
+
 #: Seconds between two looks for alerts that were held back and are due, whoever made them.
 ALERTS_EVERY_S = 10.0
 
@@ -105,21 +110,31 @@ class Claims:
         self._is_open = False
 
     def next_turn_s(self) -> float | None:
-        """Return 0 if runs wait that could be claimed at once."""
-        return 0.0 if self._is_open and self._is_due and self._has_room() else None
+        """Return when to look again: at once if runs wait, soon if somebody has just died."""
+        if not self._is_open or not self._has_room():
+            return None
+        if self._is_due:
+            return 0.0
+        if self._store.has_dying:
+            return max(self._reap_at_s - self._clock.monotonic_s(), 0.0)
+        return None
 
     def take_turn(self) -> None:
         """Claim what waits, if it is time to look and there is room."""
         self.turned_s = self._clock.monotonic_s()
-        if not self._is_open or not self._is_due or not self._has_room():
+        if not self._is_open or not self._has_room():
+            return
+        now_s = self._clock.monotonic_s()
+        if not self._is_due and not (self._store.has_dying and now_s >= self._reap_at_s):
             return
         self._is_due = False
-        now_s = self._clock.monotonic_s()
         if now_s >= self._reap_at_s:
             self._reap_at_s = now_s + REAP_EVERY_S
             with self._bearing():
                 self._versions.announce()
-                gone = self._store.reap()
+                gone = self._store.reap(SURE_S)
+                if self._store.has_dying:
+                    self._reap_at_s = now_s + SURE_S
                 if gone:
                     logger.warning("%d coordinators are gone; their runs are taken over", gone)
         if now_s >= self._alerts_at_s:

@@ -43,6 +43,8 @@ class Ownership:
         self._liveness = liveness
         self._clock = clock
         self._own: list[CoordinatorLease] = []
+        #: Monotonic moments at which coordinators were first seen dead that may have children.
+        self._dead_since_s: dict[int, float] = {}
 
     def register(
         self,
@@ -131,13 +133,23 @@ class Ownership:
         with self._database.writing() as connection:
             connection.execute(self._sql["release_run"], (run_id, lease.id))
 
-    def reap(self) -> int:
+    @property
+    def has_dying(self) -> bool:
+        """Whether the last ``reap`` saw some dead who had not been so for long enough."""
+        return bool(self._dead_since_s)
+
+    def reap(self, sure_after_s: float = 0.0) -> int:
         """Shut out dead coordinators and leave their service runs to others; return how many."""
-        if not self._left_behind(self._database.read(self._sql["select_coordinators"])):
+        found = self._left_behind(self._database.read(self._sql["select_coordinators"]))
+        now_s = self._clock.monotonic_s()
+        since_s = {row[0]: self._dead_since_s.get(row[0], now_s) for row in found}
+        sure = {id_ for id_, at_s in since_s.items() if now_s - at_s >= sure_after_s}
+        self._dead_since_s = {id_: at_s for id_, at_s in since_s.items() if id_ not in sure}
+        if not sure:
             return 0
         with self._database.writing(_ALONE) as connection:
             rows = connection.execute(self._sql["select_coordinators"]).fetchall()
-            dead = self._left_behind(rows)
+            dead = [row for row in self._left_behind(rows) if row[0] in sure]
             for coordinator_id, wake_address, has_runs, has_service_runs in dead:
                 self._liveness.shut_out(coordinator_id)
                 connection.execute(self._sql["raise_epoch"], (coordinator_id,))

@@ -458,10 +458,19 @@ class Store(Protocol):
         """
         ...
 
-    def reap(self) -> int:
+    @property
+    def has_dying(self) -> bool:
+        """Whether the last ``reap`` saw some dead who had not been so for long enough."""
+        ...
+
+    def reap(self, sure_after_s: float = 0.0) -> int:
         """Shut out dead coordinators and leave their service runs to others; return how many.
 
         Runs with home ``local`` stay theirs, as interrupted ones. Workers are woken.
+
+        Args:
+            sure_after_s: Seconds for which this process must have seen one dead: its code hosts
+                need a moment to end what it has started.
         """
         ...
 

@@ -387,9 +387,14 @@ class SqlStore(ABC):
         """Leave a run without an owner."""
         self._ownership.release(run_id, lease)
 
-    def reap(self) -> int:
+    @property
+    def has_dying(self) -> bool:
+        """Whether the last ``reap`` saw some dead who had not been so for long enough."""
+        return self._ownership.has_dying
+
+    def reap(self, sure_after_s: float = 0.0) -> int:
         """Shut out dead coordinators and leave their service runs to others; return how many."""
-        count = self._ownership.reap()
+        count = self._ownership.reap(sure_after_s)
         if count:
             self.wake_workers()
         return count
