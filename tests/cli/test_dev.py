@@ -32,6 +32,8 @@ def etl():
 etl()
 """
 
+POOLED = "@task(pool='nope')"
+
 WAITING = """
 import time
 from pathlib import Path
@@ -131,8 +133,10 @@ def dev(folder: Path, environ: dict[str, str], *arguments: str) -> Iterator[Dev]
 def test_runs_that_are_triggered_are_driven(
     shop: Path, environ: dict[str, str], ostinato: Ostinato
 ) -> None:
+    write(shop, "pooled", FLOW.format(word="x").replace("etl", "pooled").replace("@task", POOLED))
     with dev(shop, environ) as running:
-        assert any("shop: 1 flow" in line for line in running.seen)
+        assert "shop: 2 flows, followed as files change" in running.seen
+        assert "asks for the pool 'nope'" in running.line("^error: flows/pooled.py:")
 
         ostinato("trigger", "etl", "--wait", cwd=shop)
 

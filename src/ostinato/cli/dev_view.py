@@ -2,14 +2,14 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import click
 
 from ostinato.cli.display import between, clock, colour, counted, icon
 from ostinato.cli.opening import name_of, title_of
 from ostinato.coordinator.run_news import RunNews
-from ostinato.executors.served_code import CodeChange, InForce
+from ostinato.executors.served_code import CodeChange, ServedCode
 from ostinato.model.health import PartHealth
 from ostinato.model.manifest import DefinitionProblem
 
@@ -64,12 +64,14 @@ class DevView:
 
     # The beginning and the end
 
-    def begin(self, project: str, url: str, flows: Mapping[str, InForce]) -> None:
+    def begin(self, project: str, url: str, code: ServedCode) -> None:
         """Print what is served, and where to look."""
-        scheduled = sum(1 for flow in flows.values() if flow.definition.schedule)
-        known = counted(len(flows), "flow") + (
-            f", {scheduled} with a schedule" if scheduled else ""
-        )
+        scheduled = sum(1 for flow in code.flows.values() if flow.definition.schedule)
+        known = counted(len(code.flows), "flow")
+        if scheduled:
+            known += f", {scheduled} with a schedule"
+        if code.sensors:
+            known += f", {counted(len(code.sensors), 'sensor')}"
         self._say(f"{click.style(project, bold=True)}: {known}, followed as files change")
         self._say(f"{url}   ostinato trigger FLOW starts a run   Ctrl-C ends")
 
@@ -108,8 +110,10 @@ class DevView:
         if len(new) > MAX_PROBLEMS:
             self._say(f"… and {counted(len(new) - MAX_PROBLEMS, 'problem')} more (ostinato check)")
 
-    def change(self, change: CodeChange, now_us: int) -> None:
-        """Print what a load has changed."""
+    def change(
+        self, change: CodeChange, now_us: int, problems: Iterable[DefinitionProblem]
+    ) -> None:
+        """Print what a load has changed, and what is wrong since."""
         told = [
             f"{word} {_names(names)}"
             for word, names in (
@@ -124,7 +128,7 @@ class DevView:
             self._say(f"{clock(now_us)} ↻ {reloaded}")
         elif not change.version and change.kept:
             self._say(f"{clock(now_us)} ↻ the code cannot be loaded; all stays as before")
-        self.problems(change.problems)
+        self.problems(problems)
 
     def _say(self, line: str) -> None:
         if not self._has_reader:

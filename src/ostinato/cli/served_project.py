@@ -172,6 +172,26 @@ def _telemetry(project: "Project") -> "Telemetry | None":
     return Telemetry(receiver, project.name, read_log=read_log)
 
 
+def problems_of(served: ServedProject) -> list["DefinitionProblem"]:
+    """Return what is wrong with the code, and with flows that are in force all the same.
+
+    Those have a pool or an executor that does not exist, or a schedule that never fires.
+    """
+    from ostinato.errors import StoreError
+    from ostinato.project.checks import problems_of_flow
+
+    opened, code = served.opened, served.code
+    found = list(code.problems)
+    try:
+        pools = {row.name: row.slots for row in opened.store.vault.pools()}
+    except StoreError:
+        # Which is told by whoever cannot go on without it.
+        return found
+    for flow in code.flows.values():
+        found.extend(problems_of_flow(flow.definition, opened.project, pools=pools))
+    return found
+
+
 def log_changes(code: "ServedCode") -> None:
     """Log what is wrong with the code, and whenever it changes."""
     known: set[str] = set()

@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 #: Seconds without a change after which files count as written: an editor saves several at once.
 SETTLE_S = 0.05
 
-#: Seconds after which is loaded though changes go on.
-SETTLE_AT_MOST_S = 0.5
+#: Seconds after which is loaded though changes go on. A checkout of another branch takes away
+#: files for a moment, and flows that are gone are served no more.
+SETTLE_AT_MOST_S = 2.0
 
 #: Seconds between loads grow to this while they find nothing new: something writes there.
 MAX_PAUSE_S = 10.0

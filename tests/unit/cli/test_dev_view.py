@@ -100,10 +100,10 @@ def problem(number: int) -> DefinitionProblem:
 
 def test_a_problem_is_told_once_and_its_end_too(capsys: pytest.CaptureFixture[str]) -> None:
     view = DevView()
-    broken = CodeChange("v2", kept=("etl",), problems=(problem(3),))
-    view.change(broken, NOON_US)
-    view.change(broken, NOON_US)
-    view.change(CodeChange("v3", changed=("etl",)), NOON_US)
+    broken = CodeChange("v2", kept=("etl",))
+    view.change(broken, NOON_US, [problem(3)])
+    view.change(broken, NOON_US, [problem(3)])
+    view.change(CodeChange("v3", changed=("etl",)), NOON_US, [])
 
     assert capsys.readouterr().out.splitlines() == [
         "22:13:20 ↻ the code has changed: as before, being broken: etl",
@@ -125,7 +125,7 @@ def test_of_very_many_problems_the_others_are_counted(capsys: pytest.CaptureFixt
 def test_of_very_many_flows_a_few_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     names = tuple(f"flow{number}" for number in range(8))
 
-    DevView().change(CodeChange("v", added=names, removed=("old",)), NOON_US)
+    DevView().change(CodeChange("v", added=names, removed=("old",)), NOON_US, [])
 
     assert capsys.readouterr().out == (
         "22:13:20 ↻ the code has changed: new flow0, flow1, flow2, flow3, flow4 and 3 more; "
@@ -134,7 +134,7 @@ def test_of_very_many_flows_a_few_are_named(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_settings_that_cannot_be_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    DevView().change(CodeChange("", kept=("etl",)), NOON_US)
+    DevView().change(CodeChange("", kept=("etl",)), NOON_US, [])
 
     assert capsys.readouterr().out.endswith("the code cannot be loaded; all stays as before\n")
 

@@ -44,12 +44,14 @@ def command(
 
     from ostinato.cli.code import use_environment
     from ostinato.cli.dev_lock import DevLock
-    from ostinato.cli.served_project import serve_project
+    from ostinato.cli.served_project import problems_of, serve_project
     from ostinato.cli.service_log import set_up_log
 
     use_environment(environment)
     # What it does is printed; what goes wrong is logged.
     set_up_log(log_format, level=logging.WARNING)
+    # Runs that cannot go on are among what is printed.
+    logging.getLogger("ostinato.coordinator.tenure").setLevel(logging.ERROR)
     # First: it forks what must be forked before threads, and before much is imported.
     with ExitStack() as closing:
         lock = closing.enter_context(DevLock())
@@ -84,9 +86,11 @@ def command(
         )
         services.append(service)
         clock = SystemClock()
-        served.code.subscribe(lambda change: view.change(change, clock.now_us()))
-        view.begin(served.opened.project.name, server.url, served.code.flows)
-        view.problems(served.code.problems)
+        served.code.subscribe(
+            lambda change: view.change(change, clock.now_us(), problems_of(served))
+        )
+        view.begin(served.opened.project.name, server.url, served.code)
+        view.problems(problems_of(served))
         service.run()
 
 
