@@ -180,6 +180,11 @@ class Simulation:
     def cancel(self) -> None:
         self.feed(ev.CancelRequested(self.now_us, "somebody"))
 
+    def refuse(self) -> None:
+        """There is no code for the run any more; whoever takes it over ends it."""
+        self.crash()
+        self.feed(ev.RunRefused(self.now_us, "code_unavailable: its code is gone"))
+
     def clear(self) -> None:
         """Somebody has parts of the ended run executed again."""
         self.commit()
@@ -441,8 +446,9 @@ class Simulation:
             if self.chance.random() < faults:
                 fault = self.chance.choices(
                     (self.lose, self.revoke, self.defer, self.repeat_report, self.crash,
-                     self.fire_timer, self.end_wait, self.settle_past, self.progress, self.cancel),
-                    (4, 4, 3, 6, 4, 6, 4, 4, 2, 0.4),
+                     self.fire_timer, self.end_wait, self.settle_past, self.progress, self.cancel,
+                     self.refuse),
+                    (4, 4, 3, 6, 4, 6, 4, 4, 2, 0.4, 0.2),
                 )[0]  # fmt: skip
                 fault()
             else:

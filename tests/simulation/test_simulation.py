@@ -96,6 +96,10 @@ class FaultyRun(RuleBasedStateMachine):
         self.simulation.cancel()
 
     @rule()
+    def refuse(self) -> None:
+        self.simulation.refuse()
+
+    @rule()
     def clear(self) -> None:
         self.simulation.clear()
 
