@@ -10,6 +10,7 @@ from ostinato.engine import events as ev
 from ostinato.model.failure import Failure
 from ostinato.model.identity import RunId
 from ostinato.model.state import RunState, TaskRunState
+from ostinato.model.step import BODY
 from ostinato.model.trace import attempt_span_id, run_span_id, task_run_span_id, trace_id
 from ostinato.store.records import EventRow, RunRow, RunUpdate, TaskRunRow
 
@@ -69,6 +70,8 @@ class SpanFinder:
         self._project = project
         self._runs: dict[int, RunRow] = {}
         self._generations: dict[int, int] = {}
+        #: How often the bodies of runs of functions were cleared: their steps are part of them.
+        self._bodies: dict[int, int] = {}
 
     def note_runs(self, rows: Sequence[RunRow]) -> None:
         """Remember runs that this process takes over, or has asked for."""
@@ -83,11 +86,14 @@ class SpanFinder:
         rows = {(row.run_id, row.task_id, row.path): row for row in changes.task_runs}
         for update in changes.runs:
             self._generations[update.run_id] = update.generation
+        for row in changes.task_runs:
+            if row.task_id == BODY:
+                self._bodies[row.run_id] = row.generation
         for logged in changes.events:
             if isinstance(logged.event, _ENDED):
-                row = rows.get((logged.run_id, logged.task_id, logged.path))
-                if row is not None:
-                    yield self._attempt(logged, row)
+                found = rows.get((logged.run_id, logged.task_id, logged.path))
+                if found is not None:
+                    yield self._attempt(logged, found)
         for row in changes.task_runs:
             if row.state >= TaskRunState.SUCCEEDED and row.first_started_us:
                 yield self._task_run(row)
@@ -130,12 +136,17 @@ class SpanFinder:
             name=f"task {row.task_id}",
             trace_id=trace_id(self._project, row.run_id),
             span_id=task_run_span_id(row.run_id, row.task_id, row.path, row.generation),
-            parent_id=run_span_id(row.run_id, self._generations.get(row.run_id, 0)),
+            parent_id=self._parent_of(row),
             started_us=row.first_started_us,
             ended_us=max(row.ended_us, row.first_started_us),
             attributes=attributes,
             error=error,
         )
+
+    def _parent_of(self, row: TaskRunRow) -> int:
+        if row.step is not None and row.task_id != BODY:
+            return task_run_span_id(row.run_id, BODY, "", self._bodies.get(row.run_id, 0))
+        return run_span_id(row.run_id, self._generations.get(row.run_id, 0))
 
     def _run(self, update: RunUpdate) -> Span:
         state = RunState(update.state)
@@ -179,3 +190,4 @@ class SpanFinder:
     def _forget(self, run_id: int) -> None:
         self._runs.pop(run_id, None)
         self._generations.pop(run_id, None)
+        self._bodies.pop(run_id, None)
