@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 MAX_AT_A_TIME = 8
 
 #: Seconds between two looks at what ended, for sensors of the ends of runs.
-FOLLOW_S = 0.5
+FOLLOW_S = 0.25
 
 #: Seconds between two looks at whether people have paused or resumed a sensor, where nobody
 #: says so.
