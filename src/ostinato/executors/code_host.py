@@ -273,12 +273,27 @@ class CodeHost:
 
     def close(self) -> None:
         """End the code host and all its children."""
+        process = self._let_go()
+        if process is not None:
+            process.end(within_s=self._patience_s)
+
+    def leave(self) -> None:
+        """End it as ``close`` does, without waiting for its end."""
+        process = self._let_go()
+        if process is not None:
+            patience = {"within_s": self._patience_s}
+            threading.Thread(target=process.end, kwargs=patience, daemon=True).start()
+
+    def _let_go(self) -> HostProcess | None:
         with self._sending:
             self.socket.close()
-        if self._process is not None:
-            # One that still loads users' code does not see that its socket is closed.
-            self._process.end(within_s=END_TIMEOUT_S if self.is_loaded else 0.0)
-            self._process = None
+        process, self._process = self._process, None
+        return process
+
+    @property
+    def _patience_s(self) -> float:
+        # One that still loads users' code does not see that its socket is closed.
+        return END_TIMEOUT_S if self.is_loaded else 0.0
 
     def _start(self) -> None:
         self._reader = FrameReader()

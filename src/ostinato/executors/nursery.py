@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -206,6 +207,8 @@ def _run_nursery(connection: socket.socket, parent: int) -> None:
         gc.freeze()
         _serve(connection)
         status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent
+        traceback.print_exc()
     finally:
         os._exit(status)
 

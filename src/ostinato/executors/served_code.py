@@ -309,7 +309,7 @@ class ServedCode:
             # The newest is the last.
             self._versions[served.version] = known
         if known.host is not unneeded:
-            unneeded.close()
+            unneeded.leave()
         return known.host
 
     def _tell(self, change: CodeChange) -> CodeChange:
