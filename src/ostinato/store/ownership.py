@@ -230,6 +230,8 @@ class Ownership:
                 continue
             _forget_socket(wake_address)
             if not has_runs:
+                # It may only stand still: whoever is no longer listed must not come back.
+                self._liveness.shut_out(coordinator_id)
                 connection.execute(self._sql["delete_coordinator"], (coordinator_id,))
         self._liveness.sweep()
 

@@ -127,6 +127,26 @@ def test_process_that_stands_still_for_too_long_is_cut_off_and_changes_nothing(
 
 
 @pytest.mark.slow
+def test_idle_process_that_stood_still_for_too_long_owns_nothing_more(
+    start: Start, store: PostgresStore
+) -> None:
+    idle = start()
+    coordinator_id = idle.ask("register_idle")
+    idle.signal(signal.SIGSTOP)
+    (run,) = store.create_runs([new_run()])
+    while store.coordinator(coordinator_id) is not None:
+        store.unregister_coordinator(store.register_coordinator())
+
+    idle.signal(signal.SIGCONT)
+    name, _ = idle.ask(f"take {run.id}")
+
+    assert name == "OwnershipLost"
+    found = store.run(run.id)
+    assert found is not None
+    assert found.owner == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("jump_us", [3_600_000_000, -3_600_000_000])
 def test_clock_of_the_server_that_jumps_ends_nobody_and_keeps_no_dead_one_alive(
     start: Start, store: PostgresStore, postgres_store_uri: str, jump_us: int

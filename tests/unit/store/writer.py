@@ -41,6 +41,12 @@ class Writer:
         self.run = self.store.create_runs([new_run()], owner=self.lease)[0].id
         return [self.lease.id, self.run]
 
+    def register_idle(self) -> object:
+        """Register a coordinator that owns nothing."""
+        self.store.save_manifest(VERSION, "shop", b"")
+        self.lease = self.store.register_coordinator()
+        return self.lease.id
+
     def commit(self, number: str) -> object:
         """Commit a step."""
         self.store.commit(step(self.run, int(number)), self.lease)

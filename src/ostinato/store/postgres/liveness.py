@@ -184,6 +184,9 @@ class SessionLiveness:
         with self.session(lease) as connection:
             connection.execute("BEGIN")
             try:
+                found = connection.execute(self._sql["select_epoch"], (lease.id,)).fetchone()
+                if found is None or found[0] != lease.epoch:
+                    raise ownership_lost()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
