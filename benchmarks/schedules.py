@@ -26,7 +26,7 @@ from tests.postgres_server import postgres_server
 SCHEDULES = 10_000
 
 #: Seconds between the start of the scheduler and the moment, which is enough to fill in the runs.
-AHEAD_S = 20.0
+AHEAD_S = 12.0
 
 #: Ticks at which it is measured.
 TICKS = 3

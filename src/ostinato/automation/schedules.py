@@ -360,6 +360,8 @@ class Agenda:
             elif has_ticks(flow.schedule):
                 timetable = entry.timetable = FlowTimetable(flow, self._timezone)
                 entry.next = timetable.next(_base_us(flow, row, now_us))
+                if entry.next is None and timetable.latest(now_us) is None:
+                    logger.warning("the schedule %r of %r never fires", flow.schedule, flow.name)
             elif flow.schedule == CONTINUOUS:
                 self._continuous[flow.name] = entry
             elif is_custom(flow.schedule):

@@ -395,6 +395,26 @@ def test_full_disk_delays_a_run_and_loses_none(
     assert house.scheduler.health().detail == ""
 
 
+def test_schedules_that_never_fire_are_told_and_stop_no_others(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.serve(
+        FlowDefinition("never", schedule="FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"),
+        FlowDefinition("broken", schedule="0 0 * *"),
+        FlowDefinition("nowhere", schedule="@daily", timezone="Europe/Berln"),
+        FlowDefinition("over", schedule="@hourly", end_at_us=0),
+        FlowDefinition("etl", schedule="@hourly"),
+    )
+    house.advance(hours=1)
+
+    assert [run.flow for run in house.runs()] == ["etl"]
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        "the schedule 'FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30' of 'never' never fires",
+        "flow 'broken' does not fire: '0 0 * *' is no schedule",
+        "flow 'nowhere' does not fire: there is no time zone 'Europe/Berln'",
+    ]
+
+
 def test_scheduler_that_stands_by_fires_nothing(house: House) -> None:
     is_active = False
     standby = Scheduler(
