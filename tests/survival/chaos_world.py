@@ -30,8 +30,8 @@ SOURCES = Path(__file__).resolve().parents[2] / "src"
 #: Seconds that a process that has ended stays away, as under a supervisor that starts it again.
 AWAY_S = 0.3
 
-#: Seconds after which a process that was started is up: from then on it ends only if it is told.
-UP_S = 8.0
+#: What a process says once it is up: from then on it ends only if it is told to.
+UP = (" is ready", " is up", "followed as files change")
 
 #: Seconds between two ticks of a flow that has a schedule.
 TICK_S = 4
@@ -78,7 +78,8 @@ class Process:
         self._away_until_s = 0.0
         #: Monotonic moment at which it goes on, if it was stopped.
         self.stopped_until_s: float | None = None
-        self._began_s = 0.0
+        #: Length of its log when it was started.
+        self._said_before = 0
         self._is_hurt = False
         #: How it ended though nobody told it to, once it was up.
         self.ends: list[str] = []
@@ -94,15 +95,16 @@ class Process:
         """Start it if it does not run, and let it go on if it was stopped for long enough."""
         now_s = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
-            lived_s = now_s - self._began_s
-            if not self._is_hurt and lived_s > UP_S:
-                self.ends.append(f"with {self._process.returncode} after {lived_s:.1f} s")
+            said = self.log.read_text(errors="replace")[self._said_before :]
+            if not self._is_hurt and any(word in said for word in UP):
+                self.ends.append(f"with {self._process.returncode}: {said[-300:]}")
             self._process = None
             self.stopped_until_s = None
             self._away_until_s = now_s + AWAY_S
         if self._process is None and now_s >= self._away_until_s:
             self._is_hurt = False
-            self._began_s = now_s
+            if self.log.exists():
+                self._said_before = len(self.log.read_text(errors="replace"))
             with open(self.log, "ab") as log:
                 self._process = subprocess.Popen(
                     self._command,
