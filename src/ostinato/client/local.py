@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
 from ostinato.client.backfills import Backfills
+from ostinato.client.scheduler_role import role_of
 from ostinato.client.schedules import Schedules
 from ostinato.client.sensors import Sensors
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
@@ -170,6 +171,11 @@ class LocalClient:
     def is_served_by(self, kind: str) -> bool:
         """Whether a coordinator of a kind lives, such as ``worker`` or ``scheduler``."""
         return any(each.kind == kind and each.is_alive for each in self._store.coordinators())
+
+    def active_scheduler(self, project: str) -> CoordinatorRow | None:
+        """Return the scheduler that fires schedules at this moment, None if none does."""
+        holder = self._store.role_holder(role_of(project))
+        return holder if holder is not None and holder.is_alive else None
 
     def flow(self, run: RunRow) -> FlowDefinition | None:
         """Return the definition that a run is pinned to, None if it is no longer kept."""

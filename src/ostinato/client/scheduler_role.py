@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 KNOWN_S = 1.0
 
 
+def role_of(project: str) -> str:
+    """Return the name of the role of a project's active scheduler."""
+    return f"scheduler:{project}"
+
+
 class SchedulerRole:
     """A scheduler among others: known in the store, woken by others, active or standing by.
 
@@ -32,7 +37,7 @@ class SchedulerRole:
         self, store: Store, project: str, *, version: str = "", clock: Clock | None = None
     ) -> None:
         self._store = store
-        self._role = f"scheduler:{project}"
+        self._role = role_of(project)
         self._version = version
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()

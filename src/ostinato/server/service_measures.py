@@ -48,6 +48,9 @@ class ServiceMeasures:
             if row.heartbeat_us:
                 age_s = max(self._clock.now_us() - row.heartbeat_us, 0) / 1e6
                 ages[kind] = max(ages.get(kind, 0.0), age_s)
+        is_active = self._client.active_scheduler(self._project) is not None
+        description = "Whether a scheduler fires schedules; the others stand by."
+        yield gauge("scheduler_is_active", description, {(): float(is_active)})
         yield gauge("processes", "Living processes of the service, by kind.", processes)
         yield gauge("owned_runs", "Runs that living processes drive, by their kind.", runs)
         yield gauge(

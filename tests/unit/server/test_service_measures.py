@@ -12,6 +12,7 @@ def test_service_is_measured_by_what_its_processes_say(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store.db")
     store.save_manifest("v1", "shop", b"definitions")
     store.register_coordinator(kind="worker")
+    store.take_role("scheduler:shop", store.register_coordinator(kind="scheduler"))
     store.create_runs([NewRun("shop", "etl", "v1", home="service") for _ in range(3)])
     client = LocalClient(store, values_root=tmp_path, logs_root=tmp_path)
 
@@ -20,6 +21,7 @@ def test_service_is_measured_by_what_its_processes_say(tmp_path: Path) -> None:
     store.close()
     assert 'ostinato_waiting_runs{flow="etl"} 3\n' in text
     assert 'ostinato_processes{kind="worker"} 1\n' in text
+    assert "ostinato_scheduler_is_active 1\n" in text
     assert "ostinato_store_is_reachable 1\n" in text
 
 
