@@ -28,6 +28,10 @@ PREPARED_AT_ONCE = 200
 #: Seconds of one wait at most: so soon it is noticed that the clock was set.
 LOOK_S = 1.0
 
+#: Seconds after which it is looked whether somebody has paused or resumed a schedule, if that
+#: was not told.
+NOTICED_S = 5.0
+
 #: By how much the clock may go back before it counts as set, in microseconds.
 SET_BACK_US = 500_000
 
@@ -103,6 +107,8 @@ class Scheduler:
         #: Whether flows or the store have to be looked at; it begins so.
         self._is_changed = True
         self._was_active = False
+        self._paused: set[str] = set()
+        self._noticed_s = float("-inf")
         self._newest_us = 0
         self._failed_s = 0.0
         self._problem = ""
@@ -131,8 +137,13 @@ class Scheduler:
         self.stop()
 
     def wake(self) -> None:
-        """Have it look at flows and schedules at once; safe in all threads."""
+        """Have it look at the flows in force at once; safe in all threads."""
         self._is_changed = True
+        self._wake.set()
+
+    def notice(self) -> None:
+        """Have it look at once what others have said of schedules; safe in all threads."""
+        self._noticed_s = float("-inf")
         self._wake.set()
 
     def health(self) -> PartHealth:
@@ -145,8 +156,10 @@ class Scheduler:
         """Do what is to be done now, and return the seconds until the next look."""
         try:
             if not self._is_active():
+                if self._was_active:
+                    # Another one goes on with it.
+                    self._begin_anew()
                 self._was_active = False
-                self._is_changed = True
                 return LOOK_S
             self._was_active = True
             wait_s = self.turn()
@@ -155,14 +168,17 @@ class Scheduler:
                 logger.error("schedules wait for the store: %s", error)
             self._problem = str(error)
             # What is in memory may be ahead of what was written.
-            self._agenda.forget_all()
-            self._agenda, self._is_changed = Agenda(self._project), True
+            self._begin_anew()
             self._failed_s = min(max(self._failed_s * 2, FAILED_S), MAX_FAILED_S)
             return self._failed_s
         if self._problem:
             logger.info("the store can be written again")
         self._problem, self._failed_s = "", 0.0
         return wait_s
+
+    def _begin_anew(self) -> None:
+        self._agenda.forget_all()
+        self._agenda, self._is_changed = Agenda(self._project), True
 
     # Firing
 
@@ -177,7 +193,7 @@ class Scheduler:
             logger.warning("the clock was set back by %g s", (self._newest_us - now_us) / 1e6)
             self._agenda.rewind(now_us)
         self._newest_us = now_us
-        if self._is_changed:
+        if self._is_changed or self._has_resumed():
             self._is_changed = False
             self._refresh(now_us)
         if self._users is not None:
@@ -196,9 +212,18 @@ class Scheduler:
             return longest_s
         return min(max((next_us - self._clock.now_us()) / 1e6, 0.0), longest_s)
 
+    def _has_resumed(self) -> bool:
+        """Whether schedules were paused or resumed since that was looked at."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._noticed_s < NOTICED_S:
+            return False
+        self._noticed_s = now_s
+        return self._schedules.paused(self._project.name) != self._paused
+
     def _refresh(self, now_us: int) -> None:
         """Take over what is in force, and what others have said of schedules."""
         rows = self._schedules.all(self._project.name)
+        self._paused = {name for name, row in rows.items() if row.is_paused}
         flows = self._flows()
         changed = self._agenda.replace(flows, rows, now_us)
         if self._users is not None:

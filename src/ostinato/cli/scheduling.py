@@ -66,7 +66,8 @@ def scheduling(served: ServedProject) -> Iterator[list[Part]]:
         )
         pruner = Pruner(retention, is_active=role.is_active)
         code.subscribe(lambda _change: scheduler.wake())
-        for part in (scheduler, backfills, sensors, messages):
+        role.subscribe(scheduler.notice)
+        for part in (backfills, sensors, messages):
             role.subscribe(part.wake)
         yield [scheduler, backfills, sensors, messages, pruner]
     finally:

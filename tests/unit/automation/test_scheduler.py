@@ -268,7 +268,7 @@ def test_paused_schedule_fires_nothing_and_makes_nothing_up(house: House) -> Non
     house.client.schedules.pause("shop", ["etl"], "ann")
     house.advance(hours=2)
     house.client.schedules.resume("shop", ["etl"], "ann")
-    house.scheduler.wake()
+    house.scheduler.notice()
     house.advance(hours=1)
 
     assert house.dates() == ["01 14:00"]
@@ -293,10 +293,10 @@ def test_resumed_schedule_with_catchup_makes_up_for_its_pause(house: House) -> N
     house.serve(FlowDefinition("etl", schedule="@hourly", catchup=True))
     house.advance(hours=1)
     house.client.schedules.pause("shop", ["etl"], "ann")
-    house.scheduler.wake()
+    house.scheduler.notice()
     house.advance(hours=2)
     house.client.schedules.resume("shop", ["etl"], "ann")
-    house.scheduler.wake()
+    house.scheduler.notice()
     house.advance(minutes=1)
 
     assert house.dates() == ["01 12:00", "01 13:00", "01 14:00"]
@@ -432,6 +432,32 @@ def test_scheduler_that_stands_by_fires_nothing(house: House) -> None:
     standby._look()
 
     assert house.dates() == ["01 12:00"]
+
+
+def test_scheduler_that_is_active_again_goes_on_where_the_other_was(house: House) -> None:
+    actives = {"first"}
+
+    def scheduler(name: str) -> Scheduler:
+        return Scheduler(
+            house.client,
+            house.project,
+            flows=lambda: house.flows,
+            clock=house.clock,
+            is_active=lambda: name in actives,
+        )
+
+    first, second = scheduler("first"), scheduler("second")
+    house.flows = {"etl": Served(FlowDefinition("etl", schedule="@hourly"))}
+    for active in ("first", "first", "second", "second", "first"):
+        actives = {active}
+        first._look()
+        second._look()
+        house.jump(hours=1)
+
+    assert house.dates() == ["01 12:00", "01 13:00", "01 14:00", "01 15:00"]
+    ticks = house.client.schedules.ticks("shop", "etl")
+    assert [tick.number for tick in ticks] == [3, 2, 1, 0]
+    assert len({tick.tick_us for tick in ticks}) == 4
 
 
 def test_only_the_newest_ticks_are_kept(house: House) -> None:
