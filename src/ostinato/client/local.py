@@ -2,17 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
 from ostinato.client.answers import WaitingInput, check_answer
-from ostinato.client.backfills import Backfills
 from ostinato.client.scheduler_role import role_of
-from ostinato.client.schedules import Schedules
-from ostinato.client.sensors import Sensors
 from ostinato.client.views import AttemptView, NoticeView, TaskRunView, ValueView
 from ostinato.errors import AnswerError, RunNotFound
 from ostinato.model.deferral import Deferral, decode_wait
@@ -40,6 +38,11 @@ from ostinato.store.records import (
     TaskRunRow,
 )
 
+if TYPE_CHECKING:
+    from ostinato.client.backfills import Backfills
+    from ostinato.client.schedules import Schedules
+    from ostinato.client.sensors import Sensors
+
 #: Larger JSON values are described like others: nobody reads them whole.
 MAX_CONTENT_BYTES = 1024 * 1024
 
@@ -62,12 +65,29 @@ class LocalClient:
         self._store = store
         self._values_root = values_root
         self._logs_root = logs_root
-        #: Runs for ranges of dates.
-        self.backfills = Backfills(store.backfills, store.wake_schedulers)
-        #: Functions that ask for runs, and messages that start them.
-        self.sensors = Sensors(store)
-        #: How schedules stand, and their ticks.
-        self.schedules = Schedules(store)
+
+    # A command mostly needs none of these.
+
+    @cached_property
+    def backfills(self) -> "Backfills":
+        """Backfills over dates."""
+        from ostinato.client.backfills import Backfills
+
+        return Backfills(self._store.backfills, self._store.wake_schedulers)
+
+    @cached_property
+    def sensors(self) -> "Sensors":
+        """How event sensors stand, and their ticks."""
+        from ostinato.client.sensors import Sensors
+
+        return Sensors(self._store)
+
+    @cached_property
+    def schedules(self) -> "Schedules":
+        """How schedules stand, and their ticks."""
+        from ostinato.client.schedules import Schedules
+
+        return Schedules(self._store)
 
     def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
