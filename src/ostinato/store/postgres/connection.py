@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.adapt import AdaptersMap
@@ -153,7 +153,8 @@ def without_password(url: str) -> str:
         for each in parts.query.split("&")
         if each.partition("=")[0] not in ("password", "sslpassword")
     )
-    return urlunsplit((parts.scheme, f"{user.partition(':')[0]}{at}{host}", parts.path, query, ""))
+    shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
+    return f"{shown}?{query}" if query else shown
 
 
 class _TextDumper(StrDumperUnknown):
