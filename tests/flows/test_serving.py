@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from ostinato.clock import VirtualClock
 from ostinato.coordinator.session import EmbeddedSession
 from ostinato.engine.timetable import next_tick_us
 from ostinato.errors import InvalidArgument, ParameterError
+from ostinato.schedules import Dates, Timetable
 from ostinato.store.protocol import RunFilter
 from ostinato.store.records import RunRow
 from ostinato.store.sqlite import open_store
@@ -119,3 +121,42 @@ def test_the_next_moment_over_a_change_of_clocks() -> None:
     autumn = datetime(2025, 10, 25, 23, 30, tzinfo=UTC)
     assert next_ones("0 * * * *", autumn, 4) == ["26 00:00", "26 01:00", "26 02:00", "26 03:00"]
     assert next_ones("30 2 * * *", datetime(2025, 10, 25, 12, tzinfo=UTC), 2)[1] == "27 01:30"
+
+
+class TwoMoments(Timetable):
+    def next(self, after: datetime) -> datetime | None:
+        second = datetime(2025, 6, 15, 16, tzinfo=after.tzinfo)
+        return next((each for each in (second.replace(hour=15), second) if each > after), None)
+
+
+@pytest.mark.parametrize(
+    "schedule", [Dates("2025-06-15T15:00", "2025-06-15T16:00"), TwoMoments()], ids=["dates", "code"]
+)
+def test_every_kind_of_schedule_is_served_under_the_keys_of_the_scheduler(
+    home: Path, capsys: pytest.CaptureFixture[str], schedule: Any
+) -> None:
+    @flow(schedule=schedule)
+    def report() -> None: ...
+
+    start_us = int(datetime(2025, 6, 15, 14, 30, tzinfo=UTC).timestamp()) * 1_000_000
+    session = EmbeddedSession()
+    session.serve(report, params={}, runs=2, clock=VirtualClock(start_us))
+    session.close()
+
+    first, second = rows_of(home)
+    assert first.logical_key == "schedule:report:2025-06-15T15:00:00Z"
+    assert second.logical_key == "schedule:report:2025-06-15T16:00:00Z"
+    assert second.interval_end_us == second.logical_date_us
+
+
+def test_airflows_reading_is_served_too(home: Path) -> None:
+    @flow(schedule="@hourly", schedule_reading="interval_start")
+    def report() -> None: ...
+
+    session = EmbeddedSession()
+    session.serve(report, params={}, runs=1, clock=VirtualClock(START_US))
+    session.close()
+
+    (row,) = rows_of(home)
+    assert row.logical_date_us == row.interval_start_us
+    assert row.interval_end_us - row.interval_start_us == 3600 * 1_000_000
