@@ -20,6 +20,7 @@ OstinatoError                   base: .code, .place, .hint
 ├── UsageError                  a command or call that makes no sense here
 ├── SettingsError               ostinato.yaml says something unknown
 ├── RunNotFound                 no run has this id
+├── SensorNotFound              no sensor of this name was ever seen
 ├── InvalidConnection           a connection's URI or JSON cannot be read
 ├── UnknownConnection           a connection id that is nowhere
 ├── UnknownVariable             a variable that is nowhere
@@ -226,6 +227,12 @@ class RunNotFound(OstinatoError, LookupError):
     """Report that no run has the given id."""
 
     code = "run-not-found"
+
+
+class SensorNotFound(OstinatoError, LookupError):
+    """Report a sensor, or a source of messages, that no scheduler has ever seen."""
+
+    code = "sensor-not-found"
 
 
 class InvalidConnection(OstinatoError, ValueError):

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.engine.events import RunEnded
-from ostinato.errors import UsageError
+from ostinato.errors import SensorNotFound
 from ostinato.model.sensor_state import ReceivedMessage, SensorState, TickRow
 from ostinato.model.sensor_tick import EndedRun
 from ostinato.store.protocol import Store
@@ -47,7 +47,7 @@ class Sensors:
         """Return what is kept of a sensor.
 
         Raises:
-            UsageError: It was never seen.
+            SensorNotFound: It was never seen.
         """
         found = self._sensors.find(project, name)
         if found is None:
@@ -58,7 +58,7 @@ class Sensors:
         """Return ticks of a sensor, newest first.
 
         Raises:
-            UsageError: It was never seen.
+            SensorNotFound: It was never seen.
         """
         self.state(project, name)
         return self._sensors.ticks(project, name, before=before, limit=limit)
@@ -67,7 +67,7 @@ class Sensors:
         """Have a sensor wait until it is resumed.
 
         Raises:
-            UsageError: It was never seen.
+            SensorNotFound: It was never seen.
         """
         if not self._sensors.pause(project, name, is_paused=True):
             raise self._unknown(project, name)
@@ -77,7 +77,7 @@ class Sensors:
         """Have a paused sensor go on, at once.
 
         Raises:
-            UsageError: It was never seen.
+            SensorNotFound: It was never seen.
         """
         if not self._sensors.pause(project, name, is_paused=False):
             raise self._unknown(project, name)
@@ -87,7 +87,7 @@ class Sensors:
         """Have a sensor go on from another cursor; None for the beginning.
 
         Raises:
-            UsageError: It was never seen.
+            SensorNotFound: It was never seen.
         """
         if not self._sensors.set_cursor(project, name, cursor):
             raise self._unknown(project, name)
@@ -205,8 +205,8 @@ class Sensors:
         """Keep that files have arrived, and forget those that are gone, in one commit."""
         self._sensors.note_files(project, source, arrived=arrived, gone=gone)
 
-    def _unknown(self, project: str, name: str) -> UsageError:
+    def _unknown(self, project: str, name: str) -> SensorNotFound:
         names = [state.name for state in self._sensors.all(project)]
         some = f"sensors are {', '.join(names[:10])}" if names else "a scheduler makes them known"
         message = f"no sensor {name!r} was ever seen in project {project!r}"
-        return UsageError(message, hint=did_you_mean(name, names) or some)
+        return SensorNotFound(message, hint=did_you_mean(name, names) or some)

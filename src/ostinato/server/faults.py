@@ -13,6 +13,7 @@ from ostinato.errors import (
     OstinatoError,
     ParameterError,
     RunNotFound,
+    SensorNotFound,
     StoreError,
     UnknownConnection,
     UnknownFlow,
@@ -25,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Status by kind of error; the first that fits counts.
 _STATUSES: tuple[tuple[tuple[type[OstinatoError], ...], int], ...] = (
-    ((RunNotFound, UnknownFlow, UnknownTask, UnknownConnection, UnknownVariable), 404),
+    ((RunNotFound, SensorNotFound, UnknownFlow, UnknownTask), 404),
+    ((UnknownConnection, UnknownVariable), 404),
     ((ParameterError, AnswerError), 422),
     ((StoreError,), 503),
     ((InternalError,), 500),

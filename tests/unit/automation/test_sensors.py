@@ -15,7 +15,7 @@ from ostinato.automation.sensors import SensorDriver
 from ostinato.client.local import LocalClient
 from ostinato.clock import VirtualClock
 from ostinato.engine.events import RunEnded
-from ostinato.errors import UsageError
+from ostinato.errors import SensorNotFound
 from ostinato.model.sensor_state import SensorState, TickRow
 from ostinato.model.state import RunState
 from ostinato.project.discovery import find_project
@@ -477,5 +477,5 @@ def test_an_unknown_sensor_is_named(house: House) -> None:
     house.write(COUNTS)
     house.turn()
 
-    with pytest.raises(UsageError, match=r"no sensor 'lokos' .*did you mean 'looks'"):
+    with pytest.raises(SensorNotFound, match=r"no sensor 'lokos' .*did you mean 'looks'"):
         house.client.sensors.pause("shop", "lokos")

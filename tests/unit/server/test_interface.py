@@ -20,6 +20,7 @@ from ostinato.client.flows import FlowDirectory
 from ostinato.clock import SystemClock
 from ostinato.coordinator.retrying import Choice
 from ostinato.model.identity import RunId
+from ostinato.model.sensor_state import TickRow
 from ostinato.model.state import RunState
 from ostinato.project.discovery import Project, find_project
 from ostinato.server.api.interface import Access, interface_routes
@@ -364,6 +365,25 @@ def test_schedule_is_paused_and_resumed(house: House) -> None:
     assert (resumed["schedule"], resumed["is_paused"]) == ("0 6 * * *", False)
     assert house.get("/schedules/etl/ticks") == {"items": []}
     house.get("/schedules/elt/ticks", status=404)
+
+
+def test_sensor_is_shown_paused_and_resumed(house: House) -> None:
+    sensors, name = house.store.sensors, "files in/*.csv"
+    before = sensors.ensure("default", name)
+    tick = TickRow(0, 1_000_000, 2_000_000, 1, "requested", "", 2, 1, "7,8", "printed")
+    sensors.keep_tick(before, before._replace(ticked_us=2_000_000), tick)
+
+    paused = house.post("/sensors/pause?name=files%20in/*.csv", None, 200)
+    (listed,) = house.get("/sensors")["items"]
+    resumed = house.post("/sensors/resume?name=files%20in/*.csv", None, 200)
+    (shown,) = house.get("/sensors/ticks", name=name)["items"]
+
+    assert listed == paused
+    assert (paused["is_paused"], resumed["is_paused"]) == (True, False)
+    assert paused["last_tick_at"] == "1970-01-01T00:00:02Z"
+    assert (shown["new_runs"], shown["known_runs"], shown["run_ids"]) == (2, 1, ["7", "8"])
+    house.post("/sensors/pause?name=none", None, 404)
+    house.get("/sensors/ticks", status=400)
 
 
 def test_message_is_kept_for_the_flow_that_listens(house: House) -> None:

@@ -135,14 +135,14 @@ def _steer(name: str, folder: Path | None, verb: str, *more: Any) -> None:
     from ostinato.cli import sensor_view
     from ostinato.cli.opening import open_project
     from ostinato.cli.vault import project_of
-    from ostinato.errors import UsageError
+    from ostinato.errors import SensorNotFound
 
     found = project_of(folder, None)
     if found.has_store:
         with open_project(found) as opened:
             try:
                 _call(opened, verb, name, *more)
-            except UsageError:
+            except SensorNotFound:
                 pass
             else:
                 return

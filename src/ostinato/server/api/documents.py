@@ -15,6 +15,7 @@ from ostinato.client.flows import ServedFlow
 from ostinato.client.records import CoordinatorRow, LoggedEvent, RunRow
 from ostinato.client.views import TaskRunView
 from ostinato.model.schedule_tick import ScheduleRow, ScheduleTickRow
+from ostinato.model.sensor_state import SensorState, TickRow
 
 #: Longest page of a list.
 MAX_PAGE = 1000
@@ -323,6 +324,56 @@ class ScheduleTickQuery(Request, frozen=True):
     limit: Limit = 20
 
 
+class SensorTick(Struct, frozen=True):
+    """What came of a sensor; ``times`` in a row if it skipped for one reason."""
+
+    number: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    times: int
+    outcome: str
+    reason: str
+    new_runs: int
+    known_runs: int
+    run_ids: list[str]
+    output: str
+
+
+class SensorTickList(Struct, frozen=True):
+    """Ticks of a sensor, newest first."""
+
+    items: list[SensorTick]
+
+
+class Sensor(Struct, frozen=True):
+    """A sensor or a source of messages, and how it stands."""
+
+    name: str
+    is_paused: bool
+    cursor: str | None
+    failures: int
+    last_tick_at: datetime | None
+
+
+class SensorList(Struct, frozen=True):
+    """All sensors and sources that a scheduler has seen, by name."""
+
+    items: list[Sensor]
+
+
+class SensorQuery(Request, frozen=True):
+    """Which sensor is meant; names of sources may hold any character."""
+
+    name: str
+
+
+class SensorTickQuery(Request, frozen=True):
+    """Whose ticks are asked for, and how many."""
+
+    name: str
+    limit: Limit = 20
+
+
 class Message(Struct, frozen=True):
     """A message that was taken: it makes its runs once, however often it is sent."""
 
@@ -332,6 +383,29 @@ class Message(Struct, frozen=True):
 def moment(at_us: int) -> datetime | None:
     """Return a moment for people; None if it has not come."""
     return datetime.fromtimestamp(at_us / 1e6, UTC) if at_us else None
+
+
+def sensor_document(state: SensorState) -> Sensor:
+    """Return a sensor as callers see it."""
+    return Sensor(
+        state.name, state.is_paused, state.cursor, state.failures, moment(state.ticked_us)
+    )
+
+
+def sensor_tick_document(tick: TickRow) -> SensorTick:
+    """Return a tick of a sensor as callers see it."""
+    return SensorTick(
+        number=tick.number,
+        started_at=moment(tick.started_us),
+        ended_at=moment(tick.ended_us),
+        times=tick.times,
+        outcome=tick.outcome,
+        reason=tick.reason,
+        new_runs=tick.runs,
+        known_runs=tick.known,
+        run_ids=tick.run_ids.split(",") if tick.run_ids else [],
+        output=tick.output,
+    )
 
 
 def flow_document(served: ServedFlow) -> Flow:

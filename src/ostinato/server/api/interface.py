@@ -16,6 +16,7 @@ from ostinato.server.api.openapi import openapi_document
 from ostinato.server.api.operations import ROOT, Operation, routes_of
 from ostinato.server.api.run_operations import RunOperations
 from ostinato.server.api.schedule_operations import ScheduleOperations
+from ostinato.server.api.sensor_operations import SensorOperations
 from ostinato.server.callers import knows_token
 
 
@@ -72,3 +73,4 @@ def all_operations(access: Access) -> Iterable[Operation]:
     yield from FlowOperations(flows).operations()
     yield from RunOperations(client).operations()
     yield from ScheduleOperations(client.schedules, flows, access.project).operations()
+    yield from SensorOperations(client.sensors, access.project).operations()
