@@ -31,8 +31,10 @@ SURE_S = 0.5
 #: Seconds between two looks for alerts that were held back and are due, whoever made them.
 ALERTS_EVERY_S = 10.0
 
-#: Seconds after which a run is refused for which no worker has code, while there are others.
+#: Seconds after which a run is refused for which no worker has code, while there are others; and
+#: while there are none: files may be on their way.
 REFUSE_AFTER_S = 60.0
+REFUSE_ALONE_AFTER_S = 2.0
 
 
 class Taker(Protocol):
@@ -168,7 +170,9 @@ class Claims:
         found: dict[tuple[str, str], Serving | Never] = {}
         for flow, version, _ in waiting:
             serving = self._versions.serving(flow, version)
-            if isinstance(serving, Never) and not self._is_given_up((flow, version), now_s):
+            if not isinstance(serving, Never):
+                self._unserved_s.pop((flow, version), None)
+            elif not self._is_given_up((flow, version), now_s):
                 continue
             if serving is not None:
                 found[flow, version] = serving
@@ -195,10 +199,10 @@ class Claims:
 
     def _is_given_up(self, pair: tuple[str, str], now_s: float) -> bool:
         """Whether nobody will ever have code for runs of a flow and version."""
-        since_s = self._unserved_s.setdefault(pair, now_s)
-        if now_s - since_s >= REFUSE_AFTER_S:
+        waited_s = now_s - self._unserved_s.setdefault(pair, now_s)
+        if waited_s >= REFUSE_AFTER_S:
             return True
-        return not any(
+        return waited_s >= REFUSE_ALONE_AFTER_S and not any(
             each.kind == "worker" and each.id != self._lease.id and each.is_alive
             for each in self._store.coordinators()
         )
