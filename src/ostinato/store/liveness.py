@@ -32,6 +32,14 @@ class Liveness(Protocol):
         """Return those that may still act: they, or what they have started."""
         ...
 
+    def heard_of(self, coordinator_ids: Sequence[int], /) -> set[int]:
+        """Return those that seem to live, for people to see: nothing is taken from others."""
+        ...
+
+    def watch(self, coordinator_id: int, /) -> None:
+        """Wait until it is sure whether an identity lives, where that is in doubt."""
+        ...
+
     def shut_out(self, coordinator_id: int, /) -> None:
         """See that a dead identity can never write again, before its runs are handed on."""
         ...
@@ -91,6 +99,13 @@ class FileLiveness:
     def living(self, coordinator_ids: Sequence[int]) -> set[int]:
         """Return those whose locks are held."""
         return {id_ for id_ in coordinator_ids if self._locks.is_held(_lock_name(id_))}
+
+    def heard_of(self, coordinator_ids: Sequence[int]) -> set[int]:
+        """Return those whose locks are held."""
+        return self.living(coordinator_ids)
+
+    def watch(self, coordinator_id: int) -> None:
+        """Do nothing: a lock is held, or it is not."""
 
     def shut_out(self, coordinator_id: int) -> None:
         """Do nothing: each transaction checks its epoch."""

@@ -102,13 +102,17 @@ class Ownership:
         return self._seen(self._database.read(self._sql["select_all_coordinators"]))
 
     def _seen(self, found: Sequence[Sequence[Any]]) -> list[CoordinatorRow]:
-        living = self._liveness.living([columns[0] for columns in found])
+        living = self._liveness.heard_of([columns[0] for columns in found])
         return [CoordinatorRow(*(*columns, columns[0] in living)) for columns in found]
 
     def take(self, run_id: RunId, lease: CoordinatorLease) -> RunRow:
         """Make a coordinator the owner of a run whose owner is gone or nobody."""
         query = run_by_id(self._sql["select_runs"], run_id)
         lock = self._sql["lock_run"]
+        found = self._database.read(self._sql["select_run_owner"], (run_id,))
+        if found and found[0][0] not in (0, lease.id):
+            # Before the transaction: it may take as long as a lease.
+            self._liveness.watch(found[0][0])
         with self.writing(lease) as connection:
             connection.execute(lock, (run_id,))
             found = connection.execute(*query).fetchone()

@@ -147,6 +147,29 @@ def test_idle_process_that_stood_still_for_too_long_owns_nothing_more(
 
 
 @pytest.mark.slow
+def test_run_of_a_machine_that_is_gone_is_taken_by_who_sees_it_for_the_first_time(
+    start: Start, store: PostgresStore, postgres_store_uri: str
+) -> None:
+    owner = start()
+    coordinator_id, run_id = owner.ask("register")
+    owner.kill()
+    with psycopg.connect(postgres_store_uri, autocommit=True) as connection:
+        # Elsewhere its pid says nothing.
+        connection.execute(
+            "UPDATE ostinato.coordinators SET machine = 'elsewhere',"
+            " heartbeat_us = heartbeat_us - 3600000000"
+        )
+    lease = store.register_coordinator()
+
+    seen = store.coordinator(coordinator_id)
+    taken = store.take_run(run_id, lease)
+
+    assert seen is not None
+    assert not seen.is_alive
+    assert taken.owner == lease.id
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("jump_us", [3_600_000_000, -3_600_000_000])
 def test_clock_of_the_server_that_jumps_ends_nobody_and_keeps_no_dead_one_alive(
     start: Start, store: PostgresStore, postgres_store_uri: str, jump_us: int
@@ -160,10 +183,7 @@ def test_clock_of_the_server_that_jumps_ends_nobody_and_keeps_no_dead_one_alive(
             "UPDATE ostinato.coordinators SET heartbeat_us = heartbeat_us - %s", (jump_us,)
         )
 
-    seen = store.coordinator(coordinator_id)
-
-    assert seen is not None
-    assert seen.is_alive
+    assert store._ownership.is_alive(coordinator_id)
     assert take_when_free(store, run_id).id == run_id
 
 

@@ -23,9 +23,12 @@ GRACE = 0.25
 #: Leases of silence after which a session that is still there is ended.
 TAKEOVER = 1.875
 
-#: Share of a lease for which silence must last in the eyes of who looks: the server's clock,
-#: which dates the beats, may have jumped.
-SURE = 0.5
+#: Leases for which silence must last in the eyes of who looks: the server's clock, which dates
+#: the beats, may have jumped. After one, what the coordinator started has ended in any case.
+SURE = 1.0
+
+#: Looks in the time of a lease, where somebody waits to be sure.
+LOOKS_PER_LEASE = 10
 
 #: Coordinators whose last beats are remembered.
 REMEMBERED_BEATS = 10_000
@@ -135,14 +138,42 @@ class SessionLiveness:
         found = self._database.read(self._sql["select_signs"], (list(coordinator_ids),))
         return {row[0] for row in found if self._is_alive(_Signs._make(row))}
 
+    def watch(self, coordinator_id: int) -> None:
+        """Wait until it is sure whether a coordinator that is silent is dead."""
+        pause = threading.Event()
+        while True:
+            found = self._database.read(self._sql["select_signs"], ([coordinator_id],))
+            if not found:
+                return
+            signs = _Signs._make(found[0])
+            is_silent = signs.silent_us / 1e6 > self._patience_s(signs)
+            if not is_silent or not self._is_alive(signs):
+                return
+            pause.wait(self._lease_s / LOOKS_PER_LEASE)
+
+    def _patience_s(self, signs: _Signs) -> float:
+        return self._lease_s * (TAKEOVER if signs.backend is not None else 1 + GRACE)
+
+    def heard_of(self, coordinator_ids: Sequence[int]) -> set[int]:
+        """Return those that seem to live, by the clock of the server."""
+        if not coordinator_ids:
+            return set()
+        found = map(
+            _Signs._make, self._database.read(self._sql["select_signs"], (list(coordinator_ids),))
+        )
+        return {
+            signs.id
+            for signs in found
+            if signs.silent_us / 1e6 <= self._patience_s(signs) and self._is_alive(signs)
+        }
+
     def _is_alive(self, signs: _Signs) -> bool:
-        patience_s = self._lease_s * TAKEOVER
+        patience_s = self._patience_s(signs)
         if signs.backend is None:
             if not signs.heartbeat_us:
                 return False
             if signs.machine == this_machine() and not _is_running(signs.pid):
                 return False
-            patience_s = self._lease_s * (1 + GRACE)
         unheard_s = self._unheard_s(signs)
         is_silent = signs.silent_us / 1e6 > patience_s and unheard_s >= self._lease_s * SURE
         # Also where the server's clock went back, and dates a beat in the future.

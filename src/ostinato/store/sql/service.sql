@@ -50,6 +50,10 @@ UPDATE coordinators SET epoch = epoch + 1 WHERE id = ?
 -- A coordinator signs off, or is gone and owns nothing. Primary key.
 DELETE FROM coordinators WHERE id = ?
 
+-- name: select_run_owner
+-- Who owns a run. Primary key.
+SELECT owner FROM runs WHERE id = ?
+
 -- name: set_owner
 -- Hand a run over. Primary key.
 UPDATE runs SET owner = ? WHERE id = ?
