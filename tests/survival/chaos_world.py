@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ TICK_S = 4
 #: Seconds that all that was asked for may take once nothing is hurt any more.
 SETTLE_S = 120.0
 
+#: Puts a process where it sees no others, and they see nothing of it: as on a machine of its own.
+APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
 #: Where Debian puts the library by which a process is shown another time.
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
@@ -51,12 +55,14 @@ class Shape(NamedTuple):
         flows: How many flows there are.
         scheduled: Every n-th of them has a schedule.
         is_clock_false: Whether processes can be shown another time.
+        is_apart: Whether each process is as on a machine of its own.
     """
 
     roles: Mapping[str, Sequence[str]]
     flows: int
     scheduled: int = 3
     is_clock_false: bool = False
+    is_apart: bool = False
 
 
 class Process:
@@ -68,10 +74,20 @@ class Process:
         world: Whose it is.
     """
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, clock: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        *,
+        clock: Path | None,
+        is_apart: bool,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "ostinato", *command]
+        self._is_apart = is_apart
+        around = APART if is_apart else ()
+        self._command = [*around, sys.executable, "-m", "ostinato", *command]
         self._folder = folder
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,6 +105,8 @@ class Process:
         """Its id, None if it does not run."""
         if self._process is None or self._process.poll() is not None:
             return None
+        if self._is_apart:
+            return next(descendants(self._process.pid), None)
         return self._process.pid
 
     def tend(self) -> None:
@@ -121,8 +139,8 @@ class Process:
     def send(self, number: int) -> None:
         """Send it a signal."""
         self._is_hurt |= number in (signal.SIGKILL, signal.SIGTERM)
-        if self.pid is not None:
-            os.kill(self.pid, number)
+        if (pid := self.pid) is not None:
+            _signal(pid, number)
 
     def stop_for(self, seconds: float) -> None:
         """Stop it for some seconds, without ending it."""
@@ -198,7 +216,13 @@ class World:
         self._settings = settings
         clocks = shape.is_clock_false
         self._processes = [
-            Process(name, command, folder, folder / f"{name}.clock" if clocks else None)
+            Process(
+                name,
+                command,
+                folder,
+                clock=folder / f"{name}.clock" if clocks else None,
+                is_apart=shape.is_apart,
+            )
             for name, command in shape.roles.items()
         ]
         #: Ends of what was done that lasts, by moment.
@@ -595,6 +619,13 @@ class World:
 
     def _later(self, seconds: float, name: str, action: Callable[[], None]) -> None:
         self._ends.append((time.monotonic() + seconds, name, action))
+
+
+def may_be_apart() -> bool:
+    """Whether this user may have processes that are as on a machine of their own."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*APART, "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def _signal(pid: int, number: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.survival.chaos_world import FAKETIME, Shape, World
+from tests.survival.chaos_world import FAKETIME, Shape, World, may_be_apart
 from tests.survival.hurt_postgres import HurtPostgres
 
 pytestmark = [pytest.mark.survival, pytest.mark.slow]
@@ -56,6 +56,17 @@ def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
 
         survive(world, scale(30, 10_000))
+
+
+@pytest.mark.parametrize("seed", [4])
+def test_service_of_several_machines_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
+    if not may_be_apart():
+        pytest.skip("not run: processes may not be apart here")
+    shape = Shape(WORKERS | SCHEDULERS, scale(15, 100), scale(3, 10), is_apart=True)
+    with closing(HurtPostgres()) as server:
+        world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
+
+        survive(world, scale(20, 5_000))
 
 
 @pytest.mark.parametrize("seed", [2])
