@@ -180,15 +180,21 @@ class Tenure(Owner):
     def take(self, row: RunRow, serving: Serving) -> None:
         """Drive a run that was claimed."""
         try:
-            self._drive(row, serving)
+            places = self._open_places(serving.version)
+        except CodeUnavailable:
+            # It was loaded a moment ago: whoever looks next finds by what code it goes on.
+            self._store.release_run(row.id, self._lease)
+            self._claims.look()
+            return
+        try:
+            self._drive(row, serving, places)
         except (StoreError, OwnershipLost):
             raise
         except (OstinatoError, msgspec.MsgspecError) as error:
             # A pool that is gone, parameters that no longer fit: it would fail again and again.
             self.refuse(row, f"it cannot be executed: {error}")
 
-    def _drive(self, row: RunRow, serving: Serving) -> None:
-        places = self._open_places(serving.version)
+    def _drive(self, row: RunRow, serving: Serving, places: Executors) -> None:
         flow = serving.flow
         if row.state is RunState.QUEUED:
             validate_params(flow, msgspec.json.decode(row.params))
@@ -246,10 +252,15 @@ class Tenure(Owner):
             row = self._store.take_run(row.id, self._lease)
         except RunOwned:
             return
+        try:
+            places = self._open_places(in_force.version)
+        except CodeUnavailable:
+            # Another load is about to bring it back.
+            self._store.release_run(row.id, self._lease)
+            return
         batch = self._coordinator.batch
         batch.handled.append(request.id)
         try:
-            places = self._open_places(in_force.version)
             flow = in_force.definition
             lanes = self._coordinator.lanes(flow, "", places)
             info = self._info(row, flow, row.started_us)

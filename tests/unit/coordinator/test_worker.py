@@ -8,10 +8,12 @@ import pytest
 
 from ostinato.clock import VirtualClock
 from ostinato.coordinator.patience import Patience
+from ostinato.coordinator.versions import Serving
 from ostinato.engine import events as ev
 from ostinato.model.health import PartHealth
 from ostinato.model.state import RunState
 from tests.unit.coordinator.workers import (
+    PATIENCE_S,
     FullStore,
     Works,
     opened_works,
@@ -457,3 +459,25 @@ def test_a_run_whose_definitions_are_gone_fails(works: Works) -> None:
         ended = works.ended(row)
 
     assert ended.reason == "code_unavailable: its definitions are no longer kept"
+
+
+def test_a_run_whose_code_goes_while_it_is_claimed_is_left_to_the_next_look(works: Works) -> None:
+    [row] = works.ask("etl")
+    definition = works.code.flows["etl"].definition
+    with works.worker(flows=["another"]) as worker:
+        until(lambda: worker.health().is_ready)
+        tenure = worker._tenure
+        assert tenure is not None
+        works.store.take_run(row.id, tenure._lease)
+        is_done = threading.Event()
+
+        def take() -> None:
+            tenure.take(row, Serving(definition, "a version that has just gone", is_changed=False))
+            is_done.set()
+
+        tenure._coordinator.ask(take)
+
+        assert is_done.wait(PATIENCE_S)
+        assert works.run(row).owner == 0
+    with works.worker():
+        assert works.ended(row).state is RunState.SUCCEEDED
