@@ -22,7 +22,7 @@ from ostinato.store.records import RunRow
 if TYPE_CHECKING:
     from ostinato.store.observed import StoreObserver
 
-_UNFINISHED = {RunState.PAUSED: "suspended", RunState.QUEUED: "waiting for who serves it"}
+_UNFINISHED = {RunState.PAUSED: "suspended"}
 
 _TASK_RUN = re.compile(r"(.+?)(?:\[(\d+(?:\.\d+)*)\])?")
 
@@ -137,9 +137,21 @@ def is_interrupted(client: LocalClient, row: RunRow) -> bool:
     return not row.state.is_terminal and client.owner(row) is None
 
 
-def unfinished(row: RunRow) -> str:
-    """Return why nobody drives a run that has not ended, in a word."""
-    return _UNFINISHED.get(row.state, "interrupted")
+def unfinished(row: RunRow, resume: str) -> str:
+    """Return why nobody drives a run that has not ended, and what goes on with it.
+
+    Args:
+        row: The run.
+        resume: What a person does about it.
+    """
+    from ostinato.client.new_runs import SERVICE
+
+    why = _UNFINISHED.get(row.state, "interrupted")
+    if row.home == SERVICE and row.state is RunState.QUEUED:
+        return "waits for a worker"
+    if row.home == SERVICE:
+        return f"{why}: a worker goes on"
+    return f"{why}: {resume} goes on"
 
 
 def parse_task_run(

@@ -71,7 +71,7 @@ def _print(client: "LocalClient", rows: "list[RunRow]", *, has_more: bool) -> No
         return
     table = [["RUN", "STATE", "STARTED", "TOOK", "LOGICAL DATE", "WHY"]]
     for row in rows:
-        note = f"{unfinished(row)}: resume goes on" if is_interrupted(client, row) else row.reason
+        note = unfinished(row, "resume") if is_interrupted(client, row) else row.reason
         if row.state is RunState.PAUSED and not note:
             note = "waits for a person: ostinato inputs"
         cells = [title_of(row), f"{icon(row.state)} {row.state.label}", moment(row.started_us)]

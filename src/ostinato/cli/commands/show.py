@@ -71,7 +71,7 @@ def _print_run(opened: "Opened", row: "RunRow") -> None:
     client = opened.client
     note = row.reason
     if is_interrupted(client, row):
-        note = f"{unfinished(row)}: ostinato resume '{name_of(row)}' goes on"
+        note = unfinished(row, f"ostinato resume '{name_of(row)}'")
     click.echo(
         f"{icon(row.state)} {title_of(row)} {row.state.label}" + (f": {note}" if note else "")
     )
