@@ -487,34 +487,34 @@ def test_database_of_which_nothing_is_known_can_do_it_all(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def postgres(request: pytest.FixtureRequest) -> SqlHook:
+def on_postgres(request: pytest.FixtureRequest) -> SqlHook:
     hook = hook_for(Connection.from_uri(request.getfixturevalue("postgres_uri"), "shop"))
     assert isinstance(hook, SqlHook)
     clear(hook)
     return hook
 
 
-def test_views_in_the_way_of_other_columns_are_named(postgres: SqlHook) -> None:
-    make(postgres, values((1, "a")))
-    make(postgres, "SELECT name FROM sales", task_id="names", materialized="view")
+def test_views_in_the_way_of_other_columns_are_named(on_postgres: SqlHook) -> None:
+    make(on_postgres, values((1, "a")))
+    make(on_postgres, "SELECT name FROM sales", task_id="names", materialized="view")
 
     with pytest.raises(ColumnsChanged, match=r"sales changes its.*the view names reads it"):
-        make(postgres, "SELECT 1 AS id")
-    assert rows(postgres) == [(1, "a")]
+        make(on_postgres, "SELECT 1 AS id")
+    assert rows(on_postgres) == [(1, "a")]
 
-    make(postgres, "SELECT 1 AS id", full_refresh=True)
-    assert names_of_tables(postgres) == ["sales"]
+    make(on_postgres, "SELECT 1 AS id", full_refresh=True)
+    assert names_of_tables(on_postgres) == ["sales"]
 
 
 @pytest.mark.slow
-def test_readers_see_a_whole_table_while_it_is_replaced(postgres: SqlHook) -> None:
+def test_readers_see_a_whole_table_while_it_is_replaced(on_postgres: SqlHook) -> None:
     sql = "SELECT n FROM generate_series(1, 1000) n"
-    make(postgres, sql)
+    make(on_postgres, sql)
     seen: set[int] = set()
     done = threading.Event()
 
     def read() -> None:
-        with postgres.open() as connection:
+        with on_postgres.open() as connection:
             connection.autocommit = True  # type: ignore[attr-defined]  # psycopg's
             while not done.is_set():
                 seen.add(connection.cursor().execute("SELECT count(*) FROM sales").fetchone()[0])
@@ -522,7 +522,7 @@ def test_readers_see_a_whole_table_while_it_is_replaced(postgres: SqlHook) -> No
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(30):
-        make(postgres, sql)
+        make(on_postgres, sql)
     done.set()
     reader.join()
 
