@@ -82,7 +82,8 @@ class StepLanes:
         if name not in places.names:
             message = f"step {step.task_id!r} asks for the executor {wanted!r}"
             raise UsageError(message, hint="there is process, thread")
-        return places.steps if name == processes else name
+        # Where ``inline`` stands in for processes, steps have none of their own.
+        return places.steps if name == processes != "inline" else name
 
     def _demands(
         self,
