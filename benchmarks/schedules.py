@@ -33,6 +33,9 @@ TICKS = 3
 
 EVERY_S = 15
 
+#: The same two where there are few schedules, which are filled in at once.
+FEW, FEW_AHEAD_S, FEW_EVERY_S = 1_000, 2.0, 2
+
 
 class Served(NamedTuple):
     """A flow in force."""
@@ -89,8 +92,9 @@ def _measure(count: int, store: Store, folder: Path, name: str) -> Iterator[Figu
         logs_root=folder,
         is_implicit=False,
     )
-    anchor_us = int(time.time() + AHEAD_S) * 1_000_000
-    text = f"every {EVERY_S} from {moment_text(anchor_us)}"
+    ahead_s, every_s = (FEW_AHEAD_S, FEW_EVERY_S) if count < FEW else (AHEAD_S, EVERY_S)
+    anchor_us = int(time.time() + ahead_s) * 1_000_000
+    text = f"every {every_s} from {moment_text(anchor_us)}"
     definitions = tuple(FlowDefinition(f"flow_{each}", schedule=text) for each in range(count))
     store.save_manifest("v1", "bench", encode_manifest(Manifest("bench", definitions)))
     flows = {flow.name: Served(flow, "v1") for flow in definitions}
@@ -98,12 +102,12 @@ def _measure(count: int, store: Store, folder: Path, name: str) -> Iterator[Figu
     scheduler = Scheduler(client, project, flows=lambda: flows)
     thread = threading.Thread(target=scheduler.serve)
     thread.start()
-    last_us = anchor_us + (TICKS - 1) * EVERY_S * 1_000_000
+    last_us = anchor_us + (TICKS - 1) * every_s * 1_000_000
     while len(client.lateness_s.get(last_us, ())) < count:
         time.sleep(0.2)
     scheduler.stop()
     thread.join()
-    measured = [client.lateness_s[anchor_us + n * EVERY_S * 1_000_000] for n in range(TICKS)]
+    measured = [client.lateness_s[anchor_us + n * every_s * 1_000_000] for n in range(TICKS)]
     p99 = statistics.median(statistics.quantiles(each, n=100)[98] for each in measured)
     half = statistics.median(statistics.median(each) for each in measured)
     work = f"{count:,} schedules at one moment, {name}"

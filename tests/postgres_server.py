@@ -139,6 +139,13 @@ def empty_store(uri: str) -> None:
             " WHERE schemaname = 'ostinato' AND tablename != 'schema_version'"
         ).fetchall()
         connection.execute("; ".join(f"DELETE FROM ostinato.{name}" for (name,) in found))
+        # Ids begin anew, as in a store that was just made.
+        used = connection.execute(
+            "SELECT sequencename FROM pg_sequences"
+            " WHERE schemaname = 'ostinato' AND last_value IS NOT NULL"
+        ).fetchall()
+        for (name,) in used:
+            connection.execute(f"ALTER SEQUENCE ostinato.{name} RESTART".encode())
 
 
 def find_programs() -> Path:

@@ -128,7 +128,9 @@ def test_sensors_and_messages_survive_their_scheduler(project: Path, begin: Begi
         wait_for(lambda: len(params(store, "counted", "number")) > 4, "the first runs")
         for number in range(KILLS):
             for one in range(number * 10, number * 10 + 10):
-                (project / "in" / f"{one}.csv").write_text("x")
+                # Renamed when it is whole: what is seen half written arrives once more.
+                (project / "in" / f"{one}.part").write_text("x")
+                (project / "in" / f"{one}.part").rename(project / "in" / f"{one}.csv")
                 store.sensors.receive("shop", "webhook orders", f"m{one}", b'{"order":%d}' % one)
             time.sleep(chance.uniform(0.1, 0.6))
             victim = schedulers.pop(0)
