@@ -55,6 +55,8 @@ SELECT
 {numbers}
 """
 
+_NUMBERS = "INSERT INTO flow_numbers SELECT flow, max(number) FROM runs GROUP BY flow"
+
 _TAGS = """
 INSERT INTO run_tags (run_id, tag)
 SELECT ({start_ms} - {epoch_ms} + i * {apart_ms}) * {shift}, 'team_' || (i % 20) {numbers}
@@ -127,6 +129,7 @@ def sqlite_site(folder: Path, runs: int) -> Iterator[Site]:
             connection.execute("PRAGMA cache_size = -1000000")
             connection.execute("DELETE FROM events")
             connection.execute("DELETE FROM runs")
+            connection.execute("DELETE FROM flow_numbers")
             connection.execute("BEGIN")
             for statement in _statements("sqlite", runs, payload):
                 connection.execute(statement)
@@ -159,7 +162,7 @@ def _fill_postgres(server: PostgresServer, runs: int) -> str:
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("SET search_path TO ostinato")
         connection.execute("SET synchronous_commit TO off")
-        connection.execute("TRUNCATE events, runs")
+        connection.execute("TRUNCATE events, runs, flow_numbers")
         for statement in _statements("postgres", runs, payload):
             connection.execute(statement.encode())
         # As the server does by itself in time.
@@ -214,3 +217,4 @@ def _statements(dialect: str, runs: int, payload: bytes) -> Iterator[str]:
         yield template.format(numbers=numbers(count), **words)
     rare = "WHERE i % 100000 = 9"
     yield _RARE_TAGS.format(numbers=numbers(runs), where=rare, **words)
+    yield _NUMBERS

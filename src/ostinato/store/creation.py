@@ -1,6 +1,7 @@
 """This module creates runs, any number in one commit."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +12,9 @@ from ostinato.store.ids import IdGenerator
 from ostinato.store.records import NewRun, RunRow
 
 _json = msgspec.json.Encoder()
+
+#: Project, flow and logical key.
+_Key = tuple[str, str, str | None]
 
 
 class Creation:
@@ -41,48 +45,63 @@ class Creation:
             runs: What is asked for.
         """
         known = self._known(connection, runs)
-        numbers = self._numbers(connection, {new.flow for new in runs})
+        fresh = list(self._fresh(runs, known))
+        made = self._made(connection, fresh) if fresh else []
+        known.update((_key(row), row) for row in made if row.logical_key is not None)
+        unkeyed = (row for row in made if row.logical_key is None)
+        asked = [next(unkeyed) if new.logical_key is None else known[_key(new)] for new in runs]
+        return asked, made
+
+    def _fresh(self, runs: Sequence[NewRun], known: Mapping[_Key, RunRow]) -> Iterator[NewRun]:
+        """Yield the runs that are new, of each key the first."""
+        seen: set[_Key] = set()
+        for new in runs:
+            if new.logical_key is not None:
+                key = _key(new)
+                if key in known or key in seen:
+                    continue
+                seen.add(key)
+            yield new
+
+    def _made(self, connection: Connection, fresh: Sequence[NewRun]) -> list[RunRow]:
+        """Return the rows of new runs."""
         # Invariant: a run that is created later has a larger id and no earlier moment, also
         # when the clock jumps back: pages and ranges of time rest on it.
         found = connection.execute(self._sql["newest_run"]).fetchone()
         newest_id, newest_us = found or (0, 0)
         created_us = max(self._clock.now_us(), newest_us)
-        asked: list[RunRow] = []
-        made: list[RunRow] = []
-        for new in runs:
-            key = (new.project, new.flow, new.logical_key)
-            row = known.get(key) if new.logical_key is not None else None
-            if row is None:
-                numbers[new.flow] += 1
-                newest_id = self._ids.next(after=newest_id)
-                row = rows.created_run(
-                    new,
-                    id=newest_id,
-                    number=numbers[new.flow],
-                    created_us=created_us,
-                    owner=self._owner,
-                )
-                made.append(row)
-                if new.logical_key is not None:
-                    known[key] = row
-            asked.append(row)
-        return asked, made
-
-    def _known(
-        self, connection: Connection, runs: Sequence[NewRun]
-    ) -> dict[tuple[str, str, str | None], RunRow]:
-        """Return runs that were asked for under the same keys before."""
-        keys = [
-            (new.project, new.flow, new.logical_key) for new in runs if new.logical_key is not None
+        ids = self._ids.take(len(fresh), after=newest_id)
+        numbers = self._numbers(connection, fresh)
+        # Hot path: ten thousand schedules may be due at once.
+        return [
+            rows.created_run(
+                new,
+                id=id_,
+                number=next(numbers[new.flow]),
+                created_us=created_us,
+                owner=self._owner,
+            )
+            for new, id_ in zip(fresh, ids, strict=True)
         ]
+
+    def _known(self, connection: Connection, runs: Sequence[NewRun]) -> dict[_Key, RunRow]:
+        """Return runs that were asked for under the same keys before."""
+        keys = [_key(new) for new in runs if new.logical_key is not None]
         if not keys:
             return {}
         asked = _json.encode(keys).decode()
         query = " ".join((self._sql["select_runs"], self._sql["among_known_runs"]))
         found = map(rows.run_row, connection.execute(query, (asked,)).fetchall())
-        return {(row.project, row.flow, row.logical_key): row for row in found}
+        return {_key(row): row for row in found}
 
-    def _numbers(self, connection: Connection, flows: set[str]) -> dict[str, int]:
-        """Return the number of the newest run of each flow."""
-        asked = _json.encode(sorted(flows)).decode()
-        return dict(connection.execute(self._sql["newest_numbers"], (asked,)).fetchall())
+    def _numbers(self, connection: Connection, fresh: Sequence[NewRun]) -> dict[str, Iterator[int]]:
+        """Return the numbers of the new runs of each flow."""
+        counts = Counter(new.flow for new in fresh)
+        # In order of their names: their rows stand so.
+        asked = _json.encode(sorted(counts.items())).decode()
+        last = connection.execute(self._sql["take_numbers"], (asked,)).fetchall()
+        return {flow: iter(range(number - counts[flow] + 1, number + 1)) for flow, number in last}
+
+
+def _key(run: NewRun | RunRow) -> _Key:
+    return run.project, run.flow, run.logical_key

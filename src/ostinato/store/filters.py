@@ -83,12 +83,9 @@ def _sources(which: RunFilter) -> list[_Source]:
         return [_Source(_BY_PARAM, "run_params.run_id", condition, which.params[0])]
     if which.tag:
         return [_Source(_BY_TAG, "run_tags.run_id", "run_tags.tag = ?", (which.tag,))]
-    # Of a flow nearly all runs have succeeded: what has not is never looked for among them.
     is_rare = bool(which.states) and RunState.SUCCEEDED not in which.states
-    if which.flow and is_rare:
-        return _unsuccessful(which)
     if which.flow:
-        return [_Source("runs INDEXED BY runs_by_flow", "id", "flow = ?", (which.flow,))]
+        return _of_flow(which.flow, which.states, has_succeeded=not is_rare)
     if which.trigger and not is_rare:
         condition = '"trigger" = ?'
         return [_Source("runs INDEXED BY runs_by_trigger", "id", condition, (which.trigger,))]
@@ -97,14 +94,22 @@ def _sources(which: RunFilter) -> list[_Source]:
     return [_Source("runs NOT INDEXED", "id", "", ())]
 
 
-def _unsuccessful(which: RunFilter) -> list[_Source]:
-    """Return the sources of the runs of a flow that are live, failed or cancelled."""
-    live = [state for state in which.states if not state.is_terminal]
-    sources = _by_state(live)
-    if len(live) < len(which.states):
-        # In words that the index is made with, so that it serves.
-        table, condition = "runs INDEXED BY runs_unsuccessful", "flow = ? AND state >= 5"
-        sources.append(_Source(table, "id", condition, (which.flow,)))
+def _of_flow(flow: str, states: Sequence[RunState], *, has_succeeded: bool) -> list[_Source]:
+    """Return the sources of the runs of a flow: its live ones, and those that have ended.
+
+    Conditions are in the words that the indexes are made with, so that they serve.
+    """
+    sources: list[_Source] = []
+    if not states or any(not state.is_terminal for state in states):
+        live = "flow = ? AND state < 4"
+        sources.append(_Source("runs INDEXED BY runs_live", "id", live, (flow,)))
+    if has_succeeded:
+        ended = "flow = ? AND state >= 4"
+        sources.append(_Source("runs INDEXED BY runs_ended", "id", ended, (flow,)))
+    elif any(state.is_terminal for state in states):
+        # Nearly all have succeeded: what has not is never looked for among them.
+        badly = "flow = ? AND state >= 5"
+        sources.append(_Source("runs INDEXED BY runs_unsuccessful", "id", badly, (flow,)))
     return sources
 
 
@@ -158,11 +163,21 @@ def named_run(select: str, name: str) -> Query:
     if name == "last":
         return Query(f"{select} FROM runs ORDER BY id DESC LIMIT 1", [])
     if hash_ and _is_number(number):
-        return Query(f"{select} FROM runs WHERE flow = ? AND number = ?", [flow, int(number)])
+        return _numbered_run(select, flow, int(number))
     if _is_number(name):
         return Query(f"{select} FROM runs WHERE id = ?", [int(name)])
-    by_flow = f"{select} FROM runs INDEXED BY runs_by_flow WHERE flow = ?"
-    return Query(f"{by_flow} ORDER BY id DESC LIMIT 1", [name])
+    if not name:
+        return run_by_id(select, 0)
+    return runs_page(select, RunFilter(flow=name), before_id=0, limit=1)
+
+
+def _numbered_run(select: str, flow: str, number: int) -> Query:
+    # People ask for it: a walk through the index of the flow's runs is quick enough.
+    found = " UNION ALL ".join(
+        f"SELECT id FROM runs INDEXED BY {index} WHERE flow = ? AND {states} AND number = ?"
+        for index, states in (("runs_live", "state < 4"), ("runs_ended", "state >= 4"))
+    )
+    return Query(f"{select} FROM runs WHERE id IN ({found})", [flow, number, flow, number])
 
 
 def run_by_id(select: str, run_id: int) -> Query:
@@ -184,8 +199,8 @@ def previous_success(select: str, flow: str, before_us: int) -> Query:
         before_us: The logical date.
     """
     sql = (
-        f"{select} FROM runs INDEXED BY runs_by_logical_date"
-        " WHERE flow = ? AND logical_date_us < ? AND state = ?"
+        f"{select} FROM runs INDEXED BY runs_ended_by_date"
+        " WHERE flow = ? AND logical_date_us < ? AND state >= 4 AND state = ?"
         " ORDER BY logical_date_us DESC, id DESC LIMIT 1"
     )
     return Query(sql, [flow, before_us, int(RunState.SUCCEEDED)])
@@ -200,12 +215,15 @@ def runs_before(select: str, flow: str, before_us: int, limit: int) -> Query:
         before_us: The logical date.
         limit: How many at most.
     """
-    sql = (
-        f"{select} FROM runs INDEXED BY runs_by_logical_date"
-        " WHERE flow = ? AND logical_date_us < ?"
-        " ORDER BY logical_date_us DESC, id DESC LIMIT ?"
+    pages = " UNION ALL ".join(
+        f"SELECT * FROM ({select} FROM runs INDEXED BY {index}"
+        f" WHERE flow = ? AND logical_date_us < ? AND {states}"
+        " ORDER BY logical_date_us DESC, id DESC LIMIT ?) AS page"
+        for index, states in (("runs_live", "state < 4"), ("runs_ended_by_date", "state >= 4"))
     )
-    return Query(sql, [flow, before_us, limit])
+    values = [flow, before_us, limit]
+    sql = f"{pages} ORDER BY logical_date_us DESC, id DESC LIMIT ?"
+    return Query(sql, [*values, *values, limit])
 
 
 def task_runs_page(

@@ -32,9 +32,9 @@ class IdGenerator:
         self._node = node << COUNTER_BITS
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_ms = after >> (NODE_BITS + COUNTER_BITS)
-        # The first id lies in a later millisecond: it must not meet another holder's counter.
-        self._counter = (1 << COUNTER_BITS) - 1
+        # Milliseconds and counter as one number, which carries over by itself. The first id lies
+        # in a later millisecond: it must not meet another holder's counter.
+        self._last = _after_millisecond(after) - 1
 
     def next(self, *, after: int = 0) -> int:
         """Return a new id.
@@ -42,21 +42,31 @@ class IdGenerator:
         Args:
             after: An id that the new one must be larger than.
         """
+        return self.take(1, after=after)[0]
+
+    def take(self, count: int, *, after: int = 0) -> list[int]:
+        """Return new ids, each larger than the one before.
+
+        Args:
+            count: How many.
+            after: An id that they must be larger than.
+        """
         with self._lock:
             now_ms = self._clock.now_us() // 1000 - EPOCH_MS
-            after_ms = after >> (NODE_BITS + COUNTER_BITS)
-            if now_ms > self._last_ms:
-                self._last_ms, self._counter = now_ms, 0
-            elif self._counter + 1 < 1 << COUNTER_BITS:
-                self._counter += 1
-            else:
-                self._last_ms, self._counter = self._last_ms + 1, 0
-            if self._last_ms <= after_ms and self._id() <= after:
-                self._last_ms, self._counter = after_ms + 1, 0
-            return self._id()
+            first = max(self._last + 1, now_ms << COUNTER_BITS)
+            if self._id(first) <= after:
+                first = _after_millisecond(after)
+            self._last = first + count - 1
+            return [self._id(position) for position in range(first, first + count)]
 
-    def _id(self) -> int:
-        return self._last_ms << (NODE_BITS + COUNTER_BITS) | self._node | self._counter
+    def _id(self, position: int) -> int:
+        counter = position & (1 << COUNTER_BITS) - 1
+        return position >> COUNTER_BITS << NODE_BITS + COUNTER_BITS | self._node | counter
+
+
+def _after_millisecond(made: int) -> int:
+    """Return the first position in the millisecond after that of an id."""
+    return (made >> NODE_BITS + COUNTER_BITS) + 1 << COUNTER_BITS
 
 
 def lease_node(locks: Locks, path: str) -> int:

@@ -6,7 +6,15 @@ from itertools import pairwise
 import pytest
 
 from ostinato.model.state import RunState, TaskRunState
-from ostinato.store.filters import Query, named_run, run_by_id, runs_page, task_runs_page
+from ostinato.store.filters import (
+    Query,
+    named_run,
+    previous_success,
+    run_by_id,
+    runs_before,
+    runs_page,
+    task_runs_page,
+)
 from ostinato.store.protocol import RunFilter
 from ostinato.store.sqlite import SqliteStore, open_store
 from ostinato.store.statements import load_statements
@@ -34,7 +42,8 @@ def plan(store: SqliteStore, query: Query) -> list[str]:
     ("which", "step"),
     [
         (RunFilter(), "SEARCH runs USING INTEGER PRIMARY KEY (rowid<?)"),
-        (RunFilter(flow="a"), "SEARCH runs USING INDEX runs_by_flow (flow=? AND rowid<?)"),
+        (RunFilter(flow="a"), "SEARCH runs USING INDEX runs_ended (flow=? AND id<?)"),
+        (RunFilter(flow="a"), "SEARCH runs USING INDEX runs_live (flow=? AND id<?)"),
         (
             RunFilter(trigger="api"),
             "SEARCH runs USING INDEX runs_by_trigger (trigger=? AND rowid<?)",
@@ -49,10 +58,10 @@ def plan(store: SqliteStore, query: Query) -> list[str]:
             RunFilter(params=(("day", '"mon"'),)),
             "SEARCH run_params USING PRIMARY KEY (name=? AND value=? AND run_id<?)",
         ),
-        (RunFilter(flow="a", states=LIVE), "SEARCH runs USING INDEX runs_by_state (state=? AND"),
+        (RunFilter(flow="a", states=LIVE), "SEARCH runs USING INDEX runs_live (flow=? AND id<?)"),
         (RunFilter(flow="a", states=ENDED_BADLY), "USING INDEX runs_unsuccessful (flow=? AND"),
         (RunFilter(flow="a", states=(*LIVE, *ENDED_BADLY)), "USING INDEX runs_unsuccessful"),
-        (RunFilter(flow="a", states=tuple(RunState)), "USING INDEX runs_by_flow"),
+        (RunFilter(flow="a", states=tuple(RunState)), "USING INDEX runs_ended"),
         (RunFilter(trigger="api", states=ENDED_BADLY), "USING INDEX runs_by_state"),
         (RunFilter(tag="x", flow="a", states=LIVE, trigger="api"), "SEARCH run_tags"),
         (
@@ -64,7 +73,7 @@ def plan(store: SqliteStore, query: Query) -> list[str]:
             "SEARCH runs USING COVERING INDEX runs_by_moment (created_us<?)",
         ),
         (RunFilter(created_from_us=1), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
-        (RunFilter(flow="a", created_from_us=1), "runs_by_flow (flow=? AND rowid>? AND rowid<?)"),
+        (RunFilter(flow="a", created_from_us=1), "runs_ended (flow=? AND id>? AND id<?)"),
     ],
     ids=str,
 )
@@ -88,8 +97,6 @@ def test_first_page_reads_the_table_backwards(store: SqliteStore) -> None:
 @pytest.mark.parametrize(
     ("query", "step"),
     [
-        (named_run(RUNS, "etl"), "SEARCH runs USING INDEX runs_by_flow (flow=?)"),
-        (named_run(RUNS, "etl#7"), "SEARCH runs USING INDEX runs_by_number (flow=? AND number=?)"),
         (named_run(RUNS, "123"), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
         (named_run(RUNS, "last"), "SCAN runs"),
         (run_by_id(RUNS, 5), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
@@ -98,6 +105,26 @@ def test_first_page_reads_the_table_backwards(store: SqliteStore) -> None:
 )
 def test_named_run_is_one_step(store: SqliteStore, query: Query, step: str) -> None:
     assert plan(store, query) == [step]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (named_run(RUNS, "etl"), "INDEX runs_ended (flow=?)"),
+        (named_run(RUNS, "etl#7"), "COVERING INDEX runs_ended (flow=?)"),
+        (previous_success(RUNS, "etl", 5), "INDEX runs_ended_by_date (flow=? AND"),
+        (runs_before(RUNS, "etl", 5, 3), "INDEX runs_ended_by_date (flow=? AND"),
+        (Query(SQL["newest_run_with_value"], [1] * 5), "INDEX runs_ended_by_date (flow=? AND"),
+        (Query(SQL["select_newest_run_at"], [1] * 3), "INDEX runs_ended_by_date (flow=? AND"),
+    ],
+)
+def test_runs_of_a_flow_are_read_from_its_indexes(
+    store: SqliteStore, query: Query, index: str
+) -> None:
+    steps = plan(store, query)
+
+    assert any(index in each for each in steps), steps
+    assert not any(each.startswith("SCAN runs") for each in steps)
 
 
 @pytest.mark.parametrize("task_id", ["", "load"])
@@ -141,9 +168,8 @@ def test_statement_uses_the_index_that_it_names(
     assert not any("FOR ORDER BY" in each for each in steps)
 
 
-def test_known_runs_and_newest_numbers_are_looked_up_one_by_one(store: SqliteStore) -> None:
+def test_known_runs_are_looked_up_one_by_one(store: SqliteStore) -> None:
     known = plan(store, Query(f"{RUNS} {SQL['among_known_runs']}", ['[["p","f","k"]]']))
-    numbers = plan(store, Query(SQL["newest_numbers"], ['["f"]']))
 
-    assert any("runs_by_key (project=? AND flow=? AND logical_key=?)" in each for each in known)
-    assert any("runs_by_number (flow=?)" in each for each in numbers)
+    found = "runs_by_key (<expr>=? AND project=? AND flow=? AND logical_key=?)"
+    assert any(found in each for each in known)

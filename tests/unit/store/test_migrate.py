@@ -10,14 +10,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import ostinato.store
 from ostinato.errors import StoreCorrupt, StoreError, StoreVersionError
 from ostinato.store import migrate as migration
+from ostinato.store import rows
 from ostinato.store.migrate import APPLICATION_ID, load_migrations, migrate
 from ostinato.store.postgres.migrate import load_migrations as load_postgres_migrations
+from ostinato.store.protocol import RunFilter
+from ostinato.store.records import NewRun
 from ostinato.store.sqlite import open_store
 from ostinato.store.sqlite_database import IN_MEMORY, SqliteDatabase
+from ostinato.store.statements import load_statements
 
 OPENERS = 6
 STORES = 150
@@ -103,6 +108,24 @@ def test_older_store_gets_what_it_lacks_and_keeps_what_it_has(database: SqliteDa
 
     assert database.read("SELECT x, y FROM a") == [(7, 7)]
     assert database.read("PRAGMA user_version") == [(2,)]
+
+
+def test_runs_of_an_older_store_are_found_and_numbered_on(path: Path) -> None:
+    new = NewRun("shop", "etl", "v1", logical_key="schedule:etl:2026-06-01T06:00:00Z")
+    with closing(SqliteDatabase(str(path), busy_timeout_s=0.0)) as database:
+        migrate(database, {each: sql for each, sql in load_migrations().items() if each <= 18})
+        for number, key in ((1, None), (2, new.logical_key)):
+            old = structs.replace(new, logical_key=key)
+            row = rows.created_run(old, id=number, number=number, created_us=1, owner=0)
+            statement = load_statements("sqlite")["insert_run"]
+            database.writer.execute(statement, rows.run_parameters(row))
+
+    with closing(open_store(path)) as store:
+        again, later = store.create_runs([new, structs.replace(new, logical_key="api:1")])
+        numbers = [run.number for run in store.runs(RunFilter(flow="etl"), limit=10)[0]]
+
+    assert (again.number, later.number) == (2, 3)
+    assert numbers == [3, 2, 1]
 
 
 def test_migration_that_fails_leaves_the_version_before_it(database: SqliteDatabase) -> None:

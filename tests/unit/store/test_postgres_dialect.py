@@ -28,7 +28,7 @@ def connection(postgres_uri: str) -> Iterator[PostgresConnection]:
         ("SELECT ?, ?", "SELECT $1, $2"),
         ("SELECT ?2, ?1, ?2", "SELECT $2, $1, $2"),
         ("SELECT '?', 'it''s ?', ?", "SELECT '?', 'it''s ?', $1"),
-        ("FROM runs INDEXED BY runs_by_flow WHERE a = ?", "FROM runs WHERE a = $1"),
+        ("FROM runs INDEXED BY runs_ended WHERE a = ?", "FROM runs WHERE a = $1"),
         ("FROM runs NOT INDEXED ORDER BY id", "FROM runs ORDER BY id"),
         ("FROM a CROSS JOIN b ON b.id = a.id", "FROM a JOIN b ON b.id = a.id"),
     ],

@@ -17,7 +17,7 @@ def translate(statement: str) -> str:
     Args:
         statement: Its marks are ``?``, or ``?1`` where a value is used twice.
 
-    >>> translate("SELECT id FROM runs INDEXED BY runs_by_flow WHERE flow = ? LIMIT ?")
+    >>> translate("SELECT id FROM runs INDEXED BY runs_ended WHERE flow = ? LIMIT ?")
     'SELECT id FROM runs WHERE flow = $1 LIMIT $2'
     """
     count = 0

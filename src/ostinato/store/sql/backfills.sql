@@ -80,6 +80,14 @@ UPDATE backfill_dates SET state = 'waiting', tries = tries + CASE WHEN run_id = 
 WHERE backfill_id = ? AND state IN ('failed', 'cancelled')
 
 -- name: select_newest_run_at
--- Id, number, state and key of the newest run of a flow at a logical date. runs_by_logical_date.
-SELECT id, number, state, coalesce(logical_key, '') FROM runs
-WHERE flow = ? AND logical_date_us = ? AND project = ? ORDER BY id DESC LIMIT 1
+-- Id, number, state and key of the newest run of a flow at a logical date. runs_live,
+-- runs_ended_by_date.
+SELECT id, number, state, coalesce(logical_key, '') FROM runs WHERE id = (
+    SELECT max(id) FROM (
+        SELECT id FROM runs INDEXED BY runs_live
+        WHERE flow = ?1 AND state < 4 AND logical_date_us = ?2 AND project = ?3
+        UNION ALL
+        SELECT id FROM runs INDEXED BY runs_ended_by_date
+        WHERE flow = ?1 AND state >= 4 AND logical_date_us = ?2 AND project = ?3
+    ) AS found
+)

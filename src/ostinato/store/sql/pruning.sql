@@ -8,29 +8,30 @@ WHERE id > ? AND project = ? AND state >= 4 AND owner = 0 AND created_us < ? AND
 ORDER BY id LIMIT ?
 
 -- name: select_surplus_runs
--- Ended runs of a flow behind an id and up to another, oldest first. runs_by_flow.
-SELECT id, flow, params, tags, ended_us, manifest_version FROM runs INDEXED BY runs_by_flow
+-- Ended runs of a flow behind an id and up to another, oldest first. runs_ended.
+SELECT id, flow, params, tags, ended_us, manifest_version FROM runs INDEXED BY runs_ended
 WHERE flow = ? AND id > ? AND id <= ? AND project = ? AND state >= 4 AND owner = 0
 ORDER BY id LIMIT ?
 
 -- name: select_flows_with_runs
--- Flows with runs, each found behind the one before. runs_by_flow.
+-- Flows with runs that have ended, each found behind the one before. runs_ended.
 WITH RECURSIVE found (flow) AS (
-    SELECT min(flow) FROM runs
+    SELECT min(flow) FROM runs WHERE state >= 4
     UNION ALL
-    SELECT (SELECT min(runs.flow) FROM runs WHERE runs.flow > found.flow)
+    SELECT (SELECT min(runs.flow) FROM runs WHERE runs.flow > found.flow AND state >= 4)
     FROM found WHERE found.flow IS NOT NULL
 )
 SELECT flow FROM found WHERE flow IS NOT NULL
 
 -- name: select_run_at_rank
--- Id of the n-th newest run of a flow, from 0. runs_by_flow.
-SELECT id FROM runs INDEXED BY runs_by_flow WHERE flow = ? ORDER BY id DESC LIMIT 1 OFFSET ?
+-- Id of the n-th newest run of a flow that has ended, from 0. runs_ended.
+SELECT id FROM runs INDEXED BY runs_ended
+WHERE flow = ? AND state >= 4 ORDER BY id DESC LIMIT 1 OFFSET ?
 
 -- name: select_newest_success
--- Id of the newest run of a flow that succeeded (4). runs_by_flow.
-SELECT id FROM runs INDEXED BY runs_by_flow
-WHERE flow = ? AND state = 4 ORDER BY id DESC LIMIT 1
+-- Id of the newest run of a flow that succeeded (4). runs_ended.
+SELECT id FROM runs INDEXED BY runs_ended
+WHERE flow = ? AND state >= 4 AND state = 4 ORDER BY id DESC LIMIT 1
 
 -- name: any_pending_notice
 -- Whether a run has callbacks or alerts that are not done. notices_by_run.

@@ -44,12 +44,26 @@ SELECT
     runs.name, runs.priority
 
 -- name: newest_run_with_value
--- The newest run of a flow up to a logical date, but for one, with a task's value. runs_by_logical_date.
-SELECT id FROM runs INDEXED BY runs_by_logical_date
-WHERE flow = ? AND logical_date_us <= ? AND id != ? AND EXISTS (
-    SELECT 1 FROM task_values
-    WHERE task_values.run_id = runs.id AND task_values.task_id = ? AND task_values."key" = ?
-)
+-- The newest run of a flow up to a logical date, but for one, with a task's value. runs_live,
+-- runs_ended_by_date.
+SELECT id FROM (
+    SELECT * FROM (
+        SELECT id, logical_date_us FROM runs INDEXED BY runs_live
+        WHERE flow = ?1 AND state < 4 AND logical_date_us <= ?2 AND id != ?3 AND EXISTS (
+            SELECT 1 FROM task_values WHERE task_values.run_id = runs.id
+                AND task_values.task_id = ?4 AND task_values."key" = ?5
+        )
+        ORDER BY logical_date_us DESC, id DESC LIMIT 1
+    ) AS live
+    UNION ALL SELECT * FROM (
+        SELECT id, logical_date_us FROM runs INDEXED BY runs_ended_by_date
+        WHERE flow = ?1 AND state >= 4 AND logical_date_us <= ?2 AND id != ?3 AND EXISTS (
+            SELECT 1 FROM task_values WHERE task_values.run_id = runs.id
+                AND task_values.task_id = ?4 AND task_values."key" = ?5
+        )
+        ORDER BY logical_date_us DESC, id DESC LIMIT 1
+    ) AS ended
+) AS found
 ORDER BY logical_date_us DESC, id DESC LIMIT 1
 
 -- name: select_owner

@@ -1,14 +1,19 @@
 -- What PostgreSQL says otherwise than ../*.sql.
 
--- name: newest_numbers
--- Number of the newest run of each flow of a JSON list. runs_by_number.
-SELECT asked.flow, (SELECT coalesce(max(number), 0) FROM runs WHERE runs.flow = asked.flow)
-FROM jsonb_array_elements_text(?::text::jsonb) AS asked (flow)
+-- name: take_numbers
+-- Number the next runs of flows, by a JSON list of flows with how many; the last number of each is
+-- returned. Primary key.
+INSERT INTO flow_numbers (flow, number)
+SELECT asked.pair ->> 0, (asked.pair ->> 1)::bigint
+FROM jsonb_array_elements(?::text::jsonb) AS asked (pair)
+ON CONFLICT (flow) DO UPDATE SET number = flow_numbers.number + excluded.number
+RETURNING flow, number
 
 -- name: among_known_runs
 -- Runs that were asked for before, by a JSON list of projects, flows and keys. runs_by_key.
  FROM jsonb_array_elements(?::text::jsonb) AS asked (key) JOIN runs
-    ON runs.project = asked.key ->> 0 AND runs.flow = asked.key ->> 1
+    ON right(runs.logical_key, 20) = right(asked.key ->> 2, 20)
+    AND runs.project = asked.key ->> 0 AND runs.flow = asked.key ->> 1
     AND runs.logical_key = asked.key ->> 2
 
 -- name: upsert_artifact
