@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.result import Figure
 from ostinato.client.new_runs import SERVICE, run_to_create
@@ -48,16 +49,35 @@ MANY = 10_000
 PATIENCE_S = 120.0
 
 
+class Speed(NamedTuple):
+    """How fast tasks are done.
+
+    Attributes:
+        rate: Tasks a second.
+        cpu_s: Seconds of cores that each takes, of all processes of the machine.
+    """
+
+    rate: float
+    cpu_s: float
+
+
 def stores(scale: float) -> Iterator[Figure]:
     """Measure tasks of one worker and of two on PostgreSQL, and the creation of many runs."""
     with postgres_server({"fsync": "on", "full_page_writes": "on"}) as server:
         width = max(int(WIDTH * scale), 50)
-        alone = tasks_rate(server.new_database(), width, [("one",)])
+        alone = tasks_speed(server.new_database(), width, [("one",)])
         title = f"fan-out of {width:,} no-ops in processes, PostgreSQL, fsynced"
-        yield Figure(f"{title}, one worker", alone, "tasks/s", 4_000, is_rate=True)
-        both = tasks_rate(server.new_database(), width, [("one",), ("two",)])
+        yield Figure(f"{title}, one worker", alone.rate, "tasks/s", 4_000, is_rate=True)
+        both = tasks_speed(server.new_database(), width, [("one",), ("two",)])
+        cores = len(os.sched_getaffinity(0))
         yield Figure(
-            f"{title}, two workers on a run each", both, "tasks/s", 1.7 * alone, is_rate=True
+            f"{title}, two workers on a run each",
+            both.rate,
+            "tasks/s",
+            1.7 * alone.rate,
+            is_rate=True,
+            limit=cores / alone.cpu_s,
+            limit_name=f"{cores} cores, at the {alone.cpu_s * 1e6:.0f} µs a task takes of one",
         )
         count = max(int(MANY * scale), 100)
         title = f"{count:,} runs with keys created in one commit"
@@ -91,8 +111,8 @@ def creation_seconds(count: int, url: str) -> float:
         return best
 
 
-def tasks_rate(url: str, width: int, workers: Sequence[tuple[str, ...]]) -> float:
-    """Return how many tasks a second workers get done, from the request to the end of the last.
+def tasks_speed(url: str, width: int, workers: Sequence[tuple[str, ...]]) -> Speed:
+    """Return how fast workers get tasks done, from the request to the end of the last.
 
     Args:
         url: Of the store.
@@ -117,7 +137,7 @@ def tasks_rate(url: str, width: int, workers: Sequence[tuple[str, ...]]) -> floa
         try:
             _until(lambda: sum(c.kind == "worker" for c in store.coordinators()) == len(workers))
             # The code of all has been loaded when each has driven a run.
-            return max(_rate(store, folder, width, workers) for _ in range(REPEATS + 1))
+            return max(_speed(store, folder, width, workers) for _ in range(REPEATS + 1))
         finally:
             for process in running:
                 process.send_signal(signal.SIGTERM)
@@ -126,7 +146,7 @@ def tasks_rate(url: str, width: int, workers: Sequence[tuple[str, ...]]) -> floa
             store.close()
 
 
-def _rate(store: Store, folder: Path, width: int, workers: Sequence[tuple[str, ...]]) -> float:
+def _speed(store: Store, folder: Path, width: int, workers: Sequence[tuple[str, ...]]) -> Speed:
     version = store.manifest_versions("bench")[-1][0]
     data = store.load_manifest(version)
     assert data is not None
@@ -138,13 +158,21 @@ def _rate(store: Store, folder: Path, width: int, workers: Sequence[tuple[str, .
         for flow in manifest.flows
         if flow.name in wanted
     ]
-    began_s = time.monotonic()
+    busy_s, began_s = _busy_s(), time.monotonic()
     rows = store.create_runs(new)
     for row in rows:
         _until(lambda: (found := store.run(row.id)) is not None and found.state.is_terminal)  # noqa: B023 - called at once
         assert (found := store.run(row.id)) is not None
         assert found.state.label == "succeeded", found.reason
-    return width * len(rows) / (time.monotonic() - began_s)
+    tasks = width * len(rows)
+    return Speed(tasks / (time.monotonic() - began_s), (_busy_s() - busy_s) / tasks)
+
+
+def _busy_s() -> float:
+    """Return the seconds that the cores of the machine were busy since it was started."""
+    ticks = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle, waiting = ticks[3:5]
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def _open(folder: Path, url: str) -> Store:

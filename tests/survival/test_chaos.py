@@ -58,10 +58,14 @@ def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -
         survive(world, scale(30, 10_000))
 
 
+@pytest.mark.system("unshare")
 @pytest.mark.parametrize("seed", [4])
-def test_service_of_several_machines_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
+def test_service_of_several_machines_survives(
+    tmp_path: Path, seed: int, scale: Scale, request: pytest.FixtureRequest
+) -> None:
     if not may_be_apart():
-        pytest.skip("not run: processes may not be apart here")
+        say = pytest.fail if request.config.getoption("--all-system") else pytest.skip
+        say("not run: this user may not have processes in namespaces of their own")
     shape = Shape(WORKERS | SCHEDULERS, scale(15, 100), scale(3, 10), is_apart=True)
     with closing(HurtPostgres()) as server:
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)

@@ -30,8 +30,8 @@ class PostgresClaims(Claims):
         for among, in_all in ((others, limit), (limited, ALL)):
             if among:
                 values = (
-                    text_array(flow for flow, _ in among),
-                    text_array(version for _, version in among),
+                    text_array([flow for flow, _ in among]),
+                    text_array([version for _, version in among]),
                     int8_array([least_state(flow, room) for flow, _ in among]),
                     project,
                     limit,
