@@ -1,6 +1,7 @@
 """This module holds every store to its contract: how runs are created and found."""
 
 import pytest
+from msgspec import structs
 
 from ostinato.errors import OwnershipLost, UsageError
 from ostinato.model.identity import RunId
@@ -404,3 +405,21 @@ def test_runs_of_a_flow_that_are_live_or_went_wrong_are_found_together(house: Ho
     assert found(RunState.FAILED, RunState.CANCELLED) == [runs[3].id, runs[2].id]
     assert found(RunState.RUNNING, RunState.FAILED) == [runs[2].id, runs[0].id]
     assert found(*RunState) == [run.id for run in runs[3::-1]]
+
+
+def test_open_subflows_are_those_that_a_run_called(house: House) -> None:
+    def called(tag: str, trigger: str = "flow") -> NewRun:
+        return structs.replace(new_run("inner"), tags=(tag,), trigger=trigger)
+
+    rows = house.store.create_runs(
+        [
+            called("from:outer#1/2"),
+            called("from:outer#1/10.0"),
+            called("from:outer#10/2"),
+            called("from:outer#1/3", trigger="api"),
+            called("from:other#1/2"),
+        ]
+    )
+
+    assert house.store.open_subflows("outer", 1) == rows[:2]
+    assert house.store.open_subflows("inner", 1) == []

@@ -302,3 +302,44 @@ def test_flow_that_is_killed_all_the_time_finishes(
     # A process that is stopped for long gets far from one kill to the next.
     assert run.kills > kills // 2
     run.check(undisturbed)
+
+
+CALLER = """
+import time
+from pathlib import Path
+from ostinato import flow
+
+@flow
+def deepest():
+    Path("called").touch()
+    time.sleep(60)
+
+@flow
+def deeper():
+    deepest()
+
+@flow
+def caller():
+    if not Path("called").exists():
+        deeper()
+"""
+
+
+@pytest.mark.parametrize("who", ["all", "child"])
+def test_subflow_that_is_not_called_again_ends_with_its_caller(tmp_path: Path, who: str) -> None:
+    (tmp_path / "ostinato.yaml").write_text("name: survival\nflows: [caller.py]\n")
+    (tmp_path / "caller.py").write_text(CALLER)
+    first = subprocess.Popen(ostinato(tmp_path, "run", "caller"), cwd=tmp_path)
+    wait_until((tmp_path / "called").exists, first)
+    *others, child = descendants(first.pid)
+    for pid in (first.pid, *others, child) if who == "all" else (child,):
+        os.kill(pid, signal.SIGKILL)
+
+    if first.wait(timeout=60):
+        subprocess.run(ostinato(tmp_path, "resume", "caller"), cwd=tmp_path, check=True)
+
+    assert {run.flow: run.state.label for run in recorded(tmp_path)[0]} == {
+        "caller": "succeeded",
+        "deeper": "cancelled",
+        "deepest": "cancelled",
+    }

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -143,6 +144,7 @@ class Owner(ABC):
             **VaultCalls(self._open_vault).answers,
             **TriggeredRuns(self._store, self).answers,
         }
+        registry.run_ended.append(self._end_left_subflows)
         self._coordinator = Coordinator(
             self._store,
             self._lease,
@@ -302,6 +304,26 @@ class Owner(ABC):
             self._coordinator.adopt(run, commands, first)
 
         self._coordinator.ask(adopt)
+
+    def _end_left_subflows(self, run: LiveRun) -> None:
+        """Cancel what a run called before it came here and has not called again."""
+        if run.row.state is RunState.QUEUED or not run.machine.is_terminal:
+            return
+        for row in self._store.open_subflows(run.row.flow, run.row.number):
+            if not self._drives(row.id):
+                self._coming.add(row.id)
+                by = f"{run.row.flow}#{run.row.number} ended"
+                self._coordinator.ask(partial(self._end_left, row, by))
+
+    def _end_left(self, row: RunRow, by: str) -> None:
+        self._coming.discard(row.id)
+        try:
+            left, _ = self._restore_idle(self._store.take_run(row.id, self._lease))
+        except RunOwned:
+            # Whoever has it ends it.
+            return
+        self._coordinator.adopt(left, [], ev.Recovered(self._clock.now_us()))
+        self._coordinator.cancel(row.id, by)
 
     def leave_asked(self, asked: Asked) -> RunRow:
         """Return the run that a task asked for, which is left to who serves its flow.

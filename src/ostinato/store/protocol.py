@@ -385,6 +385,15 @@ class Store(Protocol):
         """Return when the newest alert on a topic was made that was not dropped; 0 for never."""
         ...
 
+    def open_subflows(self, flow: str, number: int) -> list[RunRow]:
+        """Return the runs that a run of a flow called and that have not ended, oldest first.
+
+        Args:
+            flow: Whose run it is.
+            number: Of the run within its flow.
+        """
+        ...
+
     def runs_with_callbacks(self, project: str) -> list[RunId]:
         """Return the runs of the service that have ended and whose callbacks nobody executes."""
         ...

@@ -326,6 +326,13 @@ class SqlStore(ABC):
         found = self._database.read(self._sql["newest_alert"], (topic,))
         return int(found[0][0]) if found else 0
 
+    def open_subflows(self, flow: str, number: int) -> list[RunRow]:
+        """Return the runs that a run of a flow called and that have not ended, oldest first."""
+        query = " ".join((self._sql["select_runs"], self._sql["among_open_subflows"]))
+        # Tags say where they were called; "0" follows "/".
+        tags = (f"from:{flow}#{number}/", f"from:{flow}#{number}0")
+        return [rows.run_row(row) for row in self._database.read(query, tags)]
+
     def runs_with_callbacks(self, project: str) -> list[RunId]:
         """Return the runs of the service that have ended and whose callbacks nobody executes."""
         found = self._database.read(self._sql["select_left_callbacks"], (project,))

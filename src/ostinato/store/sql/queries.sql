@@ -43,6 +43,12 @@ SELECT
     runs.reason, runs.created_us, runs.started_us, runs.ended_us, runs.owner, runs.generation,
     runs.name, runs.priority
 
+-- name: among_open_subflows
+-- Runs under way (below 4) that flows called, by a range of tags. Primary key of tags, then of runs.
+ FROM run_tags CROSS JOIN runs ON runs.id = run_tags.run_id
+WHERE run_tags.tag >= ? AND run_tags.tag < ? AND runs.state < 4 AND runs."trigger" = 'flow'
+ORDER BY runs.id
+
 -- name: newest_run_with_value
 -- The newest run of a flow up to a logical date, but for one, with a task's value. runs_live,
 -- runs_ended_by_date.
