@@ -10,8 +10,8 @@ import msgspec
 from ostinato.client.backfills import is_to_be_run, key_of
 from ostinato.client.flows import FlowDirectory
 from ostinato.client.local import LocalClient
-from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
+from ostinato.client.service_runs import ServiceRuns
 from ostinato.clock import Clock, SystemClock
 from ostinato.errors import OstinatoError, ParameterError, StoreError, UnknownFlow, UsageError
 from ostinato.model.backfill import (
@@ -92,7 +92,7 @@ class BackfillDriver:
         self._problem = ""
         self._is_live = False
         self._pause_s = BUSY_S
-        self._code = ""
+        self._runs = ServiceRuns(project)
         #: Runs that were asked to end, by the backfill that is cancelled.
         self._asked: dict[int, set[int]] = {}
         #: Why a backfill cannot go on, which was said.
@@ -223,19 +223,14 @@ class BackfillDriver:
     def _create_runs(self, row: BackfillRow, dates: list[BackfillDateRow]) -> list[RunId]:
         params = msgspec.json.decode(row.params, type=dict[str, Any])
         flow, version = self._definition(row, params)
-        if not self._code:
-            self._code = code_version(self._project)
         new = [
-            run_to_create(
+            self._runs.new(
                 flow,
                 version,
                 params,
-                project=self._project,
+                trigger=TRIGGER,
                 date_us=date.date_us,
                 interval_us=(date.interval_start_us, date.interval_end_us),
-                code=self._code,
-                trigger=TRIGGER,
-                home=SERVICE,
                 tags=(f"backfill:{row.id}",),
                 logical_key=key_of(row, date),
                 priority=PRIORITY,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ostinato.client.local import LocalClient
-from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.client.records import NewRun
+from ostinato.client.service_runs import ServiceRuns
 from ostinato.clock import Clock
 from ostinato.errors import OstinatoError
 from ostinato.executors.served_code import InForce
@@ -60,7 +60,7 @@ class Deliveries:
         self._project = project
         self._flows = flows
         self._clock = clock
-        self._code = ""
+        self._service_runs = ServiceRuns(project)
 
     def state(self, source: EventSource) -> SensorState:
         """Return what is kept of a source."""
@@ -133,8 +133,6 @@ class Deliveries:
             for flow in self._flows().values()
             if any(each.label == source.label for each in flow.definition.on)
         ]
-        if not self._code:
-            self._code = code_version(self._project)
         new: list[NewRun] = []
         problems: list[str] = []
         for message in messages:
@@ -146,15 +144,12 @@ class Deliveries:
         return new, problems
 
     def _run(self, source: EventSource, flow: InForce, message: Message, now_us: int) -> NewRun:
-        return run_to_create(
+        return self._service_runs.new(
             flow.definition,
             flow.version,
             validate_params(flow.definition, params_of(flow.definition, message.body)),
-            project=self._project,
-            date_us=now_us,
-            code=self._code,
             trigger=TRIGGER,
-            home=SERVICE,
+            date_us=now_us,
             tags=(f"event:{source.label}",),
             logical_key=f"event:{source.label}:{key_of(message.id)}",
         )

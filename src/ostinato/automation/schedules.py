@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
 
-from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.client.records import NewRun
+from ostinato.client.service_runs import ServiceRuns
 from ostinato.engine.occurrences import (
     FlowTimetable,
     KnownMoments,
@@ -151,7 +151,7 @@ class Agenda:
     """
 
     def __init__(self, project: Project) -> None:
-        self._project = project
+        self._runs = ServiceRuns(project)
         self._timezone = project.settings.timezone
         self._entries: dict[str, Entry] = {}
         #: When something is due; and what, each with its ticket: thousands share a moment.
@@ -162,7 +162,6 @@ class Agenda:
         self._unknown: list[tuple[int, int, Entry, int]] = []
         self._continuous: dict[str, Entry] = {}
         self._order = count()
-        self._code: str | None = None
         #: Values of the parameters of scheduled runs by flow, of the version in force.
         self._params: dict[str, dict[str, Any]] = {}
 
@@ -207,7 +206,6 @@ class Agenda:
             rows: How schedules stand by the store, by name.
             now_us: The moment.
         """
-        self._code = None
         changed: list[ScheduleRow] = []
         for name in [name for name in self._entries if name not in flows]:
             self._forget(name)
@@ -306,18 +304,13 @@ class Agenda:
         params = self._params.get(flow.name)
         if params is None:
             params = self._params[flow.name] = validate_params(flow, flow.schedule_params)
-        if self._code is None:
-            self._code = code_version(self._project)
-        return run_to_create(
+        return self._runs.new(
             flow,
             entry.served.version,
             params,
-            project=self._project,
+            trigger=TRIGGER,
             date_us=occurrence.logical_us,
             interval_us=(occurrence.start_us, occurrence.end_us),
-            code=self._code,
-            trigger=TRIGGER,
-            home=SERVICE,
             logical_key=entry.key(occurrence),
         )
 

@@ -8,9 +8,9 @@ import msgspec
 
 from ostinato.authoring.suggestions import did_you_mean
 from ostinato.client.local import LocalClient
-from ostinato.client.new_runs import SERVICE, code_version, run_to_create
 from ostinato.client.parameters import validate_params
 from ostinato.client.records import NewRun
+from ostinato.client.service_runs import ServiceRuns
 from ostinato.clock import Clock
 from ostinato.errors import OstinatoError, SensorError, StoreError
 from ostinato.executors.evaluators import Evaluation, NotEvaluable
@@ -84,7 +84,7 @@ class SensorTicks:
         self._project = project
         self._flows = flows
         self._clock = clock
-        self._code = ""
+        self._runs = ServiceRuns(project)
 
     def tick(
         self,
@@ -198,17 +198,12 @@ class SensorTicks:
         self, definition: SensorDefinition, asked: AskedRun, now_us: int, *, key: str
     ) -> NewRun:
         flow = self._flow(asked.flow)
-        if not self._code:
-            self._code = code_version(self._project)
-        return run_to_create(
+        return self._runs.new(
             flow.definition,
             flow.version,
             validate_params(flow.definition, asked.params),
-            project=self._project,
-            date_us=now_us if asked.date_us is None else asked.date_us,
-            code=self._code,
             trigger=TRIGGER,
-            home=SERVICE,
+            date_us=now_us if asked.date_us is None else asked.date_us,
             tags=(f"sensor:{definition.name}", *definition.tags, *asked.tags),
             logical_key=f"sensor:{definition.name}:{key}",
         )
