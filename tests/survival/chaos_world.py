@@ -37,8 +37,11 @@ UP = (" is ready", " is up", "followed as files change")
 #: Seconds between two ticks of a flow that has a schedule.
 TICK_S = 4
 
-#: Seconds that all that was asked for may take once nothing is hurt any more.
+#: Seconds for which nothing may end once nothing is hurt any more, while runs are open.
 SETTLE_S = 120.0
+
+#: Runs that may be open at a time before more are asked for, and seconds between two looks at that.
+MAX_OPEN, COUNT_EVERY_S = 500, 3.0
 
 #: Puts a process where it sees no others, and they see nothing of it: as on a machine of its own.
 APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -228,6 +231,7 @@ class World:
         #: Ends of what was done that lasts, by moment.
         self._ends: list[tuple[float, str, Callable[[], None]]] = []
         self._asked = 0
+        self._open, self._count_at_s = 0, 0.0
         self._pending: list[tuple[str, str]] = []
         #: Ids of runs by the key by which they were asked for and accepted.
         self.accepted: dict[str, int] = {}
@@ -295,11 +299,14 @@ class World:
             process.stopped_until_s = 0.0
         last_tick_s = (self._end - datetime.now(UTC)).total_seconds()
         self._live(time.monotonic() + max(last_tick_s, 0) + 2)
-        until_s = time.monotonic() + SETTLE_S
+        until_s, left = time.monotonic() + SETTLE_S, -1
         while time.monotonic() < until_s:
             self._live(time.monotonic() + 0.5)
-            if not self._pending and not self.open_runs():
+            before, left = left, len(self.open_runs())
+            if not self._pending and not left:
                 return
+            if left < before:
+                until_s = time.monotonic() + SETTLE_S
         open_ = [f"{row.flow}#{row.number} {row.state.label}" for row in self.open_runs()]
         raise AssertionError(f"not ended: {open_[:20]}; not accepted: {self._pending[:5]}")
 
@@ -402,11 +409,21 @@ class World:
             process.tend()
 
     def _ask(self) -> None:
-        if self._chance.random() < 0.3:
+        if self._chance.random() < 0.3 and not self._has_enough():
             self._asked += 1
             name = self._chance.choice(self._names())
             self._pending.append((name, f"api:{self._asked}"))
         self._ask_again()
+
+    def _has_enough(self) -> bool:
+        """Whether so many runs are open that more would only wait."""
+        now_s = time.monotonic()
+        if now_s >= self._count_at_s:
+            self._count_at_s = now_s + COUNT_EVERY_S
+            with suppress(StoreError, OstinatoError):
+                live = tuple(state for state in RunState if not state.is_terminal)
+                self._open = 0 if self._is_out() else self._count(RunFilter(states=live))
+        return self._open >= MAX_OPEN
 
     def _ask_again(self) -> None:
         """Ask for what is not accepted yet, until it is: with the same key, as a client would."""
@@ -435,6 +452,14 @@ class World:
                 found += page
                 if not cursor:
                     return found
+        finally:
+            store.close()
+
+    def _count(self, which: RunFilter) -> int:
+        """Return how many runs there are, up to as many as may be open."""
+        store = open_store_of(find_project(Target(path=self.folder)))
+        try:
+            return len(store.runs(which, limit=MAX_OPEN)[0])
         finally:
             store.close()
 

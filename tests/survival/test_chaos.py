@@ -49,7 +49,7 @@ def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -
     shape = Shape(
         WORKERS | SCHEDULERS,
         flows=scale(15, 200),
-        scheduled=scale(3, 10),
+        scheduled=scale(3, 41),
         is_clock_false=bool(scale(0, 1)) and FAKETIME.exists(),
     )
     with closing(HurtPostgres(disk_mb=400)) as server:
@@ -66,7 +66,7 @@ def test_service_of_several_machines_survives(
     if not may_be_apart():
         say = pytest.fail if request.config.getoption("--all-system") else pytest.skip
         say("not run: this user may not have processes in namespaces of their own")
-    shape = Shape(WORKERS | SCHEDULERS, scale(15, 100), scale(3, 10), is_apart=True)
+    shape = Shape(WORKERS | SCHEDULERS, scale(15, 100), scale(3, 21), is_apart=True)
     with closing(HurtPostgres()) as server:
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
 
@@ -78,7 +78,7 @@ def test_processes_on_one_file_survive(tmp_path: Path, seed: int, scale: Scale) 
     if not scale(0, 1):
         pytest.skip("at length only: --soak")
     roles = {name: WORKERS[name] for name in [*WORKERS][:2]} | SCHEDULERS
-    world = World(tmp_path, Shape(roles, flows=60, scheduled=5), seed, lease_s=2.0)
+    world = World(tmp_path, Shape(roles, flows=60, scheduled=11), seed, lease_s=2.0)
 
     survive(world, 3_000)
 
@@ -87,6 +87,6 @@ def test_processes_on_one_file_survive(tmp_path: Path, seed: int, scale: Scale) 
 def test_dev_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
     if not scale(0, 1):
         pytest.skip("at length only: --soak")
-    shape = Shape({"dev": ("dev", "--port", "0")}, flows=60, scheduled=5)
+    shape = Shape({"dev": ("dev", "--port", "0")}, flows=60, scheduled=11)
 
     survive(World(tmp_path, shape, seed), 2_000)

@@ -16,6 +16,16 @@ logger = logging.getLogger(__name__)
 #: Runs that are claimed at a time: others get some too.
 CLAIM_LIMIT = 100
 
+#: Flows and versions whose runs are claimed at a time, of those that wait: the first of them.
+PAIRS_AT_ONCE = 500
+
+#: Versions whose definitions are read at one look.
+READ_AT_ONCE = 20
+
+#: Looks at what waits take at most this share of the time: a long backlog, which takes long to look
+#: through, keeps nothing waiting that runs.
+LOOK_SHARE = 0.2
+
 #: Runs that a worker drives at a time, and their tasks; those that wait hold memory alone.
 MAX_LIVE_RUNS = 2_000
 MAX_LIVE_TASKS = 200_000
@@ -97,7 +107,7 @@ class Claims:
         self._live = live
         self._is_due = True
         self._is_open = True
-        self._reap_at_s = self._alerts_at_s = 0.0
+        self._reap_at_s = self._alerts_at_s = self._look_at_s = 0.0
         #: When it had its last turn, in monotonic seconds.
         self.turned_s = clock.monotonic_s()
         #: Since when there is no code for runs of a flow and version.
@@ -116,7 +126,7 @@ class Claims:
         if not self._is_open or not self._has_room():
             return None
         if self._is_due:
-            return 0.0
+            return max(self._look_at_s - self._clock.monotonic_s(), 0.0)
         if self._store.has_dying:
             return max(self._reap_at_s - self._clock.monotonic_s(), 0.0)
         return None
@@ -127,7 +137,8 @@ class Claims:
         if not self._is_open or not self._has_room():
             return
         now_s = self._clock.monotonic_s()
-        if not self._is_due and not (self._store.has_dying and now_s >= self._reap_at_s):
+        is_due = self._is_due and now_s >= self._look_at_s
+        if not is_due and not (self._store.has_dying and now_s >= self._reap_at_s):
             return
         self._is_due = False
         if now_s >= self._reap_at_s:
@@ -149,8 +160,14 @@ class Claims:
             for each in self._store.claimable(self._project)
             if not self._flows or each.flow in self._flows
         ]
-        if waiting:
-            self._claim(waiting, now_s)
+        rows = self._claim(waiting, now_s) if waiting else []
+        took_s = self._clock.monotonic_s() - now_s
+        self._look_at_s = now_s + took_s / LOOK_SHARE
+        for row, serving in rows:
+            if isinstance(serving, Never):
+                self._taker.refuse(row, f"code_unavailable: {serving.reason}")
+            else:
+                self._taker.take(row, serving)
 
     @contextmanager
     def _bearing(self) -> Iterator[None]:
@@ -166,18 +183,13 @@ class Claims:
             return False
         return self._taker.has_room()
 
-    def _claim(self, waiting: list[Claimable], now_s: float) -> None:
-        found: dict[tuple[str, str], Serving | Never] = {}
-        for flow, version, _ in waiting:
-            serving = self._versions.serving(flow, version)
-            if not isinstance(serving, Never):
-                self._unserved_s.pop((flow, version), None)
-            elif not self._is_given_up((flow, version), now_s):
-                continue
-            if serving is not None:
-                found[flow, version] = serving
+    def _claim(
+        self, waiting: list[Claimable], now_s: float
+    ) -> list[tuple[RunRow, Serving | Never]]:
+        """Claim runs that wait, and return them with what executes them."""
+        found = self._servable(waiting, now_s)
         if not found:
-            return
+            return []
         max_active = {
             each.flow.name: each.flow.max_active_runs
             for each in found.values()
@@ -189,13 +201,32 @@ class Claims:
                 self._lease, self._project, list(found), limit=CLAIM_LIMIT, max_active=max_active
             )
         # More may wait; those whose flow is full are looked at when a run has ended.
-        self._is_due = len(rows) == CLAIM_LIMIT
-        for row in rows:
-            serving = found[row.flow, row.manifest_version]
-            if isinstance(serving, Never):
-                self._taker.refuse(row, f"code_unavailable: {serving.reason}")
-            else:
-                self._taker.take(row, serving)
+        self._is_due |= len(rows) == CLAIM_LIMIT
+        return [(row, found[row.flow, row.manifest_version]) for row in rows]
+
+    def _servable(
+        self, waiting: list[Claimable], now_s: float
+    ) -> dict[tuple[str, str], Serving | Never]:
+        """Return what is to become of runs that wait, by flow and version; the first of them."""
+        found: dict[tuple[str, str], Serving | Never] = {}
+        self._versions.look()
+        to_read = READ_AT_ONCE
+        for flow, version, _ in waiting:
+            if not self._versions.is_read(version):
+                if not to_read:
+                    self._is_due = True
+                    continue
+                to_read -= 1
+            serving = self._versions.serving(flow, version)
+            if not isinstance(serving, Never):
+                self._unserved_s.pop((flow, version), None)
+            elif not self._is_given_up((flow, version), now_s):
+                continue
+            if serving is not None:
+                found[flow, version] = serving
+                if len(found) == PAIRS_AT_ONCE:
+                    break
+        return found
 
     def _is_given_up(self, pair: tuple[str, str], now_s: float) -> bool:
         """Whether nobody will ever have code for runs of a flow and version."""

@@ -285,6 +285,7 @@ class Tenure(Owner):
     def take_alerts(self) -> None:
         """Send the alerts that are due and that nobody sends, and execute such callbacks."""
         self._coordinator.take_alerts()
+        self._versions.look()
         for run_id in self._store.runs_with_callbacks(self._project.name):
             row = self._store.run(run_id)
             serving = row and self._versions.serving(row.flow, row.manifest_version)
@@ -337,6 +338,7 @@ class Tenure(Owner):
         if run is not None and run.places is not None:
             # A subflow executes in the body that calls it.
             return run.places
+        self._versions.look()
         serving = self._versions.serving(flow, version)
         if not isinstance(serving, Serving):
             raise CodeUnavailable(f"the code of flow {flow!r} is not here")

@@ -131,7 +131,11 @@ class Versions:
         #: Since when newer code is waited for.
         self._awaited_s: dict[str, float] = {}
         self._open: dict[str, Place] = {}
-        self._kept: dict[str, Manifest | None] = {}
+        self._kept: dict[str, Manifest] = {}
+        #: Versions that others have loaded, when that was last looked at.
+        self._elsewhere: set[str] = set()
+        #: Flows by name of the definitions that were looked into.
+        self._flows: dict[str, dict[str, FlowDefinition]] = {}
         #: When versions were first kept.
         self._moments: dict[str, int] = {}
 
@@ -140,6 +144,17 @@ class Versions:
         found = self._code.flows.get(name)
         return None if found is None else found.definition
 
+    def look(self) -> None:
+        """Learn what others have loaded; ``serving`` goes by that."""
+        role = self._role("")
+        held = self._store.held_roles(role)
+        ours = self._lease.id
+        self._elsewhere = {name.removeprefix(role) for name in held if held[name] != ours}
+
+    def is_read(self, version: str) -> bool:
+        """Whether ``serving`` tells of runs of a version without reading its definitions."""
+        return version in self._kept or version in self._elsewhere or self._has(version)
+
     def serving(self, flow: str, version: str) -> Serving | Never | None:
         """Return by what a run is executed here; None if others have to.
 
@@ -147,23 +162,30 @@ class Versions:
             flow: Whose run it is.
             version: That it is pinned to.
         """
+        # Hot path: of a backlog that several versions of many flows have left, all are asked for.
         in_force = self._code.flows.get(flow)
         if in_force is not None and in_force.version == version:
             if not self._has(version):
                 # Its process was killed; another load is about to bring its code back.
                 return None
             return Serving(in_force.definition, version, is_changed=False)
+        if version in self._elsewhere and not self._has(version):
+            return None
         kept = self._manifest(version)
-        pinned = None if kept is None else kept.flow(flow)
+        pinned = None if kept is None else self._flow_of(kept, version, flow)
         if kept is None or pinned is None:
             return Never("its definitions are no longer kept")
         if self._has(version):
             return Serving(pinned, version, is_changed=False)
-        if self._is_elsewhere(version):
-            return None
         if in_force is None:
             return self._why_gone(flow, kept)
         return self._other_code(version, kept, pinned, in_force)
+
+    def _flow_of(self, kept: Manifest, version: str, name: str) -> FlowDefinition | None:
+        flows = self._flows.get(version)
+        if flows is None:
+            flows = self._flows[version] = {flow.name: flow for flow in kept.flows}
+        return flows.get(name)
 
     def _has(self, version: str) -> bool:
         """Whether the code of a version is loaded."""
@@ -225,21 +247,22 @@ class Versions:
             self._announced.discard(version)
             self._store.release_role(self._role(version), self._lease)
 
-    def _is_elsewhere(self, version: str) -> bool:
-        holder = self._store.role_holder(self._role(version))
-        return holder is not None and holder.id != self._lease.id
-
     def _role(self, version: str) -> str:
         return f"code:{self._project}:{version}"
 
     def _manifest(self, version: str) -> Manifest | None:
-        for served in self._code.manifests:
-            if served.version == version:
-                return served.manifest
-        if self._kept.get(version) is None:
-            data = self._store.load_manifest(version)
-            self._kept[version] = None if data is None else decode_manifest(data)
-        return self._kept[version]
+        found = self._kept.get(version)
+        if found is None:
+            for served in self._code.manifests:
+                if served.version == version:
+                    found = served.manifest
+                    break
+            else:
+                data = self._store.load_manifest(version)
+                found = None if data is None else decode_manifest(data)
+            if found is not None:
+                self._kept[version] = found
+        return found
 
     # Executors
 
@@ -302,6 +325,7 @@ class Versions:
                 self._code.release(version)
         if len(self._kept) > MAX_KEPT:
             self._kept.clear()
+            self._flows.clear()
 
     def close(self) -> None:
         """Let go of all code; its executors have ended."""

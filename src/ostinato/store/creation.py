@@ -44,24 +44,16 @@ class Creation:
             connection: In the transaction.
             runs: What is asked for.
         """
-        known = self._known(connection, runs)
-        fresh = list(self._fresh(runs, known))
+        keys = [_key(new) for new in runs]
+        known = self._known(connection, keys)
+        fresh = _fresh(runs, keys, known)
         made = self._made(connection, fresh) if fresh else []
+        if len(made) == len(runs):
+            return made, made
         known.update((_key(row), row) for row in made if row.logical_key is not None)
         unkeyed = (row for row in made if row.logical_key is None)
-        asked = [next(unkeyed) if new.logical_key is None else known[_key(new)] for new in runs]
+        asked = [next(unkeyed) if key[2] is None else known[key] for key in keys]
         return asked, made
-
-    def _fresh(self, runs: Sequence[NewRun], known: Mapping[_Key, RunRow]) -> Iterator[NewRun]:
-        """Yield the runs that are new, of each key the first."""
-        seen: set[_Key] = set()
-        for new in runs:
-            if new.logical_key is not None:
-                key = _key(new)
-                if key in known or key in seen:
-                    continue
-                seen.add(key)
-            yield new
 
     def _made(self, connection: Connection, fresh: Sequence[NewRun]) -> list[RunRow]:
         """Return the rows of new runs."""
@@ -84,12 +76,12 @@ class Creation:
             for new, id_ in zip(fresh, ids, strict=True)
         ]
 
-    def _known(self, connection: Connection, runs: Sequence[NewRun]) -> dict[_Key, RunRow]:
+    def _known(self, connection: Connection, keys: Sequence[_Key]) -> dict[_Key, RunRow]:
         """Return runs that were asked for under the same keys before."""
-        keys = [_key(new) for new in runs if new.logical_key is not None]
-        if not keys:
+        wanted = [key for key in keys if key[2] is not None]
+        if not wanted:
             return {}
-        asked = _json.encode(keys).decode()
+        asked = _json.encode(wanted).decode()
         query = " ".join((self._sql["select_runs"], self._sql["among_known_runs"]))
         found = map(rows.run_row, connection.execute(query, (asked,)).fetchall())
         return {_key(row): row for row in found}
@@ -105,3 +97,19 @@ class Creation:
 
 def _key(run: NewRun | RunRow) -> _Key:
     return run.project, run.flow, run.logical_key
+
+
+def _fresh(
+    runs: Sequence[NewRun], keys: Sequence[_Key], known: Mapping[_Key, RunRow]
+) -> Sequence[NewRun]:
+    """Return the runs that are new, of each key the first."""
+    if not known and len({*keys}) == len(keys):
+        return runs
+    seen = set(known)
+    fresh: list[NewRun] = []
+    for new, key in zip(runs, keys, strict=True):
+        if key not in seen:
+            fresh.append(new)
+        if new.logical_key is not None:
+            seen.add(key)
+    return fresh

@@ -198,6 +198,13 @@ class Ownership:
         holder = self.coordinator(found[0][0]) if found else None
         return holder if holder is not None and holder.is_alive else None
 
+    def held_roles(self, prefix: str) -> dict[str, int]:
+        """Return the roles with a prefix that living coordinators have, with their ids."""
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        found = self._database.read(self._sql["select_roles"], (prefix, after))
+        living = self.living({holder for _, holder in found}) if found else set()
+        return {name: holder for name, holder in found if holder in living}
+
     def writing(self, lease: CoordinatorLease) -> AbstractContextManager[Connection]:
         """Return a transaction that writes only while the lease is the newest.
 

@@ -503,8 +503,14 @@ class Store(Protocol):
         """Return who has a role and is alive."""
         ...
 
+    def held_roles(self, prefix: str) -> dict[str, int]:
+        """Return the roles with a prefix that living coordinators have, with their ids."""
+        ...
+
     def claimable(self, project: str) -> list[Claimable]:
         """Return how many runs wait for a worker, by flow and definitions.
+
+        Those come first of which one is the most urgent, then the oldest.
 
         They have home ``service``, no owner, and have not ended.
         """

@@ -422,6 +422,10 @@ class SqlStore(ABC):
         """Return who has a role and is alive."""
         return self._ownership.role_holder(name)
 
+    def held_roles(self, prefix: str) -> dict[str, int]:
+        """Return the roles with a prefix that living coordinators have, with their ids."""
+        return self._ownership.held_roles(prefix)
+
     # Claims
 
     def claimable(self, project: str) -> list[Claimable]:

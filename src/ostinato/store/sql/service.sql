@@ -74,6 +74,10 @@ UPDATE runs SET owner = 0 WHERE owner = ? AND owner != 0 AND home = 'service'
 -- Who holds a role. Primary key.
 SELECT holder FROM roles WHERE name = ?
 
+-- name: select_roles
+-- Who holds the roles in a range of names. Primary key.
+SELECT name, holder FROM roles WHERE name >= ? AND name < ?
+
 -- name: upsert_role
 -- Hand a role over, unless somebody else was quicker. Primary key.
 INSERT INTO roles (name, holder, taken_us) VALUES (?1, ?2, ?3)
@@ -86,10 +90,11 @@ RETURNING holder
 DELETE FROM roles WHERE name = ? AND holder = ?
 
 -- name: count_claimable
--- How many runs wait for a worker, by flow and definitions. runs_claimable.
+-- How many runs wait for a worker, by flow and definitions; those first of which one is the most
+-- urgent, then the oldest. runs_claimable.
 SELECT flow, manifest_version, count(*) FROM runs
 WHERE project = ? AND owner = 0 AND home = 'service' AND state < 4
-GROUP BY flow, manifest_version ORDER BY flow, manifest_version
+GROUP BY flow, manifest_version ORDER BY max(priority) DESC, min(id)
 
 -- name: count_active
 -- How many runs of a flow are under way. runs_active.
