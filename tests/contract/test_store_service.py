@@ -42,6 +42,12 @@ def test_waiting_runs_are_counted_by_flow_and_definitions(house: House) -> None:
     assert sorted(counts) == sorted([("b", VERSION, 1), ("etl", VERSION, 2), ("etl", "w", 1)])
 
 
+def test_flows_with_urgent_runs_stand_first_and_then_those_with_old_ones(house: House) -> None:
+    house.store.create_runs([waiting("b"), waiting("a"), waiting("c", priority=1), waiting("b")])
+
+    assert [each.flow for each in house.store.claimable("shop")] == ["c", "b", "a"]
+
+
 def test_claimed_run_has_its_owner_and_waits_no_more(house: House) -> None:
     [run] = house.store.create_runs([waiting()])
 
@@ -207,6 +213,20 @@ def test_role_of_the_dead_is_taken(house: House) -> None:
 
     assert other.role_holder("scheduler:shop") is None
     assert other.take_role("scheduler:shop", lease)
+
+
+def test_roles_are_found_by_how_they_begin(house: House) -> None:
+    other = house.other()
+    dead = other.register_coordinator()
+    for name in ("code:shop:a", "code:shop:b", "code:shops:c", "scheduler:shop"):
+        house.store.take_role(name, house.lease)
+    other.take_role("code:shop:d", dead)
+    house.kill(dead)
+
+    held = house.store.held_roles("code:shop:")
+
+    assert held == {"code:shop:a": house.lease.id, "code:shop:b": house.lease.id}
+    assert house.store.held_roles("other:") == {}
 
 
 def test_role_is_given_up(house: House) -> None:

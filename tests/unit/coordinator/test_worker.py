@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ostinato.clock import VirtualClock
+from ostinato.coordinator.claims import READ_AT_ONCE
 from ostinato.coordinator.patience import Patience
 from ostinato.coordinator.versions import Serving
 from ostinato.engine import events as ev
 from ostinato.model.health import PartHealth
 from ostinato.model.state import RunState
+from ostinato.store.records import RunRow
 from tests.unit.coordinator.workers import (
     PATIENCE_S,
     FullStore,
@@ -153,6 +155,19 @@ def test_a_run_of_code_that_was_taken_back_goes_on_by_that_of_today(
         assert works.ended(row).state is RunState.SUCCEEDED
 
     assert values_of(works, row, "work") == [1]
+
+
+def test_runs_that_many_versions_have_left_are_all_taken(works: Works) -> None:
+    [manifest] = works.code.manifests
+    rows: list[RunRow] = []
+    for number in range(2 * READ_AT_ONCE + 1):
+        works.store.save_manifest(f"older-{number}", "shop", manifest.data)
+        rows += works.ask("etl", version=f"older-{number}")
+
+    with works.worker():
+        ended = [works.ended(row) for row in rows]
+
+    assert {row.state for row in ended} == {RunState.SUCCEEDED}
 
 
 def test_a_run_is_left_to_the_worker_that_has_its_code(works: Works, tmp_path: Path) -> None:
