@@ -25,6 +25,9 @@ _SETTINGS = {
     "wal_keep_size": "0",
 }
 
+#: Times that it is looked whether it answers, half a second apart, before it is killed.
+PATIENCE = 20
+
 
 class HurtPostgres:
     """A server in a folder of its own, reached by a Unix socket.
@@ -129,9 +132,13 @@ class HurtPostgres:
 
     def heal(self) -> None:
         """Have it run and answer, whatever was done to it."""
-        for _ in range(60):
+        for number in range(60):
             if self._answers():
                 return
+            # A server that is stopped while it recovers may wait for ever for the end of
+            # connections that it refuses, as new ones always come; a supervisor would kill it.
+            if number == PATIENCE:
+                self._kill_all()
             if not self._is_running():
                 with suppress(subprocess.SubprocessError):
                     self.start()
@@ -163,6 +170,12 @@ class HurtPostgres:
     def _backends(self) -> list[int]:
         pid = self._pid()
         return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+    def _kill_all(self) -> None:
+        with suppress(OSError):
+            for pid in (self._pid(), *self._backends()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _kill(self, chance: float, with_signal: int) -> None:
         clients = []
