@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -56,9 +56,15 @@ class WatchedClient(LocalClient):
         super().__init__(store, values_root=folder, logs_root=folder)
         self.lateness_s: dict[int, list[float]] = {}
 
-    def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
+    def create_runs(
+        self,
+        runs: Sequence[NewRun],
+        *,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
+    ) -> list[RunRow]:
         """Create runs, and note how late they are once that is durable."""
-        rows = super().create_runs(runs)
+        rows = super().create_runs(runs, at_us=at_us, before_commit=before_commit)
         now_s = time.time()
         for row in rows:
             late_s = now_s - row.logical_date_us / 1e6

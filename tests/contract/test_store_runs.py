@@ -423,3 +423,30 @@ def test_open_subflows_are_those_that_a_run_called(house: House) -> None:
 
     assert house.store.open_subflows("outer", 1) == rows[:2]
     assert house.store.open_subflows("inner", 1) == []
+
+
+def test_runs_are_seen_when_their_commit_was_let_go(house: House) -> None:
+    moment_us = START_US + 10_000_000
+    seen: list[int] = []
+
+    [row] = house.store.create_runs(
+        [new_run()], at_us=moment_us, before_commit=lambda: seen.append(1)
+    )
+    [later] = house.store.create_runs([new_run()])
+
+    assert seen == [1]
+    assert row.created_us == later.created_us == moment_us
+    assert house.store.run(row.id) == row
+
+
+def test_runs_whose_commit_is_refused_are_not_there(house: House) -> None:
+    def refuse() -> None:
+        message = "no"
+        raise LookupError(message)
+
+    with pytest.raises(LookupError):
+        house.store.create_runs([new_run(logical_key="a")], before_commit=refuse)
+
+    assert house.store.runs(RunFilter())[0] == []
+    [row] = house.store.create_runs([new_run(logical_key="a")])
+    assert row.number == 1

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ostinato.automation.schedules import Agenda, Entry, Firing, FlowInForce
 from ostinato.automation.user_timetables import UserTimetables
 from ostinato.client.local import LocalClient
-from ostinato.client.records import NewRun, RunFilter
+from ostinato.client.records import NewRun, RunFilter, RunRow
 from ostinato.clock import Clock, SystemClock
 from ostinato.engine.occurrences import Occurrence
 from ostinato.errors import OstinatoError, StoreError
@@ -24,6 +24,11 @@ BATCH = 2_500
 
 #: Runs that are filled in before it is looked again whether something is due.
 PREPARED_AT_ONCE = 200
+
+#: From how many runs on they are written ahead of their moment, and seconds that one of them takes
+#: until that was measured; seconds by which it is begun earlier than it should need, and at most.
+AHEAD_FROM, RUN_S = 200, 40e-6
+MARGIN_S, MAX_AHEAD_S = 0.05, 1.0
 
 #: Seconds of one wait at most: so soon it is noticed that the clock was set.
 LOOK_S = 1.0
@@ -60,6 +65,10 @@ class Fired(NamedTuple):
     firing: Firing
     run_ids: tuple[int, ...]
     problem: str
+
+
+class Overtaken(Exception):
+    """What was written ahead must not be: something has changed, or the time."""
 
 
 class Scheduler:
@@ -111,6 +120,7 @@ class Scheduler:
         self._noticed_s = float("-inf")
         self._newest_us = 0
         self._failed_s = 0.0
+        self._run_s = RUN_S
         self._problem = ""
         #: How late the newest run was made, in seconds.
         self.lateness_s = 0.0
@@ -163,6 +173,9 @@ class Scheduler:
                 return LOOK_S
             self._was_active = True
             wait_s = self.turn()
+            if self._until_ahead_s() <= 0:
+                self._fire_ahead()
+                wait_s = 0.0
         except StoreError as error:
             if not self._problem:
                 logger.error("schedules wait for the store: %s", error)
@@ -174,7 +187,7 @@ class Scheduler:
         if self._problem:
             logger.info("the store can be written again")
         self._problem, self._failed_s = "", 0.0
-        return wait_s
+        return max(min(wait_s, self._until_ahead_s()), 0.0)
 
     def _begin_anew(self) -> None:
         self._agenda.forget_all()
@@ -211,6 +224,58 @@ class Scheduler:
         if next_us is None:
             return longest_s
         return min(max((next_us - self._clock.now_us()) / 1e6, 0.0), longest_s)
+
+    # Ahead of the moment
+
+    def _until_ahead_s(self) -> float:
+        """Return the seconds until what is due next is written ahead; infinite for not at all."""
+        at_us, count = self._agenda.next_us, self._agenda.count_next()
+        now_us = self._clock.now_us()
+        if count < AHEAD_FROM or at_us is None or at_us <= now_us:
+            return float("inf")
+        ahead_s = min(count * self._run_s + MARGIN_S, MAX_AHEAD_S)
+        return (at_us - now_us) / 1e6 - ahead_s
+
+    def _fire_ahead(self) -> None:
+        """Write the runs of thousands of schedules so early that their commit is on time.
+
+        Nobody sees them until then. If anything changes meanwhile, nothing was written, and they
+        are fired at their moment like any others.
+        """
+        at_us = self._agenda.next_us
+        assert at_us is not None, "something is due"
+        firings = list(self._agenda.due(at_us))
+        try:
+            self._fire(firings, at_us, before_commit=self._wait_for(at_us, len(firings)))
+        except Overtaken as reason:
+            logger.debug("nothing is fired ahead: %s", reason)
+            for firing in firings:
+                self._agenda.put_back(firing)
+
+    def _wait_for(self, at_us: int, count: int) -> Callable[[], None]:
+        """Return what waits for a moment, unless it must not come to that.
+
+        Args:
+            at_us: The moment.
+            count: How many runs are written until it waits, from now on.
+        """
+        began_us, began_s = self._clock.now_us(), self._clock.monotonic_s()
+
+        def wait() -> None:
+            # Rather too early than too late, where the machine is busy at times.
+            took_s = self._clock.monotonic_s() - began_s
+            self._run_s = max(took_s / count, self._run_s * 0.8)
+            while (now_us := self._clock.now_us()) < at_us:
+                if now_us < began_us:
+                    raise Overtaken("the clock was set back")
+                if self._wake.wait((at_us - now_us) / 1e6):
+                    raise Overtaken("something is to be looked at")
+            if not self._is_active():
+                raise Overtaken("another one fires")
+            if self._schedules.paused(self._project.name) != self._paused:
+                raise Overtaken("schedules were paused or resumed")
+
+        return wait
 
     def _has_resumed(self) -> bool:
         """Whether schedules were paused or resumed since that was looked at."""
@@ -283,7 +348,24 @@ class Scheduler:
         entry.row = row._replace(ticks=row.ticks + 1)
         self._schedules.record(self._project.name, [entry.row], [tick])
 
-    def _fire(self, firings: Sequence[Firing], now_us: int) -> None:
+    def _fire(
+        self,
+        firings: Sequence[Firing],
+        now_us: int,
+        *,
+        before_commit: Callable[[], None] | None = None,
+    ) -> None:
+        """Make the runs of what is due, and remember that.
+
+        Args:
+            firings: What is due.
+            now_us: The moment.
+            before_commit: Called when all runs are written ahead that one commit makes.
+
+        Raises:
+            Overtaken: Nothing was written.
+            StoreError: What was written until then stays.
+        """
         paused = self._schedules.paused(self._project.name)
         wanted = []
         for firing in firings:
@@ -292,14 +374,21 @@ class Scheduler:
                 self._agenda.advance(firing, row)
             else:
                 wanted.append(firing)
+        at_once = len(wanted) if before_commit is not None else BATCH
         fired: list[Fired] = []
-        for start in range(0, len(wanted), BATCH):
+        for start in range(0, len(wanted), max(at_once, 1)):
             # What is remembered of ticks can wait until all runs are there.
-            fired += self._make(wanted[start : start + BATCH])
+            some = wanted[start : start + at_once]
+            fired += self._make(some, now_us, before_commit)
         if fired:
             self._remember(fired, now_us)
 
-    def _make(self, firings: Sequence[Firing]) -> list[Fired]:
+    def _make(
+        self,
+        firings: Sequence[Firing],
+        now_us: int,
+        before_commit: Callable[[], None] | None,
+    ) -> list[Fired]:
         """Make the runs of what is due, in one commit."""
         runs: list[NewRun] = []
         found: list[tuple[Firing, int, str]] = []
@@ -312,8 +401,11 @@ class Scheduler:
             else:
                 runs += new
                 found.append((firing, len(new), ""))
-        created = iter(self._client.create_runs(runs) if runs else ())
+        created: Iterator[RunRow] = iter(())
         if runs:
+            at_us = 0 if before_commit is None else now_us
+            rows = self._client.create_runs(runs, at_us=at_us, before_commit=before_commit)
+            created = iter(rows)
             last_us = firings[-1].fired[-1].tick_us
             self.lateness_s = max(self._clock.now_us() - last_us, 0) / 1e6
         return [

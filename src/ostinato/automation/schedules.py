@@ -259,8 +259,17 @@ class Agenda:
                     logger.debug("no run of %r can be made: %s", entry.flow.name, error)
         return True
 
+    def count_next(self) -> int:
+        """Return how many are due at the next moment."""
+        at_us = self.next_us
+        return 0 if at_us is None else len(self._due[at_us])
+
+    def put_back(self, firing: Firing) -> None:
+        """Have what was taken be due as it was before."""
+        self._put(firing.entry)
+
     def due(self, now_us: int) -> Iterator[Firing]:
-        """Take from the agenda what is due; ``advance`` puts it back."""
+        """Take from the agenda what is due; ``advance`` or ``put_back`` puts it back."""
         while (at_us := self.next_us) is not None and at_us <= now_us:
             heappop(self._heap)
             for ticket, entry in self._due.pop(at_us):

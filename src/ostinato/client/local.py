@@ -1,7 +1,7 @@
 """This module is a client on a store of this machine."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,9 +89,22 @@ class LocalClient:
 
         return Schedules(self._store)
 
-    def create_runs(self, runs: Sequence[NewRun]) -> list[RunRow]:
-        """Create runs in one commit; one with a known logical key returns the first run."""
-        return self._store.create_runs(runs)
+    def create_runs(
+        self,
+        runs: Sequence[NewRun],
+        *,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
+    ) -> list[RunRow]:
+        """Create runs in one commit; one with a known logical key returns the first run.
+
+        Args:
+            runs: What to create.
+            at_us: Moment at which they count as created at the earliest.
+            before_commit: Called when all is written that nobody sees yet; an error of it creates
+                nothing. Nobody else creates runs meanwhile.
+        """
+        return self._store.create_runs(runs, at_us=at_us, before_commit=before_commit)
 
     def cancel(self, run_id: RunId, by: str) -> None:
         """Ask the process that drives a run to cancel it."""

@@ -25,15 +25,22 @@ class Creation:
         ids: Makes ids.
         clock: Stamps rows.
         owner: Id of the coordinator that owns what is created; 0 for none.
+        at_us: Moment at which runs count as created at the earliest.
     """
 
     def __init__(
-        self, statements: Mapping[str, str], ids: IdGenerator, clock: Clock, owner: int
+        self,
+        statements: Mapping[str, str],
+        ids: IdGenerator,
+        clock: Clock,
+        owner: int,
+        at_us: int = 0,
     ) -> None:
         self._sql = statements
         self._ids = ids
         self._clock = clock
         self._owner = owner
+        self._at_us = at_us
 
     def rows(
         self, connection: Connection, runs: Sequence[NewRun]
@@ -61,7 +68,7 @@ class Creation:
         # when the clock jumps back: pages and ranges of time rest on it.
         found = connection.execute(self._sql["newest_run"]).fetchone()
         newest_id, newest_us = found or (0, 0)
-        created_us = max(self._clock.now_us(), newest_us)
+        created_us = max(self._clock.now_us(), newest_us, self._at_us)
         ids = self._ids.take(len(fresh), after=newest_id)
         numbers = self._numbers(connection, fresh)
         # Hot path: ten thousand schedules may be due at once.

@@ -1,6 +1,6 @@
 """This module tells somebody what goes through a store; where nobody looks, nothing is added."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from ostinato.clock import Clock, SystemClock
@@ -54,10 +54,17 @@ class _ObservedStore:
         return found
 
     def create_runs(
-        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+        self,
+        runs: Sequence[NewRun],
+        *,
+        owner: CoordinatorLease | None = None,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
     ) -> list[RunRow]:
         try:
-            rows = self._store.create_runs(runs, owner=owner)
+            rows = self._store.create_runs(
+                runs, owner=owner, at_us=at_us, before_commit=before_commit
+            )
         except StoreError as error:
             self._observer.failed(error)
             raise

@@ -268,13 +268,21 @@ class Store(Protocol):
         ...
 
     def create_runs(
-        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+        self,
+        runs: Sequence[NewRun],
+        *,
+        owner: CoordinatorLease | None = None,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
     ) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run.
 
         Args:
             runs: What to create.
             owner: Coordinator that takes the created runs over at once.
+            at_us: Moment at which they count as created at the earliest.
+            before_commit: Called when all is written that nobody sees yet; an error of it creates
+                nothing. Nobody else creates runs meanwhile.
 
         Raises:
             OwnershipLost: The owner's epoch is no longer the newest one.

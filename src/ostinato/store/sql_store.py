@@ -103,7 +103,12 @@ class SqlStore(ABC):
 
     @abstractmethod
     def create_runs(
-        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+        self,
+        runs: Sequence[NewRun],
+        *,
+        owner: CoordinatorLease | None = None,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
     ) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
 

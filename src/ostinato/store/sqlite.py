@@ -122,12 +122,16 @@ class SqliteStore(SqlStore):
             return self._ids
 
     def create_runs(
-        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+        self,
+        runs: Sequence[NewRun],
+        *,
+        owner: CoordinatorLease | None = None,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
     ) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
-        creation = Creation(
-            self._sql, self._id_generator(), self._clock, owner.id if owner is not None else 0
-        )
+        owner_id = owner.id if owner is not None else 0
+        creation = Creation(self._sql, self._id_generator(), self._clock, owner_id, at_us)
         with self._database.writing() as connection:
             if owner is not None:
                 self._liveness.check(connection, owner)
@@ -137,6 +141,8 @@ class SqliteStore(SqlStore):
             connection.executemany(self._sql["insert_tag"], tags)
             params = [each for row in made for each in rows.scalar_parameters(row)]
             connection.executemany(self._sql["insert_param"], params)
+            if before_commit is not None:
+                before_commit()
         if owner is None and any(row.home == SERVICE for row in made):
             self.wake_workers()
         return asked

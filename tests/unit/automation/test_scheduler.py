@@ -379,7 +379,7 @@ def test_parameter_that_nobody_gives_is_a_failed_tick(house: House) -> None:
 def test_full_disk_delays_a_run_and_loses_none(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(runs: list[NewRun]) -> None:
+    def full(runs: list[NewRun], **_: object) -> None:
         raise StoreFull("no room is left")
 
     house.serve(FlowDefinition("etl", schedule="@hourly"))

@@ -152,17 +152,27 @@ class PostgresStore(SqlStore):
             return self._ids
 
     def create_runs(
-        self, runs: Sequence[NewRun], *, owner: CoordinatorLease | None = None
+        self,
+        runs: Sequence[NewRun],
+        *,
+        owner: CoordinatorLease | None = None,
+        at_us: int = 0,
+        before_commit: Callable[[], None] | None = None,
     ) -> list[RunRow]:
         """Create runs in one commit; one with a known logical key returns the first run."""
         owner_id = owner.id if owner is not None else 0
-        creation = Creation(self._sql, self._id_generator(), self._clock, owner_id)
+        creation = Creation(self._sql, self._id_generator(), self._clock, owner_id, at_us)
         with self._creating(owner) as connection:
             connection.execute(self._sql["create_alone"])
             asked, made = creation.rows(connection, runs)
             write_runs(connection, self._sql, made)
             if owner is None and any(row.home == SERVICE for row in made):
                 connection.execute(self._sql["wake_others"])
+            if before_commit is not None:
+                # Others create nothing meanwhile: should this process be stopped now, they wait
+                # for no longer than this.
+                connection.execute(self._sql["limit_idleness"])
+                before_commit()
         return asked
 
     def _creating(

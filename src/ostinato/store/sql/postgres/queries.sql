@@ -144,6 +144,10 @@ SELECT pg_advisory_xact_lock(1332966506, 4)
 -- Nobody else creates runs until the transaction ends: ids and moments grow together.
 SELECT pg_advisory_xact_lock(1332966506, 1)
 
+-- name: limit_idleness
+-- The server gives this transaction up, with its session, if nothing is heard for five seconds.
+SET LOCAL idle_in_transaction_session_timeout = 5000
+
 -- name: make_event_partitions
 -- Make the partitions of the log for the days to come that lack one.
 SELECT make_event_partitions(?::int)
