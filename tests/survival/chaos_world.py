@@ -422,7 +422,8 @@ class World:
             self._count_at_s = now_s + COUNT_EVERY_S
             with suppress(StoreError, OstinatoError):
                 live = tuple(state for state in RunState if not state.is_terminal)
-                self._open = 0 if self._is_out() else self._count(RunFilter(states=live))
+                if not self._is_out():
+                    self._open = self._count(RunFilter(states=live))
         return self._open >= MAX_OPEN
 
     def _ask_again(self) -> None:

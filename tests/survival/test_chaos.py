@@ -21,7 +21,7 @@ Roles = dict[str, tuple[str, ...]]
 Scale = Callable[[int, int], int]
 
 #: Seconds between two faults, on average, and that processes get to come up.
-PAUSE_S, START_S = 0.3, 4.0
+PAUSE_S, START_S = 0.2, 4.0
 
 WORKERS: Roles = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
 SCHEDULERS: Roles = {f"scheduler-{number}": ("scheduler",) for number in range(2)}

@@ -13,8 +13,9 @@ from ostinato.store.records import Claimable, CoordinatorLease, RunRequest, RunR
 
 logger = logging.getLogger(__name__)
 
-#: Runs that are claimed at a time: others get some too.
-CLAIM_LIMIT = 100
+#: Runs that are claimed at a time at most, and for each attempt that could begin: others get some
+#: too, and who dies leaves few to take over.
+CLAIM_LIMIT, RUNS_PER_CREDIT = 100, 4
 
 #: Flows and versions whose runs are claimed at a time, of those that wait: the first of them.
 PAIRS_AT_ONCE = 500
@@ -62,8 +63,8 @@ class Taker(Protocol):
         """Execute parts of an ended run again, or take note that it cannot be."""
         ...
 
-    def has_room(self) -> bool:
-        """Whether more could be executed than there is."""
+    def room(self) -> int:
+        """Return how many runs it makes sense to claim; 0 while there is enough to execute."""
         ...
 
     def take_alerts(self) -> None:
@@ -123,7 +124,7 @@ class Claims:
 
     def next_turn_s(self) -> float | None:
         """Return when to look again: at once if runs wait, soon if somebody has just died."""
-        if not self._is_open or not self._has_room():
+        if not self._is_open or not self._room():
             return None
         if self._is_due:
             return max(self._look_at_s - self._clock.monotonic_s(), 0.0)
@@ -134,7 +135,7 @@ class Claims:
     def take_turn(self) -> None:
         """Claim what waits, if it is time to look and there is room."""
         self.turned_s = self._clock.monotonic_s()
-        if not self._is_open or not self._has_room():
+        if not self._is_open or not (room := self._room()):
             return
         now_s = self._clock.monotonic_s()
         is_due = self._is_due and now_s >= self._look_at_s
@@ -160,7 +161,7 @@ class Claims:
             for each in self._store.claimable(self._project)
             if not self._flows or each.flow in self._flows
         ]
-        rows = self._claim(waiting, now_s) if waiting else []
+        rows = self._claim(waiting, room, now_s) if waiting else []
         took_s = self._clock.monotonic_s() - now_s
         self._look_at_s = now_s + took_s / LOOK_SHARE
         for row, serving in rows:
@@ -177,14 +178,15 @@ class Claims:
         except PASSING as error:
             logger.warning("no runs can be claimed: %s", error)
 
-    def _has_room(self) -> bool:
+    def _room(self) -> int:
+        """Return how many runs may be claimed now."""
         runs, tasks = self._live()
         if runs >= MAX_LIVE_RUNS or tasks >= MAX_LIVE_TASKS:
-            return False
-        return self._taker.has_room()
+            return 0
+        return min(self._taker.room(), CLAIM_LIMIT)
 
     def _claim(
-        self, waiting: list[Claimable], now_s: float
+        self, waiting: list[Claimable], room: int, now_s: float
     ) -> list[tuple[RunRow, Serving | Never]]:
         """Claim runs that wait, and return them with what executes them."""
         found = self._servable(waiting, now_s)
@@ -198,10 +200,10 @@ class Claims:
         rows: list[RunRow] = []
         with self._bearing():
             rows = self._store.claim_runs(
-                self._lease, self._project, list(found), limit=CLAIM_LIMIT, max_active=max_active
+                self._lease, self._project, list(found), limit=room, max_active=max_active
             )
         # More may wait; those whose flow is full are looked at when a run has ended.
-        self._is_due |= len(rows) == CLAIM_LIMIT
+        self._is_due |= len(rows) == room
         return [(row, found[row.flow, row.manifest_version]) for row in rows]
 
     def _servable(

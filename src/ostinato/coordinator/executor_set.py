@@ -44,11 +44,10 @@ class ExecutorSet:
         """Dispatch nothing any more but what attempts that are under way wait for."""
         self._is_draining = True
 
-    @property
-    def is_hungry(self) -> bool:
-        """Whether one takes more than there is; True where there is none yet."""
+    def credits(self) -> int | None:
+        """Return how many attempts they take beside those they have; None where there is none."""
         of_tasks = [each for name, each in self._executors.items() if not _is_within(name)]
-        return not of_tasks or any(executor.credits() > 0 for executor in of_tasks)
+        return sum(max(each.credits(), 0) for each in of_tasks) if of_tasks else None
 
     def dispatch(self, queue: ReadyQueue, start: Callable[[Executor, Ready], None]) -> None:
         """Start what is ready, as far as limits and credits allow."""

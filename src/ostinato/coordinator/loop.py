@@ -429,8 +429,11 @@ class Coordinator:
             self._requests.take(self._batch)
             for tell in self._registry.looked:
                 tell()
-        for turn in self._registry.turns:
-            turn.take_turn()
+        if self._registry.turns:
+            # What is ready takes what was freed, before more is looked for.
+            self._dispatch()
+            for turn in self._registry.turns:
+                turn.take_turn()
         if self._past:
             for asked in self._past.poll():
                 self._settle_past(*asked)

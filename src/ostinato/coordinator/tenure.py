@@ -10,7 +10,7 @@ import msgspec
 
 from ostinato.client.new_runs import SERVICE, run_to_create
 from ostinato.client.parameters import validate_params
-from ostinato.coordinator.claims import Claims
+from ostinato.coordinator.claims import CLAIM_LIMIT, RUNS_PER_CREDIT, Claims
 from ostinato.coordinator.fence import Fence
 from ostinato.coordinator.limits import Executors
 from ostinato.coordinator.live_run import LiveRun
@@ -173,9 +173,12 @@ class Tenure(Owner):
 
     # What is claimed
 
-    def has_room(self) -> bool:
-        """Whether more could be executed than there is."""
-        return self.patience.is_willing and self._coordinator.executors.is_hungry
+    def room(self) -> int:
+        """Return how many runs it makes sense to claim; 0 while there is enough to execute."""
+        if not self.patience.is_willing:
+            return 0
+        free = self._coordinator.executors.credits()
+        return CLAIM_LIMIT if free is None else free * RUNS_PER_CREDIT
 
     def take(self, row: RunRow, serving: Serving) -> None:
         """Drive a run that was claimed."""
