@@ -418,8 +418,10 @@ def test_number_of_a_step_that_asks_alone_may_be_left_out(home: Path) -> None:
         while "@pause[0]" not in run(root, ["inputs"]).output:
             assert time.monotonic() < end_s
             time.sleep(0.02)
-        shown = run(root, ["show", "order"]).output
-        assert "  paused: ostinato answer 'order#1' '@pause[0]' VALUE" in shown
+        how = "  paused: ostinato answer 'order#1' '@pause[0]' VALUE"
+        while how not in run(root, ["show", "order"]).output:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
         assert "waits for a person: ostinato inputs" in run(root, ["runs"]).output
         run(root, ["answer", "order", "@pause", "7"])
 
