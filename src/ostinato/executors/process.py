@@ -7,6 +7,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import assert_never
 
 import msgspec
@@ -469,7 +470,9 @@ class ProcessExecutor:
     def _interrupt(self, child: _Child) -> None:
         """Have a child read its socket while users' code executes."""
         if child.pid and child.status is None:
-            os.kill(child.pid, signal.SIGUSR1)
+            # Where it died with its code host, nobody is there to say that it is gone.
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGUSR1)
 
     # Reading
 

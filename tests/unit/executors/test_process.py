@@ -438,6 +438,24 @@ def test_a_running_attempt_is_cancelled(tmp_path: Path) -> None:
         assert isinstance(driven.run("pid"), msg.Succeeded)
 
 
+def test_an_attempt_whose_child_has_died_with_its_host_is_cancelled(tmp_path: Path) -> None:
+    def wait() -> None:
+        write(tmp_path / "begun", str(os.getpid()))
+        threading.Event().wait()
+
+    with DrivenProcesses(tmp_path, flow_of(wait, pid)) as driven:
+        token = driven.start("wait")[0]
+        driven.until_written("begun")
+        child = int(driven.file("begun").read_text())
+        os.kill(driven.host.pid, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
+        await_end(child)
+
+        driven.executor.cancel(token, "cancelled")
+
+        assert isinstance(driven.report(token), msg.Lost | msg.Failed)
+
+
 def test_an_async_attempt_is_cancelled(tmp_path: Path) -> None:
     async def wait() -> None:
         write(tmp_path / "begun", "")
