@@ -408,6 +408,9 @@ class Scheduler:
             created = iter(rows)
             last_us = firings[-1].fired[-1].tick_us
             self.lateness_s = max(self._clock.now_us() - last_us, 0) / 1e6
+        elif before_commit is not None:
+            # What failed is told of at its moment, too.
+            before_commit()
         return [
             Fired(firing, tuple(row.id for row in islice(created, count)), problem)
             for firing, count, problem in found

@@ -318,9 +318,18 @@ class Owner(ABC):
     def _end_left(self, row: RunRow, by: str) -> None:
         self._coming.discard(row.id)
         try:
-            left, _ = self._restore_idle(self._store.take_run(row.id, self._lease))
+            row = self._store.take_run(row.id, self._lease)
         except RunOwned:
             # Whoever has it ends it.
+            return
+        try:
+            left, _ = self._restore_idle(row)
+        except (RunNotFound, msgspec.MsgspecError):
+            # Its definitions can no longer be read; nobody else's runs are to suffer from that.
+            self._store.release_run(row.id, self._lease)
+            return
+        if left.machine.is_terminal:
+            self._store.release_run(row.id, self._lease)
             return
         self._coordinator.adopt(left, [], ev.Recovered(self._clock.now_us()))
         self._coordinator.cancel(row.id, by)
