@@ -34,14 +34,12 @@ AWAY_S = 0.3
 #: What a process says once it is up: from then on it ends only if it is told to.
 UP = (" is ready", " is up", "followed as files change")
 
-#: Seconds between two ticks of a flow that has a schedule.
-TICK_S = 4
-
 #: Seconds for which nothing may end once nothing is hurt any more, while runs are open.
 SETTLE_S = 120.0
 
-#: Runs that may be open at a time before more are asked for, and seconds between two looks at that.
-MAX_OPEN, COUNT_EVERY_S = 500, 3.0
+#: Runs that were asked for and may be open at a time before more are, and seconds between two looks
+#: at that. Those of schedules come whatever is open.
+MAX_OPEN, COUNT_EVERY_S = 200, 3.0
 
 #: Puts a process where it sees no others, and they see nothing of it: as on a machine of its own.
 APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -59,6 +57,7 @@ class Shape(NamedTuple):
         scheduled: Every n-th of them has a schedule.
         is_clock_false: Whether processes can be shown another time.
         is_apart: Whether each process is as on a machine of its own.
+        tick_s: Seconds between two ticks of a flow that has a schedule.
     """
 
     roles: Mapping[str, Sequence[str]]
@@ -66,6 +65,7 @@ class Shape(NamedTuple):
     scheduled: int = 3
     is_clock_false: bool = False
     is_apart: bool = False
+    tick_s: int = 4
 
 
 class Process:
@@ -246,8 +246,8 @@ class World:
         Args:
             lasts_s: For how long schedules fire.
         """
-        ticks = int(lasts_s / TICK_S)
-        self._end = self._begin + timedelta(seconds=ticks * TICK_S)
+        ticks = int(lasts_s / self._shape.tick_s)
+        self._end = self._begin + timedelta(seconds=ticks * self._shape.tick_s)
         store = ""
         if self._server:
             store = f"store:\n  url: {self._server.url!r}\n  lease_s: {self._lease_s}\n"
@@ -271,10 +271,14 @@ class World:
         Args:
             count: How often.
             pause_s: Seconds between two, on average.
-            until_s: Monotonic moment at which to end in any case.
+            until_s: Monotonic moment at which it is to be done.
+
+        Raises:
+            AssertionError: It is not.
         """
         chances = self._faults()
-        while count and time.monotonic() < until_s:
+        while count:
+            assert time.monotonic() < until_s, f"{count} faults were not done in time"
             wait_s = self._chance.expovariate(1 / pause_s)
             self._live(time.monotonic() + min(wait_s, 4 * pause_s))
             names = [*chances]
@@ -382,7 +386,7 @@ class World:
         at = self._begin
         while at <= self._end:
             yield int(at.timestamp()) * 1_000_000
-            at += timedelta(seconds=TICK_S)
+            at += timedelta(seconds=self._shape.tick_s)
 
     # Its load
 
@@ -416,14 +420,14 @@ class World:
         self._ask_again()
 
     def _has_enough(self) -> bool:
-        """Whether so many runs are open that more would only wait."""
+        """Whether so many asked for are open that more would only wait."""
         now_s = time.monotonic()
         if now_s >= self._count_at_s:
             self._count_at_s = now_s + COUNT_EVERY_S
             with suppress(StoreError, OstinatoError):
                 live = tuple(state for state in RunState if not state.is_terminal)
                 if not self._is_out():
-                    self._open = self._count(RunFilter(states=live))
+                    self._open = self._count(RunFilter(states=live, trigger="api"))
         return self._open >= MAX_OPEN
 
     def _ask_again(self) -> None:
@@ -480,7 +484,7 @@ class World:
             options.append("default_args={'lost_attempts': 1000}")
         if self._is_scheduled(number):
             options += [
-                f"schedule=timedelta(seconds={TICK_S})",
+                f"schedule=timedelta(seconds={self._shape.tick_s})",
                 f"start_date=datetime.fromisoformat({self._begin.isoformat()!r})",
                 f"end_date=datetime.fromisoformat({self._end.isoformat()!r})",
                 "catchup=True",

@@ -20,8 +20,12 @@ pytestmark = [pytest.mark.survival, pytest.mark.slow]
 Roles = dict[str, tuple[str, ...]]
 Scale = Callable[[int, int], int]
 
-#: Seconds between two faults, on average, and that processes get to come up.
-PAUSE_S, START_S = 0.2, 4.0
+#: Seconds between two faults, on average, that a fault takes with what doing it costs, and that
+#: processes get to come up.
+PAUSE_S, FAULT_S, START_S = 0.2, 0.3, 4.0
+
+#: Seconds between two ticks where much is hurt: what is scheduled is to leave room for the rest.
+LONG_TICK_S = 20
 
 WORKERS: Roles = {f"worker-{number}": ("worker", "--name", f"w{number}") for number in range(3)}
 SCHEDULERS: Roles = {f"scheduler-{number}": ("scheduler",) for number in range(2)}
@@ -29,11 +33,11 @@ SCHEDULERS: Roles = {f"scheduler-{number}": ("scheduler",) for number in range(2
 
 def survive(world: World, faults: int) -> None:
     """Hurt a world, let it settle, and show what must not be."""
-    lasts_s = START_S + faults * PAUSE_S
+    lasts_s = START_S + faults * FAULT_S
     try:
         world.make(lasts_s)
         world.wait(START_S)
-        world.hurt(faults, pause_s=PAUSE_S, until_s=time.monotonic() + 3 * lasts_s)
+        world.hurt(faults, pause_s=PAUSE_S, until_s=time.monotonic() + 4 * lasts_s)
         world.settle()
         found = world.findings()
     except AssertionError as error:
@@ -51,6 +55,7 @@ def test_service_on_postgres_survives(tmp_path: Path, seed: int, scale: Scale) -
         flows=scale(15, 200),
         scheduled=scale(3, 41),
         is_clock_false=bool(scale(0, 1)) and FAKETIME.exists(),
+        tick_s=scale(4, LONG_TICK_S),
     )
     with closing(HurtPostgres(disk_mb=400)) as server:
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
@@ -66,7 +71,13 @@ def test_service_of_several_machines_survives(
     if not may_be_apart():
         say = pytest.fail if request.config.getoption("--all-system") else pytest.skip
         say("not run: this user may not have processes in namespaces of their own")
-    shape = Shape(WORKERS | SCHEDULERS, scale(15, 100), scale(3, 21), is_apart=True)
+    shape = Shape(
+        WORKERS | SCHEDULERS,
+        flows=scale(15, 100),
+        scheduled=scale(3, 21),
+        is_apart=True,
+        tick_s=scale(4, LONG_TICK_S),
+    )
     with closing(HurtPostgres()) as server:
         world = World(tmp_path, shape, seed, server=server, lease_s=2.0)
 
@@ -78,7 +89,9 @@ def test_processes_on_one_file_survive(tmp_path: Path, seed: int, scale: Scale) 
     if not scale(0, 1):
         pytest.skip("at length only: --soak")
     roles = {name: WORKERS[name] for name in [*WORKERS][:2]} | SCHEDULERS
-    world = World(tmp_path, Shape(roles, flows=60, scheduled=11), seed, lease_s=2.0)
+    world = World(
+        tmp_path, Shape(roles, flows=60, scheduled=11, tick_s=LONG_TICK_S), seed, lease_s=2.0
+    )
 
     survive(world, 3_000)
 
@@ -87,6 +100,6 @@ def test_processes_on_one_file_survive(tmp_path: Path, seed: int, scale: Scale) 
 def test_dev_survives(tmp_path: Path, seed: int, scale: Scale) -> None:
     if not scale(0, 1):
         pytest.skip("at length only: --soak")
-    shape = Shape({"dev": ("dev", "--port", "0")}, flows=60, scheduled=11)
+    shape = Shape({"dev": ("dev", "--port", "0")}, flows=60, scheduled=11, tick_s=LONG_TICK_S)
 
     survive(World(tmp_path, shape, seed), 2_000)
