@@ -200,7 +200,8 @@ class DescriptorCapture:
             os.write(self._original, data)
             return
         level = "ERROR" if name == "stderr" else "INFO"
-        self._log.write_stream(level, name, self._decoders[name].decode(data, is_last))
+        text = self._decoders[name].decode(data, is_last)
+        self._log.write_stream(level, name, text, is_descriptor=True)
 
 
 _make_decoder = functools.partial(codecs.getincrementaldecoder("utf-8"), "replace")

@@ -46,7 +46,8 @@ class AttemptLog:
         self._is_closed = False
         self._missing = 0
         self._missing_why = ""
-        self._partial: dict[str, str] = {}
+        #: What is incomplete, by its stream and whether it came through the descriptor.
+        self._partial: dict[tuple[str, bool], str] = {}
         #: A process that a task forks must not write here: it has a count of lines of its own.
         self.pid = os.getpid()
 
@@ -63,13 +64,20 @@ class AttemptLog:
             for line in masker.mask(message).splitlines() or [""]:
                 self._append(level, source, line)
 
-    def write_stream(self, level: str, source: str, text: str) -> None:
-        """Append what was written to a stream; a line is kept back until it is complete."""
+    def write_stream(
+        self, level: str, source: str, text: str, *, is_descriptor: bool = False
+    ) -> None:
+        """Append what was written to a stream; a line is kept back until it is complete.
+
+        What came through the descriptor is read later than it was written: its lines are not
+        joined with what Python's stream has begun meanwhile.
+        """
+        kept = source, is_descriptor
         with self._lock:
             if self._is_full or self._is_closed:
                 return
             # A secret may come in several writes, and a complete one may have several lines.
-            lines = masker.mask(self._partial.pop(source, "") + text).split("\n")
+            lines = masker.mask(self._partial.pop(kept, "") + text).split("\n")
             rest = lines.pop()
             for line in lines:
                 self._append(level, source, line)
@@ -79,7 +87,7 @@ class AttemptLog:
                 self._append(level, source, rest[:end])
                 rest = rest[end:]
             if rest:
-                self._partial[source] = rest
+                self._partial[kept] = rest
 
     def close(self) -> None:
         """Write what is incomplete and close the file; what comes later is dropped."""
@@ -87,7 +95,7 @@ class AttemptLog:
             self._is_closed = True
             return
         with self._lock:
-            for source, rest in self._partial.items():
+            for (source, _), rest in self._partial.items():
                 self._append("ERROR" if source == "stderr" else "INFO", source, rest)
             self._partial.clear()
             self._is_closed = True

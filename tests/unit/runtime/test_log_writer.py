@@ -120,6 +120,15 @@ def test_an_incomplete_line_is_written_at_the_end(log: Log) -> None:
     assert log.messages() == ["whole", "incomplete"]
 
 
+def test_a_line_of_a_subprocess_is_not_joined_with_an_incomplete_one(log: Log) -> None:
+    log.log.write_stream("INFO", "stdout", "in")
+    log.log.write_stream("INFO", "stdout", "of a subprocess\n", is_descriptor=True)
+    log.log.write_stream("INFO", "stdout", "complete")
+    log.log.close()
+
+    assert log.messages() == ["of a subprocess", "incomplete"]
+
+
 def test_text_that_no_file_can_hold_is_escaped(log: Log) -> None:
     log.log.write("INFO", "stdout", "caf\udce9")
 
