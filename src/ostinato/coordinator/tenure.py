@@ -292,9 +292,12 @@ class Tenure(Owner):
         for run_id in self._store.runs_with_callbacks(self._project.name):
             row = self._store.run(run_id)
             serving = row and self._versions.serving(row.flow, row.manifest_version)
-            if row is not None and isinstance(serving, Serving):
+            if row is None or not isinstance(serving, Serving):
+                continue
+            places = self._places_of(serving.version)
+            if places is not None:
                 run, _ = self._restore_idle(row)
-                run.places = self._open_places(serving.version)
+                run.places = places
                 self._coordinator.finish(run)
 
     def _adopt_now(self, run: LiveRun, commands: list[Any], first: ev.Input | None) -> None:
@@ -329,9 +332,12 @@ class Tenure(Owner):
         )
         return Place(host, processes, StepChildren(processes))
 
-    def _open_places(self, version: str) -> Executors:
+    def _places_of(self, version: str) -> Executors | None:
         default = self._project.settings.executor
-        places = self._versions.places(version, default, self._coordinator.executors)
+        return self._versions.places(version, default, self._coordinator.executors)
+
+    def _open_places(self, version: str) -> Executors:
+        places = self._places_of(version)
         if places is None:
             raise CodeUnavailable("its code has gone this very moment")
         return places
@@ -352,8 +358,10 @@ class Tenure(Owner):
         if found is None:
             # There is none yet, or that of the run's code has ended with it.
             for in_force in self._code_in_force.flows.values():
-                self._open_places(in_force.version)
-                return self._versions.executor(None)
+                # One whose host is just started again has none for a moment.
+                if self._places_of(in_force.version) is not None:
+                    break
+            found = self._versions.executor(None)
         return found
 
     def _any_host(self) -> CodeHost:

@@ -496,3 +496,24 @@ def test_a_run_whose_code_goes_while_it_is_claimed_is_left_to_the_next_look(work
         assert works.run(row).owner == 0
     with works.worker():
         assert works.ended(row).state is RunState.SUCCEEDED
+
+
+def test_callbacks_wait_while_the_host_of_their_code_is_started_again(works: Works) -> None:
+    host = works.code.flows["etl"].host
+    found: list[object] = []
+    with works.worker() as worker:
+        until(lambda: worker.health().is_ready)
+        tenure = worker._tenure
+        assert tenure is not None
+
+        host.close()
+        tenure._coordinator.ask(lambda: found.append(tenure._executor_for(None)))
+        until(lambda: len(found) == 1)
+        host.restart()
+        host.loaded()
+        tenure._coordinator.ask(lambda: found.append(tenure._executor_for(None)))
+        until(lambda: len(found) == 2)
+
+        assert found[0] is None
+        assert found[1] is not None
+        assert worker._tenure is tenure
