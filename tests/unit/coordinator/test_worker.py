@@ -501,12 +501,12 @@ def test_a_run_whose_code_goes_while_it_is_claimed_is_left_to_the_next_look(work
 def test_callbacks_wait_while_the_host_of_their_code_is_started_again(works: Works) -> None:
     host = works.code.flows["etl"].host
     found: list[object] = []
+    host.close()
     with works.worker() as worker:
         until(lambda: worker.health().is_ready)
         tenure = worker._tenure
         assert tenure is not None
 
-        host.close()
         tenure._coordinator.ask(lambda: found.append(tenure._executor_for(None)))
         until(lambda: len(found) == 1)
         host.restart()
