@@ -1,5 +1,7 @@
 """This module holds every store to its contract: how runs are created and found."""
 
+import random
+
 import pytest
 from msgspec import structs
 
@@ -186,6 +188,28 @@ def test_run_is_found_by_what_people_call_it(house: House, name: str, found: str
     run = house.store.find_run(name)
 
     assert (None if run is None else f"{run.flow}#{run.number}") == found
+
+
+def test_each_number_is_found_among_runs_that_live_ended_and_are_gone(house: House) -> None:
+    chance = random.Random(7)
+    runs: list[RunRow] = []
+    for _ in range(40):
+        # Also of ids that follow each other, lie far apart, and were made while a clock was wrong.
+        house.clock.jump_to(START_US + chance.choice([0, 1, 10**6, 10**9, 10**12]))
+        new = [new_run(chance.choice("ab")) for _ in range(chance.randint(1, 5))]
+        runs += house.store.create_runs(new, owner=house.lease)
+    ended = chance.sample(runs, len(runs) // 2)
+    house.commit(*(update(run.id, RunState.SUCCEEDED, ended_us=20) for run in ended))
+    old = house.store.pruning.old_runs("shop", 2 * START_US)
+    gone = house.store.pruning.delete_runs(chance.sample(old, len(old) // 2))
+    assert gone
+
+    for run in runs:
+        found = house.store.find_run(f"{run.flow}#{run.number}")
+        assert (found and found.id) == (None if run.id in gone else run.id)
+    for flow in "ab":
+        assert house.store.find_run(f"{flow}#{len(runs) + 1}") is None
+        assert house.store.find_run(f"{flow}#0") is None
 
 
 def test_run_is_found_by_its_id(house: House) -> None:

@@ -64,8 +64,9 @@ class Creation:
 
     def _made(self, connection: Connection, fresh: Sequence[NewRun]) -> list[RunRow]:
         """Return the rows of new runs."""
-        # Invariant: a run that is created later has a larger id and no earlier moment, also
-        # when the clock jumps back: pages and ranges of time rest on it.
+        # Invariant: a run that is created later has a larger id, a larger number in its flow and no
+        # earlier moment, also when the clock jumps back: pages, ranges of time and the search for
+        # a number rest on it.
         found = connection.execute(self._sql["newest_run"]).fetchone()
         newest_id, newest_us = found or (0, 0)
         created_us = max(self._clock.now_us(), newest_us, self._at_us)
