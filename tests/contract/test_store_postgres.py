@@ -1,5 +1,6 @@
 """This module tests what only the store on PostgreSQL has."""
 
+import re
 from contextlib import closing
 from typing import Any
 
@@ -100,3 +101,33 @@ def test_what_several_coordinators_ask_for_at_once_is_given_once(postgres_store_
         assert sorted(taken) == list(range(200))
         versions = [row.version for row in one.artifacts(key="table", limit=100)]
         assert versions == list(range(60, 0, -1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_known", [False, True], ids=["unknown", "analyzed"])
+def test_what_is_asked_all_the_time_reads_nothing_that_has_ended(
+    postgres_store_uri: str, is_known: bool
+) -> None:
+    with closing(open_postgres(postgres_store_uri)) as store:
+        store.save_manifest(VERSION, "shop", b"definitions")
+        lease = store.register_coordinator()
+        new = [replace(new_run("etl", logical_key=f"api:{i}"), home="service") for i in range(500)]
+        runs = store.create_runs(new, owner=lease)
+        store.commit(batch_of(*(update(run.id, RunState.SUCCEEDED) for run in runs)), lease)
+        columns = store._sql["select_runs"].removeprefix("SELECT")
+        known = " ".join((store._sql["select_runs"], store._sql["among_known_runs"]))
+        asked: dict[str, tuple[str, Any]] = {
+            "runs_pkey": (f"{store._sql['own_claimed']} {columns}", (lease.id, [runs[0].id])),
+            "runs_by_key": (known, ('[["shop", "etl", "api:1"]]',)),
+            "requests_pkey": (store._sql["select_requests_of_ended"], ("shop",)),
+        }
+
+        with store._database.writing() as connection:
+            if is_known:
+                connection.execute("ANALYZE runs")
+            for index, (statement, values) in asked.items():
+                plan = connection.execute(f"EXPLAIN {statement}", values).fetchall()
+                text = "\n".join(line for (line,) in plan)
+
+                assert f"using {index} on" in text
+                assert not re.search("Seq Scan|Bitmap|runs_live|runs_ended", text), text

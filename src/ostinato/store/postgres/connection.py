@@ -87,6 +87,13 @@ class Connector:
             f"SET lock_timeout TO {int(busy_timeout_s * 1000)}; "
             # A process that was stopped in a transaction keeps nobody waiting for ever.
             "SET idle_in_transaction_session_timeout TO 15000; "
+            # Every statement has its index. Plans are made while tables are small and unknown, and
+            # kept: reading all of a table looks cheap then, and is not a minute later.
+            "SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; "
+            # Only a plain look into an index marks what it finds dead there, for all looks to come.
+            "SET enable_bitmapscan TO off; "
+            # What has no other way would count as so dear that it is compiled first.
+            "SET jit TO off; "
             "SET client_min_messages TO warning"
         )
         self._adapters = _adapters()

@@ -16,6 +16,21 @@ RETURNING flow, number
     AND runs.project = asked.key ->> 0 AND runs.flow = asked.key ->> 1
     AND runs.logical_key = asked.key ->> 2
 
+-- name: select_requests_of_ended
+-- What was asked of runs of the service that have ended. Whole table, which is short; of each its
+-- run, by primary key, and not the other way round: OFFSET keeps the planner from that, and a sum
+-- from the index of all that has ended.
+SELECT
+    requests.id, requests.run_id, requests.kind, requests."by", requests.task_id, requests.path,
+    requests.payload
+FROM requests, LATERAL (
+    SELECT 1 FROM runs
+    WHERE id = requests.run_id AND project = ? AND owner = 0 AND home = 'service'
+        AND state + 0 >= 4
+    OFFSET 0
+) AS run
+ORDER BY requests.id
+
 -- name: upsert_artifact
 -- Keep what a task published; again, it keeps version and moment. Primary key, artifacts_by_key.
 INSERT INTO artifacts (

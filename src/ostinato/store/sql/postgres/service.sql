@@ -73,9 +73,10 @@ ORDER BY waiting.priority DESC, waiting.id LIMIT ?6
 
 -- name: own_claimed
 -- Own runs that nobody else has got hold of meanwhile, or has ended; their columns follow.
--- Primary key.
+-- Primary key: the index of what lives looks small, but keeps what has ended until it is vacuumed,
+-- and a sum is not looked for there.
 UPDATE runs SET owner = ?1 WHERE id IN (
-    SELECT id FROM runs WHERE id = ANY(?2) AND owner = 0 AND state < 4 FOR UPDATE SKIP LOCKED
+    SELECT id FROM runs WHERE id = ANY(?2) AND owner = 0 AND state + 0 < 4 FOR UPDATE SKIP LOCKED
 ) RETURNING
 
 -- name: wake_others
