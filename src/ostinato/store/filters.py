@@ -62,26 +62,26 @@ _TO_MOMENT = (
 _NUMBERED = """
 WITH RECURSIVE
     asked (flow, number) AS (SELECT CAST(? AS TEXT), CAST(? AS BIGINT)),
-    span (first, last) AS (
+    span (oldest, newest) AS (
         SELECT
             (SELECT id FROM {table} WHERE flow = asked.flow AND {states} ORDER BY id LIMIT 1),
             (SELECT id FROM {table} WHERE flow = asked.flow AND {states} ORDER BY id DESC LIMIT 1)
         FROM asked
     ),
-    -- The run lies behind ``at``, by fewer than twice ``step``.
-    search (at, step) AS (
-        SELECT first - 1, (last - first) / 2 + 1 FROM span
+    -- Numbers up to ``low`` are smaller; those behind it by twice ``step`` and more are not.
+    search (low, step) AS (
+        SELECT oldest - 1, (newest - oldest) / 2 + 1 FROM span
         UNION ALL
         SELECT
             CASE WHEN (
                 SELECT runs.number FROM {table}
-                WHERE flow = asked.flow AND {states} AND id >= at + step ORDER BY id LIMIT 1
-            ) < asked.number THEN at + step ELSE at END,
+                WHERE flow = asked.flow AND {states} AND id >= low + step ORDER BY id LIMIT 1
+            ) < asked.number THEN low + step ELSE low END,
             CASE WHEN step = 1 THEN 0 ELSE (step + 1) / 2 END
         FROM search, asked WHERE step > 0
     )
 SELECT (
-    SELECT id FROM {table} WHERE flow = asked.flow AND {states} AND id > at ORDER BY id LIMIT 1
+    SELECT id FROM {table} WHERE flow = asked.flow AND {states} AND id > low ORDER BY id LIMIT 1
 ) FROM search, asked WHERE step = 0
 """
 
