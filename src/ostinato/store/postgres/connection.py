@@ -87,8 +87,9 @@ class Connector:
             f"SET lock_timeout TO {int(busy_timeout_s * 1000)}; "
             # A process that was stopped in a transaction keeps nobody waiting for ever.
             "SET idle_in_transaction_session_timeout TO 15000; "
-            # Every statement has its index. Plans are made while tables are small and unknown, and
-            # kept: reading all of a table looks cheap then, and is not a minute later.
+            # Statements name the index that serves them, but for tables that stay short. Plans are
+            # made while tables are small and unknown, and kept: reading all of one looks cheap
+            # then, and is not a minute later.
             "SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; "
             # Only a plain look into an index marks what it finds dead there, for all looks to come.
             "SET enable_bitmapscan TO off; "
